@@ -1,0 +1,316 @@
+//! The event: `TagData`, its identifier, its partition key, its Redis keys and the header stamps that travel with it.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use prost::Message;
+
+/// Largest event in bytes: Kafka's default `message.max.bytes` less room for key, headers and batch framing.
+pub const BYTES_MAX: usize = 1_000_000;
+
+/// What an event is about. One tag is one Redis snapshot and one delta stream; `name` is a field of the snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Identifier {
+    /// Application that owns the tag.
+    #[prost(string, tag = "1")]
+    pub app_id: String,
+    /// Tag.
+    #[prost(string, tag = "2")]
+    pub tag: String,
+    /// Scope of the tag within the application.
+    #[prost(string, tag = "3")]
+    pub scope: String,
+    /// Name within the tag.
+    #[prost(string, tag = "4")]
+    pub name: String,
+}
+
+/// One event as it is encoded in a Kafka record's value.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TagData {
+    /// What the event is about.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: Option<Identifier>,
+    /// The new value of that name.
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: Vec<u8>,
+}
+
+/// An event of the size asked for cannot be built.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("bytes = {bytes} is too small for the identifier, which alone takes {bytes_min}: use at least {bytes_min}")]
+pub struct TooSmall {
+    /// Size asked for.
+    pub bytes: usize,
+    /// Smallest possible size.
+    pub bytes_min: usize,
+}
+
+impl Identifier {
+    /// The Kafka key: the identifier encoded with an empty name, so that one tag stays on one partition, in order.
+    pub fn partition_key(&self) -> Vec<u8> {
+        let tag = Identifier { name: String::new(), ..self.clone() };
+        tag.encode_to_vec()
+    }
+
+    /// The Redis keys of this identifier's tag.
+    pub fn redis_keys(&self) -> RedisKeys {
+        RedisKeys::new(self)
+    }
+}
+
+/// The three Redis keys of a tag. The braces are the hash tag, so all three share a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisKeys {
+    /// Hash: name → value.
+    pub snapshot: String,
+    /// Stream of changes.
+    pub delta: String,
+    /// Hash: version and last sequence per producer.
+    pub meta: String,
+}
+
+/// Unreserved characters of RFC 3986 stay as they are; all else is percent-encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl RedisKeys {
+    fn new(identifier: &Identifier) -> Self {
+        let part = |text| utf8_percent_encode(text, ENCODED);
+        let Identifier { app_id, tag, scope, .. } = identifier;
+        let key = format!("shasta:{{{}/{}/{}}}", part(app_id), part(tag), part(scope));
+        Self { snapshot: format!("{key}:snapshot"), delta: format!("{key}:delta"), meta: format!("{key}:meta") }
+    }
+}
+
+/// The load's events: which tag and name each one is about, and its encoding of exactly `bytes`.
+#[derive(Debug, Clone)]
+pub struct EventShape {
+    bytes: usize,
+    tags_per_connection: u32,
+    names_per_tag: u32,
+    filler: Vec<u8>,
+}
+
+impl EventShape {
+    /// Shape of a load whose largest tag number is `connections` × `tags_per_connection` − 1. The payload is
+    /// pseudo-random from `seed`, so that nothing on the way can compress it.
+    ///
+    /// # Errors
+    /// [`TooSmall`] where some identifier of the load does not fit into `bytes`.
+    pub fn new(
+        bytes: usize,
+        connections: u32,
+        tags_per_connection: u32,
+        names_per_tag: u32,
+        seed: u64,
+    ) -> Result<Self, TooSmall> {
+        let words = (0..).map(|i| crate::schedule::hash(seed, u64::MAX, i));
+        let filler = words.flat_map(u64::to_be_bytes).take(bytes).collect();
+        let shape = Self { bytes, tags_per_connection, names_per_tag, filler };
+        let tag_max = u64::from(connections) * u64::from(tags_per_connection) - 1;
+        let longest = shape.identifier(tag_max, names_per_tag - 1);
+        let bytes_min = TagData { identifier: Some(longest), data: Vec::new() }.encoded_len();
+        if bytes < bytes_min { Err(TooSmall { bytes, bytes_min }) } else { Ok(shape) }
+    }
+
+    /// Number of the tag, unique in the run, that event `sequence` of `connection` is about.
+    pub fn tag(&self, connection: u32, sequence: u64) -> u64 {
+        let tags = u64::from(self.tags_per_connection);
+        u64::from(connection) * tags + sequence % tags
+    }
+
+    /// The Kafka key of a tag.
+    pub fn partition_key(&self, tag: u64) -> Vec<u8> {
+        self.identifier(tag, 0).partition_key()
+    }
+
+    /// The encoded event: exactly `bytes` long.
+    pub fn encode(&self, connection: u32, sequence: u64) -> Vec<u8> {
+        let name = (sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag)) as u32;
+        let mut identifier = self.identifier(self.tag(connection, sequence), name);
+        let data_len = loop {
+            let rest = self.bytes - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
+            if let Some(len) = data_len(rest) {
+                break len;
+            }
+            // No payload fills just `rest` bytes, since its own length prefix grows by a byte: lengthen the name.
+            identifier.name.push('_');
+        };
+        let mut data = self.filler[..data_len].to_vec();
+        for (byte, stamp) in data.iter_mut().zip(sequence.to_be_bytes()) {
+            *byte = stamp;
+        }
+        TagData { identifier: Some(identifier), data }.encode_to_vec()
+    }
+
+    fn identifier(&self, tag: u64, name: u32) -> Identifier {
+        // Names of one width, so that every event of a tag has the same layout.
+        let width = (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1;
+        let mut text = String::with_capacity(width + 1);
+        write!(text, "n{name:0width$}").expect("writing to a String cannot fail");
+        Identifier { app_id: "shasta".into(), tag: tag.to_string(), scope: "load".into(), name: text }
+    }
+}
+
+/// Length of the payload whose protobuf field takes exactly `rest` bytes, if there is one.
+fn data_len(rest: usize) -> Option<usize> {
+    let field = |len: usize| if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len };
+    (rest.saturating_sub(11)..=rest).find(|&len| field(len) == rest)
+}
+
+/// What a producer stamps on an event, carried in the record's headers, integers big-endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamps<'a> {
+    /// Run that the event belongs to.
+    pub run: &'a str,
+    /// Producing host, `p<i>`.
+    pub source: &'a str,
+    /// Connection that published it.
+    pub producer: u32,
+    /// Number within the connection: 0, 1, 2 …
+    pub sequence: u64,
+    /// When the schedule wanted it sent, µs of the Unix epoch.
+    pub scheduled_us: i64,
+    /// When the application handed it to the client, µs of the Unix epoch.
+    pub before_publish_us: i64,
+    /// A warm-up event: numbered on its own, never a row.
+    pub warm: bool,
+}
+
+impl<'a> Stamps<'a> {
+    /// Header names and values, in the order in which they are written.
+    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut headers = vec![
+            ("run", self.run.as_bytes().to_vec()),
+            ("source", self.source.as_bytes().to_vec()),
+            ("producer", self.producer.to_be_bytes().to_vec()),
+            ("sequence", self.sequence.to_be_bytes().to_vec()),
+            ("scheduled_us", self.scheduled_us.to_be_bytes().to_vec()),
+            ("before_publish_us", self.before_publish_us.to_be_bytes().to_vec()),
+        ];
+        if self.warm {
+            headers.push(("warm", Vec::new()));
+        }
+        headers
+    }
+
+    /// Reads the stamps back. `None` where any is missing or of a wrong length: such a record is foreign.
+    pub fn read(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Option<Self> {
+        let (mut run, mut source, mut producer, mut sequence) = (None, None, None, None);
+        let (mut scheduled_us, mut before_publish_us, mut warm) = (None, None, false);
+        for (key, value) in headers {
+            let value = value.unwrap_or_default();
+            match key {
+                "run" => run = std::str::from_utf8(value).ok(),
+                "source" => source = std::str::from_utf8(value).ok(),
+                "producer" => producer = value.try_into().ok().map(u32::from_be_bytes),
+                "sequence" => sequence = value.try_into().ok().map(u64::from_be_bytes),
+                "scheduled_us" => scheduled_us = value.try_into().ok().map(i64::from_be_bytes),
+                "before_publish_us" => before_publish_us = value.try_into().ok().map(i64::from_be_bytes),
+                "warm" => warm = true,
+                _ => {}
+            }
+        }
+        Some(Self {
+            run: run?,
+            source: source?,
+            producer: producer?,
+            sequence: sequence?,
+            scheduled_us: scheduled_us?,
+            before_publish_us: before_publish_us?,
+            warm,
+        })
+    }
+
+    /// Bytes that the headers add to a record: names, values and their one-byte lengths.
+    pub fn header_bytes(&self) -> usize {
+        self.headers().iter().map(|(name, value)| 2 + name.len() + value.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn identifier(app_id: &str, tag: &str, scope: &str, name: &str) -> Identifier {
+        Identifier { app_id: app_id.into(), tag: tag.into(), scope: scope.into(), name: name.into() }
+    }
+
+    #[test]
+    fn wire_format_is_protobuf() {
+        let event = TagData { identifier: Some(identifier("a", "b", "c", "d")), data: vec![1, 2] };
+        let wire = b"\x0a\x0c\x0a\x01a\x12\x01b\x1a\x01c\x22\x01d\x12\x02\x01\x02";
+        assert_eq!(event.encode_to_vec(), wire);
+        assert_eq!(TagData::decode(&wire[..]), Ok(event));
+    }
+
+    #[test]
+    fn key_has_no_name() {
+        assert_eq!(identifier("a", "b", "c", "d").partition_key(), b"\x0a\x01a\x12\x01b\x1a\x01c");
+    }
+
+    #[test]
+    fn redis_keys_are_percent_encoded_within_one_hash_tag() {
+        let keys = identifier("my app", "a/b{c}", "ü\0", "n").redis_keys();
+        assert_eq!(keys.snapshot, "shasta:{my%20app/a%2Fb%7Bc%7D/%C3%BC%00}:snapshot");
+        assert_eq!(keys.delta, "shasta:{my%20app/a%2Fb%7Bc%7D/%C3%BC%00}:delta");
+        assert_eq!(keys.meta, "shasta:{my%20app/a%2Fb%7Bc%7D/%C3%BC%00}:meta");
+    }
+
+    #[test]
+    fn too_small_is_refused_and_the_smallest_works() {
+        let error = EventShape::new(10, 1000, 1, 16, 0).unwrap_err();
+        let shape = EventShape::new(error.bytes_min, 1000, 1, 16, 0).unwrap();
+        assert_eq!(shape.encode(999, 15).len(), error.bytes_min);
+        assert_eq!(EventShape::new(error.bytes_min - 1, 1000, 1, 16, 0).unwrap_err().bytes_min, error.bytes_min);
+    }
+
+    #[test]
+    fn names_rotate_within_each_tag() {
+        let shape = EventShape::new(512, 10, 2, 3, 0).unwrap();
+        let names: Vec<_> = (0..8)
+            .map(|sequence| {
+                let identifier = TagData::decode(&shape.encode(4, sequence)[..]).unwrap().identifier.unwrap();
+                (identifier.tag, identifier.name)
+            })
+            .collect();
+        let expected = [("8", "n0"), ("9", "n0"), ("8", "n1"), ("9", "n1"), ("8", "n2"), ("9", "n2"), ("8", "n0"), ("9", "n0")];
+        assert_eq!(names, expected.map(|(tag, name)| (tag.to_string(), name.to_string())));
+    }
+
+    #[test]
+    fn stamps_survive_the_headers() {
+        let stamps = Stamps {
+            run: "r",
+            source: "p3",
+            producer: 7,
+            sequence: u64::MAX,
+            scheduled_us: -1,
+            before_publish_us: 1_700_000_000_000_000,
+            warm: true,
+        };
+        let headers = stamps.headers();
+        let read = |skip: usize| {
+            let kept = headers.iter().enumerate().filter(move |(i, _)| *i != skip);
+            Stamps::read(kept.map(|(_, (name, value))| (*name, Some(&value[..]))))
+        };
+        assert_eq!(read(usize::MAX), Some(stamps.clone()));
+        assert!((0..6).all(|skip| read(skip).is_none()), "every stamp but `warm` is required");
+        assert_eq!(headers[2], ("producer", vec![0, 0, 0, 7]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_has_exactly_the_size_asked_for(
+            bytes in 40usize..20_000, connection in 0u32..5000, sequence in any::<u64>(), tags in 1u32..4, names in 1u32..300,
+        ) {
+            let shape = EventShape::new(bytes, 5000, tags, names, 1).unwrap();
+            let encoded = shape.encode(connection, sequence);
+            prop_assert_eq!(encoded.len(), bytes);
+            let identifier = TagData::decode(&encoded[..]).unwrap().identifier.unwrap();
+            prop_assert_eq!(shape.partition_key(shape.tag(connection, sequence)), identifier.partition_key());
+        }
+    }
+}
