@@ -53,3 +53,71 @@ fn mix(word: u64) -> u64 {
 fn unit(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pace(rate: f64, jitter: f64, seconds: u64) -> Pace {
+        Pace { rate, jitter, duration: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn hash_is_splitmix64() {
+        // The first outputs of SplitMix64 from state 0 and from state 0x9E37…: published test vectors.
+        assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(mix(0x9E37_79B9_7F4A_7C15), 0x6E78_9E6A_A1B9_65F4);
+    }
+
+    #[test]
+    fn exact_times() {
+        assert_eq!(pace(1.0, 0.0, 4).offsets_us(7, 3), [0; 0]);
+        assert_eq!(pace(1.0, 0.5, 4).offsets_us(7, 3), [0; 0]);
+    }
+
+    #[test]
+    fn periodic_events_stand_exactly_a_period_apart() {
+        let offsets = pace(10.0, 0.0, 60).offsets_us(1, 2);
+        assert!(offsets.windows(2).all(|pair| pair[1].abs_diff(pair[0] + 100_000) <= 1));
+    }
+
+    #[test]
+    fn an_event_does_not_depend_on_the_other_connections() {
+        let pace = pace(2.0, 0.5, 30);
+        assert_eq!(pace.offsets_us(9, 5), pace.offsets_us(9, 5));
+        assert_ne!(pace.offsets_us(9, 5), pace.offsets_us(9, 6));
+        assert_ne!(pace.offsets_us(9, 5), pace.offsets_us(10, 5));
+    }
+
+    #[test]
+    fn the_edges_of_the_window_are_as_busy_as_its_middle() {
+        let pace = pace(1.0, 0.5, 10);
+        let mut second = [0u32; 10];
+        for connection in 0..10_000 {
+            for offset in pace.offsets_us(3, connection) {
+                second[(offset / 1_000_000) as usize] += 1;
+            }
+        }
+        assert!(second.iter().all(|&count| count.abs_diff(10_000) < 500), "{second:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_mean_rate_is_exact(
+            seed: u64, connection: u32, per_second in 1u32..50, seconds in 1u64..100, jitter in 0.0..=0.5f64,
+        ) {
+            let offsets = pace(f64::from(per_second), jitter, seconds).offsets_us(seed, connection);
+            prop_assert_eq!(offsets.len() as u64, u64::from(per_second) * seconds);
+            prop_assert!(offsets.is_sorted());
+            prop_assert!(offsets.iter().all(|&offset| offset < seconds * 1_000_000));
+        }
+
+        #[test]
+        fn a_broken_rate_is_off_by_less_than_one_event(seed: u64, rate in 0.01..100.0f64, seconds in 1u64..100) {
+            let count = pace(rate, 0.5, seconds).offsets_us(seed, 0).len() as f64;
+            prop_assert!((count - rate * seconds as f64).abs() <= 1.0);
+        }
+    }
+}

@@ -113,10 +113,21 @@ impl EventShape {
         if bytes < bytes_min { Err(TooSmall { bytes, bytes_min }) } else { Ok(shape) }
     }
 
+    /// Encoded size of an event, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Number of the tag, unique in the run, that event `sequence` of `connection` is about.
     pub fn tag(&self, connection: u32, sequence: u64) -> u64 {
         let tags = u64::from(self.tags_per_connection);
         u64::from(connection) * tags + sequence % tags
+    }
+
+    /// Numbers of the tags that a connection publishes.
+    pub fn tags(&self, connection: u32) -> std::ops::Range<u64> {
+        let tags = u64::from(self.tags_per_connection);
+        u64::from(connection) * tags..(u64::from(connection) + 1) * tags
     }
 
     /// The Kafka key of a tag.

@@ -1,0 +1,102 @@
+//! Outcomes on their way out of a producing thread: gathered without a lock, handed over in batches.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use super::{Counters, Due, Fate, Load, Outcome};
+
+const BATCH: usize = 256;
+const AGE_MAX_US: i64 = 20_000;
+
+pub(super) struct Outbox {
+    load: Arc<Load>,
+    counters: Arc<Counters>,
+    sink: Box<dyn Fn(Vec<Outcome>)>,
+    batch: RefCell<Vec<Outcome>>,
+    flushed_us: Cell<i64>,
+}
+
+impl Outbox {
+    pub fn new(load: Arc<Load>, counters: Arc<Counters>, sink: impl Fn(Vec<Outcome>) + 'static) -> Self {
+        Self { load, counters, sink: Box::new(sink), batch: RefCell::default(), flushed_us: Cell::new(0) }
+    }
+
+    pub fn planned(&self, due: &Due) {
+        if !due.warm {
+            self.counters.planned.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn sent(&self, due: &Due) {
+        let counter = if due.warm { &self.counters.warm_sent } else { &self.counters.sent };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub fn waited(&self, due: &Due) {
+        if !due.warm {
+            self.counters.waited.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn retried(&self) {
+        self.counters.retries.fetch_add(1, Relaxed);
+    }
+
+    pub fn unsent(&self, due: Due) {
+        if !due.warm {
+            self.counters.unsent.fetch_add(1, Relaxed);
+        }
+        self.put(due, Fate::Unsent, None, None, None);
+    }
+
+    pub fn acked(&self, due: Due, before_us: i64, after_us: i64, offset: i64) {
+        if due.warm {
+            self.counters.warm_acked.fetch_add(1, Relaxed);
+            // The first warm-up event is what opens the connection to the partition's leader.
+            if due.sequence == 0 {
+                self.counters.connected.fetch_add(1, Relaxed);
+            }
+        }
+        self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
+    }
+
+    pub fn unacked(&self, due: Due, before_us: i64, fate: Fate) {
+        self.put(due, fate, Some(before_us), None, None);
+    }
+
+    fn put(&self, due: Due, fate: Fate, before_us: Option<i64>, after_us: Option<i64>, offset: Option<i64>) {
+        let tag = self.load.shape.tag(due.connection, due.sequence);
+        let partition = self.load.partition(tag);
+        let outcome = Outcome {
+            due,
+            tag,
+            partition,
+            fate,
+            before_publish_us: before_us,
+            after_publish_us: after_us,
+            offset,
+        };
+        let mut batch = self.batch.borrow_mut();
+        batch.push(outcome);
+        if batch.len() >= BATCH {
+            (self.sink)(std::mem::take(&mut batch));
+        }
+    }
+
+    /// Hands over what has waited long enough; few wake-ups of the receiving thread matter more than its promptness.
+    pub fn flush_aged(&self, now_us: i64) {
+        if now_us - self.flushed_us.get() >= AGE_MAX_US {
+            self.flush();
+            self.flushed_us.set(now_us);
+        }
+    }
+
+    pub fn flush(&self) {
+        let batch = self.batch.take();
+        if !batch.is_empty() {
+            (self.sink)(batch);
+        }
+    }
+}

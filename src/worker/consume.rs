@@ -1,0 +1,115 @@
+//! The consuming half of a worker: subscribe, poll, stamp.
+
+use std::{
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Sender, SyncSender},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+};
+
+use super::{Config, WorkerError, report::Assignment};
+use crate::{clock::Clock, variant::GroupProtocol};
+
+/// How long a poll waits for a record: how soon the thread sees that it is to stop.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A record and when the client returned it, before anything looked into it.
+pub(super) struct Consumed<'a> {
+    pub message: BorrowedMessage<'a>,
+    pub after_consume_us: i64,
+}
+
+/// Tells of each rebalance.
+pub(super) struct Rebalances {
+    clock: Clock,
+    news: Sender<Assignment>,
+}
+
+impl ClientContext for Rebalances {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!("Kafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        if let Ok(assignment) = consumer.assignment() {
+            let mut partitions: Vec<_> = assignment.elements().iter().map(|element| element.partition()).collect();
+            partitions.sort_unstable();
+            // The store thread may have ended; then nobody needs to know.
+            let _ = self.news.send(Assignment { at_us: self.clock.now_us(), partitions });
+        }
+    }
+}
+
+/// Joins the run's group. Its starting offsets have been committed by the parent, so none is ever guessed.
+pub(super) fn subscribe(config: &Config, news: Sender<Assignment>) -> Result<BaseConsumer<Rebalances>, WorkerError> {
+    let mut client = config.access.client_config();
+    client
+        .set("client.id", format!("shasta-w{}", config.worker))
+        .set("group.id", &config.group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
+        .set("auto.offset.reset", "error")
+        .set("socket.nagle.disable", "true");
+    match config.group_protocol {
+        GroupProtocol::Consumer => client.set("group.protocol", "consumer"),
+        GroupProtocol::CooperativeSticky => client.set("partition.assignment.strategy", "cooperative-sticky"),
+        GroupProtocol::Range => client.set("partition.assignment.strategy", "range"),
+    };
+    for (name, value) in &config.consumer {
+        client.set(name, value);
+    }
+    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock: config.clock, news })?;
+    consumer.subscribe(&[&config.topic])?;
+    Ok(consumer)
+}
+
+/// Polls until told to stop. A full look-ahead is the only thing that it waits for.
+pub(super) fn poll<'a>(
+    consumer: &'a BaseConsumer<Rebalances>,
+    clock: Clock,
+    ahead: SyncSender<Consumed<'a>>,
+    stop: &AtomicBool,
+) -> Result<(), WorkerError> {
+    while !stop.load(Relaxed) {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                let consumed = Consumed { message, after_consume_us: clock.now_us() };
+                if ahead.send(consumed).is_err() {
+                    break; // The store thread has ended, and says why.
+                }
+            }
+            Some(Err(error)) if is_fatal(consumer, &error) => return Err(error.into()),
+            Some(Err(error)) => tracing::warn!("Kafka: {error}"),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The client gets over most errors by itself; these it does not.
+fn is_fatal(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as E;
+    consumer.client().fatal_error().is_some()
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                E::AutoOffsetReset
+                    | E::OffsetOutOfRange
+                    | E::TopicAuthorizationFailed
+                    | E::GroupAuthorizationFailed
+                    | E::Authentication
+                    | E::SaslAuthenticationFailed
+            )
+        )
+}

@@ -1,0 +1,139 @@
+//! A worker: one process, one consumer of the run's group, one connection to Redis.
+//!
+//! ```text
+//! poll thread:  consumer.poll ──▶ stamp ──▶ bounded look-ahead ─┐        never waits for Redis
+//! store thread: all that is there ──▶ one pipeline ──▶ await once ──▶ store offsets ──▶ receipts ──▶ parent
+//! ```
+//!
+//! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
+//! The parent talks by standard input: first one line of JSON, [`Config`]; its end tells the worker to finish what it
+//! has, to commit and to leave the group.
+
+mod consume;
+mod decode;
+pub mod report;
+mod stock;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use self::{consume::Consumed, report::Report};
+use crate::{clock::Clock, cluster::KafkaAccess, store, variant::GroupProtocol};
+
+/// How long the parent's JSON line may be.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// What the parent tells a worker.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Config {
+    /// The run's clock.
+    pub clock: Clock,
+    /// Run, as events name it.
+    pub run: String,
+    /// Number of the worker, from 0.
+    pub worker: u32,
+    /// Consumer group.
+    pub group: String,
+    /// Topic.
+    pub topic: String,
+    /// Whether the topic's timestamps are LogAppendTime.
+    pub log_append_time: bool,
+    /// Brokers and how to log in to them.
+    pub access: KafkaAccess,
+    /// Redis, perhaps with its password: a reason why this comes by standard input.
+    pub redis_url: String,
+    /// Generation of the topic.
+    pub generation: u64,
+    /// How the group shares the partitions out.
+    pub group_protocol: GroupProtocol,
+    /// How often offsets are committed, in ms.
+    pub commit_interval_ms: u64,
+    /// Most events in one batch to Redis.
+    pub batch_max: usize,
+    /// Most events held while a batch is in flight.
+    pub lookahead: usize,
+    /// Approximate length to which each delta stream is trimmed.
+    pub stream_maxlen: u32,
+    /// How long Redis may take to answer a batch, in ms.
+    pub redis_timeout_ms: u64,
+    /// Further properties of the consumer, verbatim.
+    pub consumer: BTreeMap<String, String>,
+}
+
+/// A worker could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The parent's line could not be read.
+    #[error("a worker is started by `experiment`, which sends its configuration by standard input: {0}")]
+    Config(String),
+    /// The Kafka client failed for good.
+    #[error("the consumer failed: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// Redis could not be reached at the start.
+    #[error("Redis refuses the worker: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// The pipe to the parent broke.
+    #[error("the parent no longer listens: {0}")]
+    Pipe(#[from] io::Error),
+}
+
+/// Runs a worker to its end, for `experiment --role worker`.
+///
+/// # Errors
+/// What ends it early; the parent gets the same as a fatal report.
+pub fn main() -> Result<(), WorkerError> {
+    let mut line = String::new();
+    io::stdin().lock().take(CONFIG_BYTES_MAX).read_line(&mut line).map_err(|error| WorkerError::Config(error.to_string()))?;
+    let config: Config = serde_json::from_str(&line).map_err(|error| WorkerError::Config(error.to_string()))?;
+    let mut pipe = io::stdout().lock();
+    // Room for a second of receipts: the parent's pauses must not become the store thread's.
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 20);
+    work(&config, &mut pipe).inspect_err(|error| {
+        let report = Report { fatal: Some(error.to_string()), ..Report::default() };
+        // When the pipe itself is what broke, nobody is left to tell.
+        let _ = pipe.write_all(&report.frame());
+    })
+}
+
+fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
+    let settings = store::Settings {
+        generation: config.generation,
+        run: config.run.as_str().into(),
+        stream_maxlen: config.stream_maxlen,
+        timeout: Duration::from_millis(config.redis_timeout_ms),
+    };
+    let client = redis::Client::open(config.redis_url.as_str())?;
+    let store = store::Store::connect(&client, settings.clone())?;
+    let (news, assignments) = mpsc::channel();
+    let consumer = consume::subscribe(config, news)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_at_end_of_input(Arc::clone(&stop));
+    std::thread::scope(|scope| {
+        let (ahead, taken) = mpsc::sync_channel::<Consumed<'_>>(config.lookahead);
+        let poll = scope.spawn(|| consume::poll(&consumer, config.clock, ahead, &stop));
+        let mut stock = stock::Stock::new(config, &consumer, (client, settings, store), assignments, pipe);
+        let stocked = stock.run(taken, &stop);
+        // A store thread that has failed takes the poll thread with it.
+        stop.store(true, Relaxed);
+        let polled = poll.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        stocked.and(polled)
+    })
+    // Dropping the consumer commits what was stored and leaves the group.
+}
+
+fn stop_at_end_of_input(stop: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop.store(true, Relaxed);
+    });
+}
