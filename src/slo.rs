@@ -1,0 +1,84 @@
+//! The promise (99.99 % of planned events in under 100 ms) and the verdict on it.
+//!
+//! This file depends on nothing, so that the harness and `analyze` both compile it.
+
+use std::fmt;
+
+/// An event keeps the promise when its latency is strictly below this, in ms.
+pub const SLO_MS: f64 = 100.0;
+/// [`SLO_MS`] in µs, as stamps are.
+pub const SLO_US: i64 = 100_000;
+/// The share of *planned* events that must keep the promise.
+pub const SHARE_REQUIRED: f64 = 0.9999;
+/// One planned event in so many may break it: [`SHARE_REQUIRED`] in whole numbers, so that the verdict is exact.
+pub const ONE_OVER_IN: u64 = 10_000;
+/// With fewer planned events than this, so few may break the promise that chance decides.
+pub const PLANNED_FOR_VERDICT: u64 = 100_000;
+
+/// Whether a run kept the promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// At least 99.99 % of the planned events were in time.
+    Met,
+    /// Fewer were.
+    Missed,
+    /// Too few events were planned to tell.
+    NotResolvable,
+    /// The run cannot be judged, for this reason (interrupted, INVALID, read with rows skipped).
+    None(String),
+}
+
+impl Verdict {
+    /// Of `planned` events, `over` were not in time; an event without its end stamp was not.
+    /// `unfit` is the reason, if there is one, why the run may not be judged at all.
+    pub fn new(planned: u64, over: u64, unfit: Option<&str>) -> Self {
+        match unfit {
+            Some(reason) => Verdict::None(reason.to_owned()),
+            None if planned < PLANNED_FOR_VERDICT => Verdict::NotResolvable,
+            None if u128::from(over) * u128::from(ONE_OVER_IN) <= u128::from(planned) => Verdict::Met,
+            None => Verdict::Missed,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Met => f.write_str("SLO met"),
+            Verdict::Missed => f.write_str("SLO missed"),
+            Verdict::NotResolvable => f.write_str("not resolvable (fewer than 100,000 events planned)"),
+            Verdict::None(reason) => write!(f, "no verdict: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_agree() {
+        assert_eq!(SLO_MS * 1000.0, SLO_US as f64);
+        assert_eq!(SHARE_REQUIRED, 1.0 - 1.0 / ONE_OVER_IN as f64);
+        assert!(Verdict::NotResolvable.to_string().contains("100,000") && PLANNED_FOR_VERDICT == 100_000);
+    }
+
+    #[test]
+    fn exactly_the_allowed_share_is_met_and_one_more_is_not() {
+        assert_eq!(Verdict::new(100_000, 10, None), Verdict::Met);
+        assert_eq!(Verdict::new(100_000, 11, None), Verdict::Missed);
+        assert_eq!(Verdict::new(109_999, 11, None), Verdict::Missed);
+        assert_eq!(Verdict::new(u64::MAX, u64::MAX, None), Verdict::Missed);
+    }
+
+    #[test]
+    fn too_few_planned_is_not_resolvable_however_good() {
+        assert_eq!(Verdict::new(99_999, 0, None), Verdict::NotResolvable);
+        assert_eq!(Verdict::new(0, 0, None), Verdict::NotResolvable);
+    }
+
+    #[test]
+    fn an_unfit_run_has_no_verdict() {
+        assert_eq!(Verdict::new(1_000_000, 0, Some("interrupted")).to_string(), "no verdict: interrupted");
+    }
+}
