@@ -30,6 +30,7 @@ use tokio::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
+use crate::cluster::KafkaAccess;
 
 /// Most events in one request.
 const REQUEST_EVENTS_MAX: usize = 100;
@@ -80,7 +81,8 @@ impl Light {
 
     async fn open(&self, connection: u32, bootstrap: &str) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let builder = self.load.access.rskafka_builder_to(vec![bootstrap.to_owned()]).map_err(|error| text(&error))?;
+        let access = KafkaAccess { bootstrap: vec![bootstrap.to_owned()], ..self.load.access.clone() };
+        let builder = access.rskafka_builder().map_err(|error| text(&error))?;
         let builder = builder.client_id(format!("shasta-p{connection}")).backoff_config(one_attempt());
         let client = Rc::new(builder.build().await.map_err(|error| text(&error))?);
         let waiting = Rc::new(Cell::new(0));

@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{Config, WorkerError, report::Assignment};
-use crate::{clock::Clock, variant::GroupProtocol};
+use crate::{clock::Clock, cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -51,8 +51,12 @@ impl ConsumerContext for Rebalances {
 }
 
 /// Joins the run's group. Its starting offsets have been committed by the parent, so none is ever guessed.
-pub(super) fn subscribe(config: &Config, news: Sender<Assignment>) -> Result<BaseConsumer<Rebalances>, WorkerError> {
-    let mut client = config.access.client_config();
+pub(super) fn subscribe(
+    config: &Config,
+    access: &KafkaAccess,
+    news: Sender<Assignment>,
+) -> Result<BaseConsumer<Rebalances>, WorkerError> {
+    let mut client = access.client_config();
     client
         .set("client.id", format!("shasta-w{}", config.worker))
         .set("group.id", &config.group)

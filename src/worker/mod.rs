@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
-//! The parent talks by standard input: first one line of JSON, [`Config`]; its end tells the worker to finish what it
-//! has, to commit and to leave the group.
+//! The parent gives addresses and secrets by the environment ([`Endpoints::env`]), all else as one line of JSON on
+//! standard input ([`Config`]). The end of standard input tells the worker to finish what it has, to commit and to leave
+//! the group.
 
 mod consume;
 mod decode;
@@ -28,7 +29,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::{consume::Consumed, report::Report};
-use crate::{clock::Clock, cluster::KafkaAccess, store, variant::GroupProtocol};
+use crate::{clock::Clock, cluster::{ClusterError, Endpoints}, store, variant::GroupProtocol};
 
 /// How long the parent's JSON line may be.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -48,10 +49,6 @@ pub struct Config {
     pub topic: String,
     /// Whether the topic's timestamps are LogAppendTime.
     pub log_append_time: bool,
-    /// Brokers and how to log in to them.
-    pub access: KafkaAccess,
-    /// Redis, perhaps with its password: a reason why this comes by standard input.
-    pub redis_url: String,
     /// Generation of the topic.
     pub generation: u64,
     /// How the group shares the partitions out.
@@ -76,6 +73,9 @@ pub enum WorkerError {
     /// The parent's line could not be read.
     #[error("a worker is started by `experiment`, which sends its configuration by standard input: {0}")]
     Config(String),
+    /// Addresses or secrets in the environment are not usable.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The Kafka client failed for good.
     #[error("the consumer failed: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
@@ -112,10 +112,11 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         stream_maxlen: config.stream_maxlen,
         timeout: Duration::from_millis(config.redis_timeout_ms),
     };
-    let client = redis::Client::open(config.redis_url.as_str())?;
+    let endpoints = Endpoints::from_env()?;
+    let client = redis::Client::open(endpoints.redis_url.as_str())?;
     let store = store::Store::connect(&client, settings.clone())?;
     let (news, assignments) = mpsc::channel();
-    let consumer = consume::subscribe(config, news)?;
+    let consumer = consume::subscribe(config, &endpoints.kafka, news)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_at_end_of_input(Arc::clone(&stop));
     std::thread::scope(|scope| {

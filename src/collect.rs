@@ -1,0 +1,304 @@
+//! The collecting thread: takes what producers and workers say, writes rows, and knows how the run stands.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::{
+    clock::Clock,
+    columns::SCHEDULED_TO_STORED,
+    crew::News,
+    group::PROBE,
+    join::Join,
+    ledger::Ledger,
+    producer::Outcome,
+    record::{Row, Rows},
+    worker::report::{Assignment, Kind, Receipt, Report, SetAside},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Most set-aside records and warnings that the manifest lists; all are counted.
+const LISTED_MAX: usize = 1_000;
+
+/// What the collector is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Ends of events on the producing side.
+    Outcomes(Vec<Outcome>),
+    /// From a worker.
+    Worker(u32, News),
+}
+
+/// How the run stands, for anyone to read at any time.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// Events of the window stored.
+    pub stored: AtomicU64,
+    /// Events of the window that only an ack or a delivery is missing from; failed ones have neither to come.
+    pub pending: AtomicU64,
+    /// Events acked and not consumed.
+    pub awaited: AtomicU64,
+    /// Distinct partitions whose probe a worker has seen.
+    pub probed: AtomicU64,
+    /// The file of rows could not be written: the run goes on without.
+    pub rows_failed: AtomicBool,
+    seldom: Mutex<Seldom>,
+}
+
+/// The part of a run's standing that changes once a second or less.
+#[derive(Debug, Default, Clone)]
+struct Seldom {
+    last_second_ms: Option<[f64; 3]>,
+    assigned: BTreeMap<u32, Vec<i32>>,
+    worker_ended: Option<String>,
+}
+
+impl Standing {
+    fn seldom(&self) -> std::sync::MutexGuard<'_, Seldom> {
+        self.seldom.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many partitions each worker has now, in the workers' order.
+    pub fn partitions_per_worker(&self) -> Vec<usize> {
+        self.seldom().assigned.values().map(Vec::len).collect()
+    }
+
+    /// Latencies scheduled → stored of the last second: p50, p99 and maximum in ms.
+    pub fn last_second_ms(&self) -> Option<[f64; 3]> {
+        self.seldom().last_second_ms
+    }
+
+    /// Why a worker has ended before it was told to, if one has.
+    pub fn worker_ended(&self) -> Option<String> {
+        self.seldom().worker_ended.clone()
+    }
+}
+
+/// A rebalance as a worker told it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rebalance {
+    /// Worker.
+    pub worker: u32,
+    /// When, µs of the Unix epoch.
+    pub at_us: i64,
+    /// How many partitions it had then.
+    pub partitions: usize,
+}
+
+/// Everything that was collected.
+#[derive(Debug)]
+pub struct Collected {
+    /// The ledger as far as the joiner counts it.
+    pub ledger: Ledger,
+    /// All rebalances.
+    pub rebalances: Vec<Rebalance>,
+    /// The first records that were set aside, at most 1,000.
+    pub set_aside: Vec<SetAside>,
+    /// The first warnings, at most 1,000.
+    pub warnings: Vec<String>,
+    /// Why rows are missing from the file.
+    pub rows_error: Option<String>,
+    /// Rows written.
+    pub rows_written: u64,
+}
+
+/// The collecting thread of a run.
+#[derive(Debug)]
+pub struct Collector {
+    sender: Sender<Input>,
+    standing: Arc<Standing>,
+    thread: JoinHandle<Collected>,
+}
+
+impl Collector {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(join: Join, rows: Rows, clock: Clock) -> std::io::Result<Self> {
+        let (sender, inputs) = mpsc::channel();
+        let standing = Arc::<Standing>::default();
+        let desk = Desk {
+            join,
+            rows,
+            clock,
+            standing: Arc::clone(&standing),
+            recent: histogram(),
+            rebalances: Vec::new(),
+            set_aside: Vec::new(),
+            warnings: Vec::new(),
+            rows_error: None,
+            probed: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
+        Ok(Self { sender, standing, thread })
+    }
+
+    /// Where to tell it.
+    pub fn sender(&self) -> Sender<Input> {
+        self.sender.clone()
+    }
+
+    /// How the run stands.
+    pub fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    /// Waits until all that could tell anything has ended, and closes the books.
+    pub fn finish(self) -> Collected {
+        drop(self.sender);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+struct Desk {
+    join: Join,
+    rows: Rows,
+    clock: Clock,
+    standing: Arc<Standing>,
+    recent: Histogram<u64>,
+    rebalances: Vec<Rebalance>,
+    set_aside: Vec<SetAside>,
+    warnings: Vec<String>,
+    rows_error: Option<String>,
+    probed: Vec<i32>,
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("the bounds are valid")
+}
+
+impl Desk {
+    fn run(mut self, inputs: &Receiver<Input>) -> Collected {
+        let mut next = Instant::now() + SECOND;
+        loop {
+            match inputs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(Input::Outcomes(outcomes)) => {
+                    for outcome in outcomes {
+                        let row = self.join.outcome(outcome);
+                        self.write(row);
+                    }
+                }
+                Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, report),
+                Ok(Input::Worker(worker, News::End(error))) => {
+                    let error = error.unwrap_or_else(|| "it has ended".into());
+                    self.seldom(|seldom| {
+                        seldom.worker_ended.get_or_insert(format!("worker {worker}: {error}"));
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.standing.pending.store(self.join.pending(), Relaxed);
+            if Instant::now() >= next {
+                next += SECOND;
+                self.tick();
+            }
+        }
+        self.finish()
+    }
+
+    fn report(&mut self, worker: u32, report: Report) {
+        for receipt in report.receipts {
+            self.receipt(worker, receipt);
+        }
+        for Assignment { at_us, partitions } in report.assignments {
+            self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
+            self.seldom(|seldom| {
+                seldom.assigned.insert(worker, partitions);
+            });
+        }
+        let room = LISTED_MAX.saturating_sub(self.set_aside.len());
+        self.set_aside.extend(report.set_aside.into_iter().take(room));
+        for warning in report.warnings {
+            self.warn(format!("worker {worker}: {warning}"));
+        }
+        if let Some(fatal) = report.fatal {
+            self.warn(format!("worker {worker}: {fatal}"));
+            self.seldom(|seldom| {
+                seldom.worker_ended.get_or_insert(format!("worker {worker}: {fatal}"));
+            });
+        }
+    }
+
+    fn receipt(&mut self, worker: u32, receipt: Receipt) {
+        if receipt.kind() == Kind::Warm && receipt.producer == PROBE && !self.probed.contains(&receipt.partition) {
+            self.probed.push(receipt.partition);
+            self.standing.probed.fetch_add(1, Relaxed);
+        }
+        let row = self.join.receipt(worker, receipt);
+        self.write(row);
+    }
+
+    fn write(&mut self, row: Option<Row>) {
+        let Some(row) = row else { return };
+        if let Some(us) = row.latency_us(&SCHEDULED_TO_STORED) {
+            self.standing.stored.fetch_add(1, Relaxed);
+            self.recent.saturating_record(us.max(0) as u64);
+        }
+        if self.rows_error.is_none() {
+            let written = self.rows.write(&row);
+            self.keep_rows_error(written);
+        }
+    }
+
+    /// A full disk ends the file of rows, not the pipeline that is being measured.
+    fn keep_rows_error(&mut self, written: std::io::Result<()>) {
+        if let Err(error) = written {
+            self.rows_error = Some(error.to_string());
+            self.standing.rows_failed.store(true, Relaxed);
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.rows_error.is_none() {
+            let flushed = self.rows.flush();
+            self.keep_rows_error(flushed);
+        }
+        let overdue_us = self.clock.now_us() - 5_000_000;
+        self.standing.awaited.store(self.join.awaited(overdue_us) as u64, Relaxed);
+        let ms = |us: u64| us as f64 / 1000.0;
+        let recent = &self.recent;
+        let last_second_ms = (!recent.is_empty()).then(|| {
+            [ms(recent.value_at_quantile(0.5)), ms(recent.value_at_quantile(0.99)), ms(recent.max())]
+        });
+        self.seldom(|seldom| seldom.last_second_ms = last_second_ms);
+        self.recent.reset();
+    }
+
+    fn warn(&mut self, warning: String) {
+        tracing::warn!("{warning}");
+        if self.warnings.len() < LISTED_MAX {
+            self.warnings.push(warning);
+        }
+    }
+
+    fn seldom(&self, change: impl FnOnce(&mut Seldom)) {
+        change(&mut self.standing.seldom());
+    }
+
+    fn finish(mut self) -> Collected {
+        let join = std::mem::replace(&mut self.join, Join::new(0, 1, 0, Vec::new()));
+        let (rest, ledger) = join.finish();
+        for row in rest {
+            self.write(Some(row));
+        }
+        if self.rows_error.is_none() {
+            let flushed = self.rows.flush();
+            self.keep_rows_error(flushed);
+        }
+        let rows_written = self.rows.written();
+        let Self { rebalances, set_aside, warnings, rows_error, .. } = self;
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, rows_written }
+    }
+}

@@ -1,0 +1,113 @@
+//! The workers of a run, as its parent sees them: child processes that are configured, listened to and stopped.
+
+use std::{
+    io::{BufReader, Write},
+    path::Path,
+    process::ChildStdin,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cluster::Endpoints,
+    process::{Child, ProcessError, Spawn, Streams},
+    worker::{Config, report::Report},
+};
+
+/// How long a worker has to finish what it holds, to commit and to leave the group.
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// What comes from a worker's pipe.
+#[derive(Debug)]
+pub enum News {
+    /// A report.
+    Report(Report),
+    /// The pipe's end: the worker is gone, or its bytes make no sense.
+    End(Option<String>),
+}
+
+/// One running worker.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// All workers of a run.
+#[derive(Debug, Default)]
+pub struct Crew {
+    workers: Vec<Worker>,
+}
+
+impl Crew {
+    /// Starts a worker from this program's own executable. `sink` takes what it tells, in a thread of its own.
+    ///
+    /// # Errors
+    /// When the process cannot be started or does not take its configuration.
+    pub fn add(
+        &mut self,
+        program: &Path,
+        endpoints: &Endpoints,
+        config: &Config,
+        sink: impl Fn(News) + Send + 'static,
+    ) -> Result<(), ProcessError> {
+        let name = format!("worker {}", config.worker);
+        let failed = |what| {
+            let name = name.clone();
+            move |source| ProcessError::System { name, what, source }
+        };
+        let spawn = Spawn::new(name.clone(), program, Streams::Piped);
+        let mut child = spawn.args(["--role", "worker"]).env(endpoints.env()).start()?;
+        let mut stdin = child.take_stdin().expect("the streams are pipes");
+        let stdout = child.take_stdout().expect("the streams are pipes");
+        let mut line = serde_json::to_vec(config).expect("a configuration is plain data");
+        line.push(b'\n');
+        stdin.write_all(&line).map_err(failed("configured"))?;
+        let reader = std::thread::Builder::new().name(name.clone()).spawn(move || listen(stdout, &sink));
+        let reader = Some(reader.map_err(failed("listened to"))?);
+        self.workers.push(Worker { child, stdin: Some(stdin), reader });
+        Ok(())
+    }
+
+    /// Name and process id of each.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        self.workers.iter().map(|worker| (worker.child.name().to_owned(), worker.child.pid())).collect()
+    }
+
+    /// Lets all finish what they hold, and waits until each has told its last. One that takes too long is killed.
+    ///
+    /// # Errors
+    /// When a worker cannot be waited for.
+    pub fn stop(mut self) -> Result<(), ProcessError> {
+        for worker in &mut self.workers {
+            worker.stdin = None;
+        }
+        let deadline = Instant::now() + STOP_MAX;
+        for worker in &mut self.workers {
+            while worker.child.try_wait()?.is_none() {
+                if Instant::now() > deadline {
+                    tracing::warn!("{} does not end by itself; it is killed", worker.child.name());
+                    worker.child.kill();
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if let Some(reader) = worker.reader.take() {
+                reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listen(stdout: impl std::io::Read, sink: &impl Fn(News)) {
+    let mut stdout = BufReader::with_capacity(1 << 16, stdout);
+    loop {
+        match Report::read(&mut stdout) {
+            Ok(Some(report)) => sink(News::Report(report)),
+            Ok(None) => return sink(News::End(None)),
+            Err(error) => return sink(News::End(Some(error.to_string()))),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The harness proves itself: what it costs, how late it ran, and what else the machine was doing, second by second.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use procfs::{Current, CurrentSI};
+use serde::Serialize;
+
+use crate::clock::Clock;
+
+const HICCUP: Duration = Duration::from_millis(1);
+/// What is watched of this process's own threads: those whose name begins so.
+const PRODUCERS: &str = "producer-";
+
+/// What one process, or one group of threads, cost over the window.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cost {
+    /// "harness", "producers", "worker 0", "broker 1", "redis" …
+    pub name: String,
+    /// Mean CPU use, in cores.
+    pub cpu_cores: f64,
+    /// Largest resident set, in bytes; none for a group of threads.
+    pub rss_bytes_max: Option<u64>,
+    /// Most threads.
+    pub threads_max: u64,
+}
+
+/// One second of the machine; all in cores.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Second {
+    /// Its end, µs of the Unix epoch.
+    pub at_us: i64,
+    /// CPU use of processes that are not part of the run.
+    pub foreign_cores: f64,
+    /// CPU time that the hypervisor gave to others.
+    pub steal_cores: f64,
+    /// Share of the second in which some task waited for a CPU (PSI), 0 to 1.
+    pub cpu_pressure: f64,
+    /// The longest that a 1 ms sleep overslept in it, in ms.
+    pub hiccup_ms_max: f64,
+}
+
+/// Percentiles of a live histogram, in ms.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spread {
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// 99.9th percentile.
+    pub p999_ms: f64,
+    /// 99.99th percentile.
+    pub p9999_ms: f64,
+    /// Largest.
+    pub max_ms: f64,
+}
+
+impl From<&Histogram<u64>> for Spread {
+    fn from(us: &Histogram<u64>) -> Self {
+        let ms = |quantile| us.value_at_quantile(quantile) as f64 / 1000.0;
+        Self { p50_ms: ms(0.5), p99_ms: ms(0.99), p999_ms: ms(0.999), p9999_ms: ms(0.9999), max_ms: us.max() as f64 / 1000.0 }
+    }
+}
+
+/// The proof, over the window.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// What each process cost.
+    pub costs: Vec<Cost>,
+    /// How much a 1 ms sleep overslept.
+    pub hiccup: Spread,
+    /// The machine, second by second.
+    pub seconds: Vec<Second>,
+}
+
+/// One reading of everything that is watched.
+#[derive(Debug, Default)]
+struct Sample {
+    at_us: i64,
+    /// By name: CPU ticks, resident bytes, threads.
+    parts: BTreeMap<String, (u64, Option<u64>, u64)>,
+    busy_ticks: u64,
+    steal_ticks: u64,
+    pressure_us: u64,
+    hiccup_us_max: u64,
+}
+
+/// The watching threads of a run.
+#[derive(Debug)]
+pub struct Harness {
+    stop: Arc<AtomicBool>,
+    sampler: JoinHandle<(Vec<Sample>, Histogram<u64>)>,
+}
+
+impl Harness {
+    /// Watches this process and the given ones until [`Harness::finish`].
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(processes: Vec<(String, u32)>, clock: Clock, window: Range<i64>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let builder = std::thread::Builder::new().name("hiccup".into());
+        let sampler = builder.spawn(move || watch(&processes, clock, &window, &stopped))?;
+        Ok(Self { stop, sampler })
+    }
+
+    /// Ends the watch and sums up the samples within `window`, µs of the Unix epoch.
+    pub fn finish(self, window: Range<i64>) -> Proof {
+        self.stop.store(true, Relaxed);
+        let (samples, hiccup) = self.sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let margin_us = 1_000_000;
+        let inside: Vec<_> =
+            samples.iter().filter(|sample| (window.start - margin_us..window.end + margin_us).contains(&sample.at_us)).collect();
+        Proof { costs: costs(&inside), hiccup: Spread::from(&hiccup), seconds: seconds(&inside) }
+    }
+}
+
+/// Sleeps 1 ms over and over, notes by how much it overslept, and samples once a second.
+fn watch(
+    processes: &[(String, u32)],
+    clock: Clock,
+    window: &Range<i64>,
+    stop: &AtomicBool,
+) -> (Vec<Sample>, Histogram<u64>) {
+    let mut hiccups = Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are valid");
+    let mut samples = vec![sample(processes, clock)];
+    let (mut next, mut worst_us) = (Instant::now() + Duration::from_secs(1), 0);
+    while !stop.load(Relaxed) {
+        let before = Instant::now();
+        std::thread::sleep(HICCUP);
+        let overslept_us = before.elapsed().saturating_sub(HICCUP).as_micros() as u64;
+        worst_us = worst_us.max(overslept_us);
+        if window.contains(&clock.now_us()) {
+            hiccups.saturating_record(overslept_us);
+        }
+        if Instant::now() >= next {
+            next += Duration::from_secs(1);
+            let hiccup_us_max = std::mem::take(&mut worst_us);
+            samples.push(Sample { hiccup_us_max, ..sample(processes, clock) });
+        }
+    }
+    samples.push(Sample { hiccup_us_max: worst_us, ..sample(processes, clock) });
+    (samples, hiccups)
+}
+
+/// Reads /proc. What has ended, or what this kernel does not tell, is missing from the sample.
+fn sample(processes: &[(String, u32)], clock: Clock) -> Sample {
+    let mut parts = BTreeMap::new();
+    let own = ("harness".to_owned(), std::process::id());
+    for (name, pid) in processes.iter().chain([&own]) {
+        if let Ok(stat) = procfs::process::Process::new(*pid as i32).and_then(|process| process.stat()) {
+            let rss_bytes = stat.rss * procfs::page_size();
+            parts.insert(name.clone(), (stat.utime + stat.stime, Some(rss_bytes), stat.num_threads as u64));
+        }
+    }
+    if let Some(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()).ok() {
+        let stats = threads.flatten().filter_map(|thread| thread.stat().ok());
+        let ours: Vec<_> = stats.filter(|stat| stat.comm.starts_with(PRODUCERS)).collect();
+        let ticks = ours.iter().map(|stat| stat.utime + stat.stime).sum();
+        parts.insert("producers".into(), (ticks, None, ours.len() as u64));
+    }
+    let total = procfs::KernelStats::current().map(|stats| stats.total).ok();
+    let busy_ticks = total.as_ref().map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
+    let steal_ticks = total.and_then(|cpu| cpu.steal).unwrap_or(0);
+    let pressure_us = procfs::CpuPressure::current().map_or(0, |pressure| pressure.some.total);
+    Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0 }
+}
+
+fn costs(samples: &[&Sample]) -> Vec<Cost> {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
+    let seconds = (last.at_us - first.at_us) as f64 / 1e6;
+    let cost = |(name, (start, ..)): (&String, &(u64, Option<u64>, u64))| {
+        let own = samples.iter().filter_map(|sample| sample.parts.get(name));
+        let end = own.clone().next_back().map_or(*start, |(ticks, ..)| *ticks);
+        Cost {
+            name: name.clone(),
+            cpu_cores: (end - start) as f64 / procfs::ticks_per_second() as f64 / seconds.max(1e-3),
+            rss_bytes_max: own.clone().filter_map(|(_, rss, _)| *rss).max(),
+            threads_max: own.map(|(.., threads)| *threads).max().unwrap_or(0),
+        }
+    };
+    first.parts.iter().map(cost).collect()
+}
+
+fn seconds(samples: &[&Sample]) -> Vec<Second> {
+    let ours = |sample: &Sample| -> u64 {
+        // The producers are threads of the harness, which has them already.
+        sample.parts.iter().filter(|(name, _)| *name != "producers").map(|(_, (ticks, ..))| ticks).sum()
+    };
+    let second = |pair: &[&Sample]| {
+        let (from, to) = (pair[0], pair[1]);
+        let elapsed_us = (to.at_us - from.at_us).max(1) as f64;
+        let cores = |ticks: u64| ticks as f64 / procfs::ticks_per_second() as f64 / (elapsed_us / 1e6);
+        let busy = to.busy_ticks.saturating_sub(from.busy_ticks);
+        Second {
+            at_us: to.at_us,
+            foreign_cores: cores(busy.saturating_sub(ours(to).saturating_sub(ours(from)))),
+            steal_cores: cores(to.steal_ticks.saturating_sub(from.steal_ticks)),
+            cpu_pressure: to.pressure_us.saturating_sub(from.pressure_us) as f64 / elapsed_us,
+            hiccup_ms_max: to.hiccup_us_max as f64 / 1000.0,
+        }
+    };
+    samples.windows(2).map(second).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+
+    #[test]
+    fn a_busy_child_is_seen_and_is_not_foreign() {
+        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let clock = Clock::new(Anchor::read());
+        let start_us = clock.now_us();
+        let window = start_us..start_us + 10_000_000;
+        let harness = Harness::start(vec![("child".into(), child.id())], clock, window.clone()).unwrap();
+        std::thread::sleep(Duration::from_millis(2_200));
+        let proof = harness.finish(window);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let cost = proof.costs.iter().find(|cost| cost.name == "child").unwrap();
+        assert!(cost.cpu_cores > 0.01 && cost.rss_bytes_max > Some(0), "{cost:?}");
+        assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0);
+    }
+}

@@ -1,0 +1,171 @@
+//! What happened to every planned event. Each line is counted where it happens, none is the difference of others, so
+//! that a line that does not balance shows a lost or invented event.
+
+use serde::{Deserialize, Serialize};
+
+/// The counts of one run, over distinct (producer, sequence) of the window unless said otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Events that the schedule asked for, counted by the producing threads.
+    pub planned: u64,
+    /// Handed to the client, counted by the producing threads.
+    pub sent: u64,
+    /// Never handed to the client.
+    pub unsent: u64,
+    /// Acked by all in-sync replicas.
+    pub acked: u64,
+    /// Proven unwritten.
+    pub failed: u64,
+    /// Neither acked nor proven unwritten.
+    pub maybe: u64,
+    /// Acked and consumed.
+    pub acked_consumed: u64,
+    /// Acked and not consumed before the drain ended.
+    pub lost: u64,
+    /// Not acked, and consumed all the same.
+    pub maybe_consumed: u64,
+    /// Not acked and not consumed before the drain ended.
+    pub maybe_unseen: u64,
+    /// Consumed, counted as receipts come.
+    pub consumed: u64,
+    /// Stored in Redis, as Redis answered.
+    pub stored: u64,
+    /// Could not be stored, and set aside with offset and reason.
+    pub set_aside: u64,
+    /// Consumed, and Redis had not answered before the drain ended.
+    pub unstored: u64,
+    /// Rows in the file, counted by reading it back.
+    pub rows: u64,
+    /// Further deliveries of events that had been delivered.
+    pub duplicates: u64,
+    /// Deliveries that the store found to be no news: not newer than what the tag had.
+    pub late: u64,
+    /// Records of other runs or without our headers.
+    pub foreign: u64,
+    /// Warm-up records.
+    pub warm: u64,
+    /// Rows with a stage of the chain that took 0 µs.
+    pub zero: u64,
+    /// Rows with a stage of the chain that took less than 0 µs: two clocks disagree.
+    pub negative: u64,
+    /// Events that were consumed although they were proven unwritten, or never sent.
+    pub impossible: u64,
+    /// Records in the topic between the start and the end of the run, by its end offsets.
+    pub topic_records: u64,
+    /// Records consumed, distinct (partition, offset), of whatever kind.
+    pub consumed_records: u64,
+    /// Whether every line balances.
+    pub valid: bool,
+    /// What does not balance, in words.
+    pub problems: Vec<String>,
+}
+
+impl Ledger {
+    /// Checks every line and says in words what does not balance.
+    pub fn check(mut self) -> Self {
+        let balances: [(&str, u64, &[(&str, u64)]); 7] = [
+            ("planned", self.planned, &[("sent", self.sent), ("unsent", self.unsent)]),
+            ("sent", self.sent, &[("acked", self.acked), ("failed", self.failed), ("maybe", self.maybe)]),
+            ("acked", self.acked, &[("acked_consumed", self.acked_consumed), ("lost", self.lost)]),
+            ("maybe", self.maybe, &[("maybe_consumed", self.maybe_consumed), ("maybe_unseen", self.maybe_unseen)]),
+            (
+                "consumed",
+                self.consumed,
+                &[("acked_consumed", self.acked_consumed), ("maybe_consumed", self.maybe_consumed)],
+            ),
+            (
+                "consumed",
+                self.consumed,
+                &[("stored", self.stored), ("set_aside", self.set_aside), ("unstored", self.unstored)],
+            ),
+            ("rows", self.rows, &[("planned", self.planned)]),
+        ];
+        self.problems = balances.iter().filter_map(|(name, total, parts)| unbalanced(name, *total, parts)).collect();
+        if self.impossible > 0 {
+            let text = "were consumed although they were proven unwritten or never sent";
+            self.problems.push(format!("{} events {text}", self.impossible));
+        }
+        // Records that were written and not consumed are lost or unseen events; more than were written cannot be.
+        if self.consumed_records > self.topic_records {
+            let (consumed, topic) = (self.consumed_records, self.topic_records);
+            self.problems.push(format!("{consumed} records consumed, but the topic holds {topic} of this run's time"));
+        }
+        if self.consumed_records < self.topic_records && self.lost + self.maybe_unseen == 0 {
+            let missing = self.topic_records - self.consumed_records;
+            self.problems.push(format!("{missing} records of the topic were not consumed, though no event is missing"));
+        }
+        self.valid = self.problems.is_empty();
+        self
+    }
+}
+
+fn unbalanced(name: &str, total: u64, parts: &[(&str, u64)]) -> Option<String> {
+    let sum: u64 = parts.iter().map(|(_, count)| count).sum();
+    let text = |(part, count): &(&str, u64)| format!("{part} {count}");
+    (total != sum).then(|| format!("{name} {total} ≠ {}", parts.iter().map(text).collect::<Vec<_>>().join(" + ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn balanced([unsent, failed, lost, maybe_unseen, stored, set_aside, unstored, maybe]: [u64; 8]) -> Ledger {
+        let consumed = stored + set_aside + unstored;
+        let maybe_consumed = maybe.min(consumed);
+        let acked_consumed = consumed - maybe_consumed;
+        let (acked, maybe) = (acked_consumed + lost, maybe_consumed + maybe_unseen);
+        let sent = acked + failed + maybe;
+        Ledger {
+            planned: sent + unsent,
+            sent,
+            unsent,
+            acked,
+            failed,
+            maybe,
+            acked_consumed,
+            lost,
+            maybe_consumed,
+            maybe_unseen,
+            consumed,
+            stored,
+            set_aside,
+            unstored,
+            rows: sent + unsent,
+            topic_records: consumed + lost,
+            consumed_records: consumed,
+            ..Ledger::default()
+        }
+    }
+
+    #[test]
+    fn a_failed_event_that_is_consumed_is_invalid_in_words() {
+        let ledger = Ledger { impossible: 1, ..balanced([0, 1, 0, 0, 9, 0, 0, 0]) }.check();
+        assert!(!ledger.valid);
+        assert_eq!(ledger.problems, ["1 events were consumed although they were proven unwritten or never sent"]);
+    }
+
+    #[test]
+    fn a_record_that_nobody_missed_is_invalid() {
+        let ledger = Ledger { topic_records: 10, ..balanced([0, 0, 0, 0, 9, 0, 0, 0]) }.check();
+        assert_eq!(ledger.problems, ["1 records of the topic were not consumed, though no event is missing"]);
+    }
+
+    proptest! {
+        #[test]
+        fn sums_that_hold_are_valid_and_any_other_is_not(counts in prop::array::uniform8(0u64..1000), line in 0usize..15) {
+            let ledger = balanced(counts);
+            prop_assert!(ledger.clone().check().valid);
+            let mut broken = ledger;
+            let fields = [
+                &mut broken.planned, &mut broken.sent, &mut broken.unsent, &mut broken.acked, &mut broken.failed,
+                &mut broken.maybe, &mut broken.acked_consumed, &mut broken.lost, &mut broken.maybe_consumed,
+                &mut broken.maybe_unseen, &mut broken.consumed, &mut broken.stored, &mut broken.set_aside,
+                &mut broken.unstored, &mut broken.rows,
+            ];
+            *fields.into_iter().nth(line).unwrap() += 1;
+            prop_assert!(!broken.check().valid);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `results/<run>.json`: everything that a reader needs to trust, repeat or reject a run.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    collect::Rebalance,
+    harness::{Proof, Spread},
+    host::{Host, Versions},
+    ledger::Ledger,
+    tables::Tables,
+    variant::Variant,
+    worker::report::SetAside,
+};
+
+/// The clock of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClockProof {
+    /// Which clock, and how it is anchored.
+    pub source: &'static str,
+    /// Error bound of the anchor, in ns.
+    pub error_ns: i64,
+    /// How far the wall clock had moved against CLOCK_MONOTONIC at the end, in ns.
+    pub drift_ns: i64,
+}
+
+/// How the run was brought to its start, and how its clients fared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Conduct {
+    /// Seconds until the cluster was ready.
+    pub cluster_ready_s: f64,
+    /// Seconds from the first worker's start until every partition was assigned and had reached a worker.
+    pub assigned_s: f64,
+    /// Seconds until all connections were open and had had an ack.
+    pub connected_s: f64,
+    /// Partitions of each worker when the window began.
+    pub partitions_per_worker: Vec<usize>,
+    /// Rebalances inside of the window; with any, latencies are not those of a settled group.
+    pub rebalances_in_window: usize,
+    /// All rebalances.
+    pub rebalances: Vec<Rebalance>,
+    /// Events whose hand-over waited for an earlier one of the same partition.
+    pub waited: u64,
+    /// Produce requests that were tried again.
+    pub retries: u64,
+    /// Bytes that the headers add to an event.
+    pub header_bytes: usize,
+    /// Group, and the generation of the topic in stream IDs.
+    pub group: String,
+    /// Generation of the topic.
+    pub generation: u64,
+}
+
+/// The manifest. Times are µs of the Unix epoch unless named otherwise.
+#[derive(Debug, Clone, Serialize)]
+pub struct Manifest {
+    /// Name of the run.
+    pub run: String,
+    /// Name of the variant.
+    pub variant_name: String,
+    /// Whether it was ended before its time.
+    pub interrupted: bool,
+    /// The verdict, in words.
+    pub verdict: String,
+    /// Planned events.
+    pub planned: u64,
+    /// Planned events that were not stored within 100 ms of their scheduled time.
+    pub over_slo: u64,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Percentiles.
+    pub latencies: Tables,
+    /// Start and end of the window.
+    pub window_us: [i64; 2],
+    /// Start, RFC 3339.
+    pub started: String,
+    /// End, RFC 3339.
+    pub ended: String,
+    /// Seed of the schedule and the payload.
+    pub seed: u64,
+    /// What the run was made against.
+    pub substrate: &'static str,
+    /// Start-up, group and clients.
+    pub conduct: Conduct,
+    /// How late the schedule itself ran.
+    pub lateness: Spread,
+    /// What the harness cost, and what else the machine did.
+    pub harness: Proof,
+    /// The clock.
+    pub clock: ClockProof,
+    /// Faults that were injected.
+    pub faults: Vec<Value>,
+    /// Records that could not be stored, the first 1,000.
+    pub set_aside: Vec<SetAside>,
+    /// Troubles, the first 1,000.
+    pub warnings: Vec<String>,
+    /// The resolved variant.
+    pub variant: Variant,
+    /// Brokers, JVMs and Redis: settings and versions.
+    pub cluster: Value,
+    /// The topic as described: leaders, replicas and in-sync replicas.
+    pub topic: Value,
+    /// Command line, without secrets.
+    pub command_line: Vec<String>,
+    /// Programs.
+    pub versions: Versions,
+    /// Machine.
+    pub host: Host,
+}
+
+impl Manifest {
+    /// Writes it beside its place and moves it there: it is there whole or not at all.
+    ///
+    /// # Errors
+    /// Those of writing: the disk is full.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        let readable_by_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(readable_by_all)?;
+        file.persist_noclobber(path)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! One row per planned event, streamed to `results/<run>.csv` as it completes.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::columns::Latency;
+
+/// One planned event of the window; the columns are those of [`crate::columns::COLUMNS`], in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The producing host, `p<i>`.
+    pub source: String,
+    /// The worker that consumed it first, `w<j>`; empty when none did.
+    pub destination: String,
+    /// The producing connection.
+    pub producer: u32,
+    /// Number of the tag, unique in the run.
+    pub tag: u64,
+    /// Kafka partition.
+    pub partition: i32,
+    /// Kafka offset of the first delivery, else of the ack.
+    pub offset: Option<i64>,
+    /// 0, 1, 2 … within the producer.
+    pub sequence: u64,
+    /// When the schedule wanted it sent.
+    pub scheduled_us: i64,
+    /// When it was first handed to the client.
+    pub before_publish_us: Option<i64>,
+    /// When its ack was handled.
+    pub after_publish_us: Option<i64>,
+    /// LogAppendTime, whole ms of the broker's clock.
+    pub append_ms: Option<i64>,
+    /// When the client returned it to the worker.
+    pub after_consume_us: Option<i64>,
+    /// When its batch's last reply had come.
+    pub after_store_us: Option<i64>,
+    /// When the first reader had it.
+    pub after_read_us: Option<i64>,
+}
+
+impl Row {
+    /// A stamp by its column's name, in µs.
+    pub fn stamp_us(&self, column: &str) -> Option<i64> {
+        use crate::columns as c;
+        match column {
+            c::SCHEDULED_US => Some(self.scheduled_us),
+            c::BEFORE_PUBLISH_US => self.before_publish_us,
+            c::AFTER_PUBLISH_US => self.after_publish_us,
+            c::AFTER_CONSUME_US => self.after_consume_us,
+            c::AFTER_STORE_US => self.after_store_us,
+            c::AFTER_READ_US => self.after_read_us,
+            _ => None,
+        }
+    }
+
+    /// A latency of this event, in µs and signed; `None` where either stamp is missing.
+    pub fn latency_us(&self, latency: &Latency) -> Option<i64> {
+        Some(self.stamp_us(latency.to)? - self.stamp_us(latency.from)?)
+    }
+}
+
+/// Writes rows to a file that did not exist before.
+#[derive(Debug)]
+pub struct Rows {
+    csv: csv::Writer<BufWriter<File>>,
+    written: u64,
+}
+
+impl Rows {
+    /// Creates the file and writes the header.
+    ///
+    /// # Errors
+    /// The file exists already, or cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = File::create_new(path)?;
+        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(BufWriter::with_capacity(1 << 16, file));
+        csv.write_record(crate::columns::COLUMNS)?;
+        csv.flush()?;
+        Ok(Self { csv, written: 0 })
+    }
+
+    /// Appends one row; it reaches the file with the next flush, or when the buffer is full.
+    ///
+    /// # Errors
+    /// Those of writing: the disk is full.
+    pub fn write(&mut self, row: &Row) -> io::Result<()> {
+        self.csv.serialize(row)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Hands all rows to the operating system, so that a killed run keeps them.
+    ///
+    /// # Errors
+    /// Those of writing: the disk is full.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.csv.flush()
+    }
+
+    /// Rows written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+}
+
+/// Reads the rows of a file back.
+///
+/// # Errors
+/// The file cannot be opened. Each row has its own error, with its line.
+pub fn read(path: &Path) -> csv::Result<csv::DeserializeRecordsIntoIter<File, Row>> {
+    Ok(csv::Reader::from_path(path)?.into_deserialize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_written_in_the_recorded_format_and_read_back() {
+        let path = tempfile::tempdir().unwrap().keep().join("run.csv");
+        let full = Row {
+            source: "p1".into(),
+            destination: "w0".into(),
+            producer: 1,
+            tag: 2,
+            partition: 3,
+            offset: Some(4),
+            sequence: 5,
+            scheduled_us: -6,
+            before_publish_us: Some(7),
+            after_publish_us: Some(8),
+            append_ms: Some(9),
+            after_consume_us: Some(10),
+            after_store_us: Some(11),
+            after_read_us: Some(12),
+        };
+        let unsent = Row { source: "p0".into(), ..Row::default() };
+        let mut rows = Rows::create(&path).unwrap();
+        rows.write(&full).unwrap();
+        rows.write(&unsent).unwrap();
+        rows.flush().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], crate::columns::COLUMNS.join(","));
+        assert_eq!(lines[1], "p1,w0,1,2,3,4,5,-6,7,8,9,10,11,12");
+        assert_eq!(lines[2], "p0,,0,0,0,,0,0,,,,,,");
+        assert_eq!(read(&path).unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [full, unsent]);
+        assert_eq!(Rows::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+}

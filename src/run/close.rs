@@ -1,0 +1,126 @@
+//! After the last event: the books are closed, checked against the topic and the file, and written down.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::Ordering::Relaxed,
+};
+
+use jiff::Timestamp;
+
+use super::{Finished, Request, RunError, files::Files, stage::Stage};
+use crate::{
+    clock::Anchor,
+    cluster::{Cluster, topic},
+    collect::Collected,
+    generation::Generation,
+    harness::{Proof, Spread},
+    host::{Host, Versions},
+    ledger::Ledger,
+    manifest::{ClockProof, Conduct, Manifest},
+    producer::Counters,
+    slo::Verdict,
+    tables::Tables,
+    variant::Variant,
+};
+
+/// What the run itself has left.
+pub(super) struct Measured {
+    /// Start and end of the window, µs of the Unix epoch.
+    pub window_us: [i64; 2],
+    pub interrupted: bool,
+    pub conduct: Conduct,
+    pub proof: Proof,
+    pub lateness: Spread,
+    pub troubles: Vec<String>,
+}
+
+impl Measured {
+    /// Checks the books, computes the percentiles from the file, and writes the manifest.
+    pub fn close(
+        self,
+        request: &Request,
+        stage: &Stage,
+        cluster: &dyn Cluster,
+        files: Files,
+        counters: &Counters,
+        collected: Collected,
+    ) -> Result<Finished, RunError> {
+        let [start_us, end_us] = self.window_us;
+        let mut warnings = self.troubles;
+        warnings.extend(collected.warnings);
+        let half_us = start_us.midpoint(end_us);
+        let latencies = Tables::read(files.rows_path(), half_us)
+            .map_err(|source| RunError::Rows { path: files.rows_path().to_owned(), source })?;
+        let topic_records = topic_records(stage).unwrap_or_else(|error| {
+            warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
+            collected.ledger.consumed_records
+        });
+        let ledger = Ledger {
+            planned: counters.planned.load(Relaxed),
+            sent: counters.sent.load(Relaxed),
+            rows: latencies.rows,
+            topic_records,
+            ..collected.ledger
+        };
+        let mut ledger = ledger.check();
+        if let Some(error) = collected.rows_error {
+            ledger.valid = false;
+            ledger.problems.push(format!("rows are missing from {}: {error}", files.rows_path().display()));
+        }
+        let verdict = verdict(&ledger, &latencies, self.interrupted);
+        let end = Anchor::read();
+        let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
+        let manifest = Manifest {
+            run: files.run().to_owned(),
+            variant_name: request.name.clone(),
+            interrupted: self.interrupted,
+            verdict: verdict.to_string(),
+            planned: ledger.planned,
+            over_slo: latencies.headlines[0].over_slo,
+            ledger,
+            latencies,
+            window_us: self.window_us,
+            started: time(start_us),
+            ended: time(end_us),
+            seed: stage.seed,
+            substrate: cluster.substrate(),
+            conduct: self.conduct,
+            lateness: self.lateness,
+            harness: self.proof,
+            clock: ClockProof {
+                source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
+                error_ns: stage.anchor.error_ns,
+                drift_ns: end.offset_ns - stage.anchor.offset_ns,
+            },
+            faults: Vec::new(),
+            set_aside: collected.set_aside,
+            warnings,
+            variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
+            cluster: cluster.settings(),
+            topic: serde_json::to_value(&stage.topic).unwrap_or_default(),
+            command_line: request.command_line.clone(),
+            versions: Versions::read(),
+            host: Host::read(),
+        };
+        let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
+        manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source })?;
+        Ok(Finished { manifest, verdict, files: paths })
+    }
+}
+
+/// Records that the topic took between the start and now; also remembered for the topic's next generation.
+fn topic_records(stage: &Stage) -> Result<u64, Box<dyn std::error::Error>> {
+    let ends = topic::end_offsets(&stage.endpoints.kafka, &stage.topic)?;
+    let mut redis = redis::Client::open(stage.endpoints.redis_url.as_str())?.get_connection()?;
+    Generation::of(&stage.topic).remember(&mut redis, &ends)?;
+    Ok(ends.iter().zip(&stage.start_offsets).map(|(end, start)| end.saturating_sub(*start).max(0) as u64).sum())
+}
+
+fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
+    let unfit = match (interrupted, ledger.valid) {
+        (true, _) => Some("interrupted"),
+        (false, false) => Some("INVALID, the ledger does not balance"),
+        (false, true) => None,
+    };
+    Verdict::new(ledger.planned, latencies.headlines[0].over_slo, unfit)
+}

@@ -1,0 +1,97 @@
+//! Why a run has no result, with what to do next.
+
+use std::path::PathBuf;
+
+use crate::{cluster::ClusterError, process::ProcessError, producer::ProducerError, tag_data::TooSmall};
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Ended by the user before the measured window began.
+    #[error("interrupted before the measured window began; nothing was measured")]
+    Interrupted,
+    /// The cluster is not there, or not as it should be.
+    #[error(transparent)]
+    Cluster(ClusterError),
+    /// A child process could not be started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A connection could not publish.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+    /// An event of this size is impossible.
+    #[error(transparent)]
+    TooSmall(#[from] TooSmall),
+    /// The group's coordinator or a broker refused something.
+    #[error("Kafka refuses to {what}: {source}")]
+    Kafka {
+        /// What was tried.
+        what: &'static str,
+        /// The client's error.
+        source: rdkafka::error::KafkaError,
+    },
+    /// Redis refused something.
+    #[error("Redis at {url}: {source}")]
+    Redis {
+        /// Its URL, without password.
+        url: String,
+        /// The client's error.
+        source: redis::RedisError,
+    },
+    /// Redis holds keys of an earlier run.
+    #[error(
+        "Redis at {url} already holds keys of ours, such as {key}; give --reuse-redis to add to them (a newer event \
+         wins), delete them, or name another Redis"
+    )]
+    NotEmpty {
+        /// Its URL, without password.
+        url: String,
+        /// One of the keys.
+        key: String,
+    },
+    /// The workers did not share the partitions out.
+    #[error("the workers are not ready after {after_s} s: {state}; see --group-protocol, and the brokers' logs")]
+    Unassigned {
+        /// How long it was waited for.
+        after_s: u64,
+        /// What is missing.
+        state: String,
+    },
+    /// A worker ended before the window.
+    #[error("{0}")]
+    Worker(String),
+    /// A file could not be written or read.
+    #[error("{path}: {source}; check that the directory exists, can be written and has space")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The rows that were written cannot be read back.
+    #[error("{path} cannot be read back: {source}")]
+    Rows {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: csv::Error,
+    },
+    /// `--run` is no name.
+    #[error("--run {0}: use only letters, digits, `.`, `_` and `-`")]
+    Name(String),
+    /// A run of this name is there.
+    #[error("{0} exists already, and a run never overwrites another; give another --run or --out")]
+    Exists(PathBuf),
+    /// The system has no thread to give.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<ClusterError> for RunError {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Interrupted => Self::Interrupted,
+            other => Self::Cluster(other),
+        }
+    }
+}

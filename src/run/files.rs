@@ -1,0 +1,90 @@
+//! The files of a run. Their names are taken before anything starts, and given back if nothing comes of it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+use super::{Request, RunError};
+use crate::record::Rows;
+
+/// `<run>.csv` and `<run>.json`, of a run that has just taken that name.
+#[derive(Debug)]
+pub(super) struct Files {
+    run: String,
+    rows_path: PathBuf,
+    manifest_path: PathBuf,
+    rows: Option<Rows>,
+    keep: bool,
+}
+
+impl Files {
+    /// Takes the name that was asked for, or one made from variant and time.
+    pub fn reserve(request: &Request) -> Result<Self, RunError> {
+        let out = &request.out;
+        fs::create_dir_all(out).map_err(|source| RunError::File { path: out.clone(), source })?;
+        if let Some(run) = &request.run {
+            let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if run.is_empty() || run.len() > 200 || !run.chars().all(valid) || run.starts_with('.') {
+                return Err(RunError::Name(run.clone()));
+            }
+            return Self::take(out, run)?.ok_or_else(|| RunError::Exists(out.join(format!("{run}.csv"))));
+        }
+        let stamp = format!("{}-{}", request.name, Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+        let names = std::iter::once(stamp.clone()).chain((2..).map(|n| format!("{stamp}-{n}")));
+        for run in names {
+            if let Some(files) = Self::take(out, &run)? {
+                return Ok(files);
+            }
+        }
+        unreachable!("the names never end")
+    }
+
+    fn take(out: &Path, run: &str) -> Result<Option<Self>, RunError> {
+        let rows_path = out.join(format!("{run}.csv"));
+        let manifest_path = out.join(format!("{run}.json"));
+        if manifest_path.exists() || out.join(format!("{run}.parquet")).exists() {
+            return Ok(None);
+        }
+        match Rows::create(&rows_path) {
+            Ok(rows) => {
+                Ok(Some(Self { run: run.to_owned(), rows_path, manifest_path, rows: Some(rows), keep: false }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(source) => Err(RunError::File { path: rows_path, source }),
+        }
+    }
+
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    pub fn rows_path(&self) -> &Path {
+        &self.rows_path
+    }
+
+    pub fn manifest_path(&self) -> &Path {
+        &self.manifest_path
+    }
+
+    /// The open file of rows; whoever takes it writes it.
+    pub fn take_rows(&mut self) -> Rows {
+        self.rows.take().expect("the rows are taken once")
+    }
+
+    /// The run has come to its window: its files stay, whatever happens now.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Only the header is in it, or warm-up alone.
+            let _ = fs::remove_file(&self.rows_path);
+        }
+    }
+}

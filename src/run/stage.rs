@@ -1,0 +1,264 @@
+//! Everything before the first event: cluster, topic, group, workers, connections.
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{Request, RunError, Stop, files::Files};
+use crate::{
+    clock::{Anchor, Clock},
+    cluster::{self, Cluster, Endpoints, capacity, topic, topic::Topic},
+    collect::{Collector, Input},
+    crew::Crew,
+    generation::{self, Generation},
+    group,
+    join::Join,
+    live::Live,
+    process::Lifetime,
+    producer::{Load, Producers},
+    schedule::Pace,
+    tag_data::{EventShape, Stamps},
+    variant::Variant,
+    worker,
+};
+
+/// How long the workers may take until every partition is assigned and has reached one.
+const ASSIGN_MAX: Duration = Duration::from_secs(90);
+const TICK: Duration = Duration::from_millis(50);
+/// Between the order to go and the first event that is due.
+const LEAD_US: i64 = 100_000;
+const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A cluster, and how long it took to be ready, in s.
+pub(super) fn start_cluster(
+    request: &Request,
+    stop: &Stop,
+    live: &Live,
+) -> Result<(Box<dyn Cluster>, f64), RunError> {
+    let started = Instant::now();
+    capacity::check(&request.variant, &request.out)?;
+    let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };
+    let addresses = Some(request.addresses.clone());
+    let progress = |text: &str| live.step(text);
+    let cluster = cluster::start(&request.variant, addresses, lifetime, &|| stop.requested(), &progress)?;
+    Ok((cluster, started.elapsed().as_secs_f64()))
+}
+
+/// The prepared topic, group and load of a run.
+pub(super) struct Stage {
+    pub anchor: Anchor,
+    pub clock: Clock,
+    pub seed: u64,
+    pub load: Arc<Load>,
+    pub topic: Topic,
+    pub group: String,
+    pub generation: u64,
+    pub start_offsets: Vec<i64>,
+    pub endpoints: Endpoints,
+}
+
+impl Stage {
+    /// Prepares topic, generation and group.
+    pub fn set(
+        request: &Request,
+        run: &str,
+        anchor: Anchor,
+        cluster: &dyn Cluster,
+        stop: &Stop,
+    ) -> Result<Self, RunError> {
+        let (variant, clock) = (&request.variant, Clock::new(anchor));
+        let seed = variant.seed.unwrap_or_else(|| crate::schedule::hash(clock.now_us() as u64, 0, 0) >> 33);
+        let endpoints = cluster.endpoints().clone();
+        let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
+        let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
+        let generation = claim(&endpoints, &topic, &start_offsets, request.reuse_redis)?;
+        let group = format!("shasta-{run}");
+        group::start_at(&endpoints.kafka, &group, &topic, &start_offsets)
+            .map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
+        let load = Arc::new(load(variant, run, seed, clock, &topic, &endpoints)?);
+        stop.check()?;
+        Ok(Self { anchor, clock, seed, load, topic, group, generation, start_offsets, endpoints })
+    }
+
+    /// Starts the collecting thread.
+    pub fn collect(&self, files: &mut Files) -> Result<Collector, RunError> {
+        let Load { connections, instances, window, .. } = &*self.load;
+        let events_max = (window.rate * window.duration.as_secs_f64()).ceil() as u64 + 1;
+        let join = Join::new(*connections, *instances, events_max, self.start_offsets.clone());
+        Ok(Collector::start(join, files.take_rows(), self.clock)?)
+    }
+
+    /// Starts the workers, and waits until an event of each partition has reached one. Returns how long that took, in s.
+    pub fn hire(
+        &self,
+        request: &Request,
+        collector: &Collector,
+        stop: &Stop,
+        live: &Live,
+    ) -> Result<(Crew, f64), RunError> {
+        let started = Instant::now();
+        let mut crew = Crew::default();
+        for number in 0..request.variant.workers {
+            let config = self.worker_config(&request.variant, number);
+            let sender = collector.sender();
+            // The collector ends only after its senders have.
+            let sink = move |news| drop(sender.send(Input::Worker(number, news)));
+            crew.add(&request.program, &self.endpoints, &config, sink)?;
+        }
+        live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
+        let standing = collector.standing();
+        let partitions = self.topic.partitions.len();
+        let balanced = || {
+            let counts = standing.partitions_per_worker();
+            let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
+            counts.len() == request.variant.workers as usize
+                && counts.iter().sum::<usize>() == partitions
+                && most - least <= 1
+        };
+        self.wait_for(stop, collector, started, &balanced)?;
+        let probed = group::probe(&self.endpoints.kafka, &self.load.run, &self.topic, self.clock);
+        probed.map_err(|source| RunError::Kafka { what: "take an event for each partition", source })?;
+        let all_probed = || balanced() && standing.probed.load(Relaxed) == partitions as u64;
+        self.wait_for(stop, collector, started, &all_probed)?;
+        Ok((crew, started.elapsed().as_secs_f64()))
+    }
+
+    fn wait_for(
+        &self,
+        stop: &Stop,
+        collector: &Collector,
+        started: Instant,
+        ready: &dyn Fn() -> bool,
+    ) -> Result<(), RunError> {
+        let standing = collector.standing();
+        while !ready() {
+            stop.check()?;
+            if let Some(ended) = standing.worker_ended() {
+                return Err(RunError::Worker(ended));
+            }
+            if started.elapsed() > ASSIGN_MAX {
+                let (counts, probed) = (standing.partitions_per_worker(), standing.probed.load(Relaxed));
+                let state = format!("partitions of each worker {counts:?}, {probed} partitions proven by an event");
+                return Err(RunError::Unassigned { after_s: ASSIGN_MAX.as_secs(), state });
+            }
+            std::thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
+    fn worker_config(&self, variant: &Variant, number: u32) -> worker::Config {
+        worker::Config {
+            clock: self.clock,
+            run: self.load.run.clone(),
+            worker: number,
+            group: self.group.clone(),
+            topic: self.topic.name.clone(),
+            log_append_time: self.topic.log_append_time,
+            generation: self.generation,
+            group_protocol: variant.group_protocol,
+            commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
+            batch_max: variant.batch_max as usize,
+            lookahead: variant.lookahead as usize,
+            stream_maxlen: variant.stream_maxlen,
+            redis_timeout_ms: REDIS_TIMEOUT.as_millis() as u64,
+            consumer: variant.consumer.clone(),
+        }
+    }
+
+    /// Opens all connections, and waits until each has had an event acked. Returns how long that took, in s.
+    pub fn connect(&self, collector: &Collector, stop: &Stop, live: &Live) -> Result<(Producers, f64), RunError> {
+        let started = Instant::now();
+        let sender = collector.sender();
+        let sink = move |outcomes| drop(sender.send(Input::Outcomes(outcomes)));
+        let producers = Producers::start(&self.load, sink)?;
+        let wanted = self.load.connections;
+        while producers.connected() < wanted {
+            if producers.ended() {
+                // Only a failure ends a thread so early.
+                producers.finish()?;
+                return Err(RunError::Interrupted);
+            }
+            if stop.requested() {
+                producers.stop();
+                producers.finish()?;
+                return Err(RunError::Interrupted);
+            }
+            live.line(&format!("connecting: {} of {wanted}", producers.connected()));
+            std::thread::sleep(TICK);
+        }
+        let took_s = started.elapsed().as_secs_f64();
+        let warm_s = self.load.warm_up.duration.as_secs_f64();
+        live.step(&format!("{wanted} connections open in {took_s:.1} s; warming up for {warm_s:.0} s"));
+        Ok((producers, took_s))
+    }
+
+    /// Starts the load, and returns the measured window, µs of the Unix epoch.
+    pub fn go(&self, producers: &mut Producers) -> Range<i64> {
+        let warm_start_us = self.clock.now_us() + LEAD_US;
+        let start_us = warm_start_us + self.load.warm_up.duration.as_micros() as i64;
+        producers.go(warm_start_us, start_us);
+        start_us..start_us + self.load.window.duration.as_micros() as i64
+    }
+
+    /// Bytes that the headers add to an event.
+    pub fn header_bytes(&self) -> usize {
+        let source = crate::producer::source(0, self.load.instances);
+        let (producer, sequence, scheduled_us, before_publish_us, warm) = (0, 0, 0, 0, false);
+        let run = &self.load.run;
+        Stamps { run, source: &source, producer, sequence, scheduled_us, before_publish_us, warm }.header_bytes()
+    }
+
+    /// Bootstrap servers, comma-separated.
+    pub fn bootstrap(&self) -> String {
+        self.endpoints.kafka.bootstrap.join(",")
+    }
+
+    /// Redis' URL without its password.
+    pub fn redis_shown(&self) -> String {
+        self.endpoints.redis_shown()
+    }
+}
+
+fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<u64, RunError> {
+    let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
+    let client = redis::Client::open(endpoints.redis_url.as_str()).map_err(refused)?;
+    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT).map_err(refused)?;
+    if !reuse && let Some(key) = generation::some_key(&mut redis).map_err(refused)? {
+        return Err(RunError::NotEmpty { url: endpoints.redis_shown(), key });
+    }
+    Generation::of(topic).claim(&mut redis, topic.created, ends).map_err(refused)
+}
+
+fn load(
+    variant: &Variant,
+    run: &str,
+    seed: u64,
+    clock: Clock,
+    topic: &Topic,
+    endpoints: &Endpoints,
+) -> Result<Load, RunError> {
+    let Variant { bytes, connections, tags_per_connection, names_per_tag, rate, jitter, .. } = *variant;
+    let pace = |duration| Pace { rate, jitter, duration };
+    Ok(Load {
+        run: run.to_owned(),
+        topic: topic.name.clone(),
+        leaders: topic.partitions.iter().map(|partition| partition.leader).collect(),
+        access: endpoints.kafka.clone(),
+        clock,
+        shape: EventShape::new(bytes, connections, tags_per_connection, names_per_tag, seed)?,
+        seed,
+        window: pace(variant.duration.0),
+        warm_up: pace(variant.warm.0),
+        connections,
+        instances: variant.instances,
+        engine: variant.engine,
+        threads: variant.producer_threads.min(connections),
+        linger: variant.linger.0,
+        backlog: variant.backlog,
+        delivery_timeout: variant.delivery_timeout.0,
+        ramp: variant.ramp,
+        drain: variant.drain.0,
+    })
+}

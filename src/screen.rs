@@ -1,0 +1,176 @@
+//! What is printed after a run: ledger first, then percentiles, cost and verdict.
+
+use std::fmt::{self, Write};
+
+use console::style;
+
+use crate::{
+    harness::Cost,
+    ledger::Ledger,
+    manifest::Manifest,
+    percentile::{FEW, PERCENTILES, Value, round_2},
+    slo::Verdict,
+    tables::{Cell, Line},
+};
+
+/// The report of a run, for people.
+pub struct Screen<'a> {
+    /// Everything that was measured.
+    pub manifest: &'a Manifest,
+    /// The verdict.
+    pub verdict: &'a Verdict,
+}
+
+impl fmt::Display for Screen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = self.manifest;
+        let interrupted = if m.interrupted { ", interrupted" } else { "" };
+        writeln!(f, "\n{}: variant {}, {} cluster{interrupted}\n", style(&m.run).bold(), m.variant_name, m.substrate)?;
+        ledger(f, &m.ledger)?;
+        table(f, "latency in ms", &m.latencies.headlines, true)?;
+        table(f, "stages", &m.latencies.stages, false)?;
+        table(f, "scheduled → stored", &m.latencies.halves, true)?;
+        let few = |line: &Line| line.percentiles.iter().any(|cell| cell.samples_past < FEW);
+        if m.latencies.headlines.iter().any(few) {
+            writeln!(f, "† fewer than {FEW} samples lie past it: single events decide the value\n")?;
+        }
+        costs(f, m)?;
+        conduct(f, m)?;
+        self.verdict(f)
+    }
+}
+
+impl Screen<'_> {
+    fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = self.manifest;
+        let text = format!(
+            "{}: {} of {} planned events over 100 ms (scheduled → stored)",
+            self.verdict,
+            thousands(m.over_slo),
+            thousands(m.planned)
+        );
+        let text = match self.verdict {
+            Verdict::Met => style(text).green(),
+            Verdict::Missed => style(text).red(),
+            Verdict::NotResolvable | Verdict::None(_) => style(text).yellow(),
+        };
+        writeln!(f, "{}", text.bold())
+    }
+}
+
+fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
+    let n = thousands;
+    writeln!(f, "ledger    planned {} = sent {} + unsent {}", n(l.planned), n(l.sent), n(l.unsent))?;
+    writeln!(f, "          sent {} = acked {} + failed {} + maybe {}", n(l.sent), n(l.acked), n(l.failed), n(l.maybe))?;
+    writeln!(f, "          acked {} = consumed {} + lost {}", n(l.acked), n(l.acked_consumed), n(l.lost))?;
+    if l.maybe > 0 {
+        writeln!(f, "          maybe {} = consumed {} + unseen {}", n(l.maybe), n(l.maybe_consumed), n(l.maybe_unseen))?;
+    }
+    let (stored, aside, unstored) = (n(l.stored), n(l.set_aside), n(l.unstored));
+    writeln!(f, "          consumed {} = stored {stored} + set aside {aside} + unstored {unstored}", n(l.consumed))?;
+    writeln!(
+        f,
+        "          apart: duplicates {}, late {}, foreign {}, warm-up {}, stages of 0 µs {}, below 0 µs {}",
+        n(l.duplicates),
+        n(l.late),
+        n(l.foreign),
+        n(l.warm),
+        n(l.zero),
+        n(l.negative)
+    )?;
+    let (topic, consumed) = (n(l.topic_records), n(l.consumed_records));
+    writeln!(f, "          topic holds {topic} records of the run, {consumed} of them were consumed")?;
+    for problem in &l.problems {
+        writeln!(f, "          {}", style(format!("INVALID: {problem}")).red().bold())?;
+    }
+    writeln!(f)
+}
+
+fn table(f: &mut impl Write, title: &str, lines: &[Line], with_over: bool) -> fmt::Result {
+    write!(f, "{}{:>9}", style(format!("{title:<42}")).bold(), "n")?;
+    for percentile in PERCENTILES {
+        write!(f, "{:>10}", format!("p{percentile}"))?;
+    }
+    write!(f, "{:>10}", "max")?;
+    writeln!(f, "{}", if with_over { format!("{:>10}", "≥ 100 ms") } else { String::new() })?;
+    for line in lines {
+        write!(f, "{:<42}{:>9}", line.name, thousands(line.n))?;
+        for cell in &line.percentiles {
+            write!(f, "{:>10}", percentile(cell))?;
+        }
+        write!(f, "{:>10}", ms(line.max_ms))?;
+        writeln!(f, "{}", if with_over { format!("{:>10}", thousands(line.over_slo)) } else { String::new() })?;
+    }
+    writeln!(f)
+}
+
+fn percentile(cell: &Cell) -> String {
+    let mark = if cell.samples_past < FEW { "†" } else { "" };
+    format!("{}{mark}", ms(cell.ms))
+}
+
+fn ms(value: Value) -> String {
+    match value {
+        Value::Finite(ms) => format!("{:.2}", round_2(ms)),
+        Value::PastDrain => "> drain".into(),
+        Value::Empty => "–".into(),
+    }
+}
+
+fn costs(f: &mut impl Write, m: &Manifest) -> fmt::Result {
+    writeln!(f, "{}{:>9}{:>10}{:>10}", style(format!("{:<42}", "cost over the window")).bold(), "cores", "RSS MB", "threads")?;
+    for Cost { name, cpu_cores, rss_bytes_max, threads_max } in &m.harness.costs {
+        let rss = rss_bytes_max.map_or("–".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
+        let name = if name == "producers" { "  of which the producers' threads" } else { name };
+        writeln!(f, "{name:<42}{cpu_cores:>9.3}{rss:>10}{threads_max:>10}")?;
+    }
+    writeln!(f)
+}
+
+fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
+    let (late, hiccup) = (&m.lateness, &m.harness.hiccup);
+    writeln!(
+        f,
+        "schedule lateness p50 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms; a 1 ms sleep overslept p99.9 {:.2} ms, max {:.2} ms",
+        late.p50_ms, late.p999_ms, late.max_ms, hiccup.p999_ms, hiccup.max_ms
+    )?;
+    let seconds = &m.harness.seconds;
+    let mean = |part: fn(&crate::harness::Second) -> f64| seconds.iter().map(part).sum::<f64>() / seconds.len().max(1) as f64;
+    let (foreign, steal) = (mean(|second| second.foreign_cores), mean(|second| second.steal_cores));
+    writeln!(f, "other processes used {foreign:.2} cores, the hypervisor took {steal:.2}")?;
+    let c = &m.conduct;
+    writeln!(
+        f,
+        "cluster ready in {:.1} s, workers assigned in {:.1} s, {} connections open and acked in {:.1} s",
+        c.cluster_ready_s, c.assigned_s, m.variant.connections, c.connected_s
+    )?;
+    if c.waited + c.retries > 0 {
+        writeln!(f, "{} hand-overs waited for an earlier one, {} requests were tried again", c.waited, c.retries)?;
+    }
+    if c.rebalances_in_window > 0 {
+        let text = format!("{} rebalances inside the window: its latencies are not a settled group's", c.rebalances_in_window);
+        writeln!(f, "{}", style(text).yellow())?;
+    }
+    if !m.set_aside.is_empty() || !m.warnings.is_empty() {
+        let (aside, warnings) = (m.set_aside.len(), m.warnings.len());
+        writeln!(f, "{}", style(format!("{aside} records set aside, {warnings} warnings: see the manifest")).yellow())?;
+    }
+    writeln!(f)
+}
+
+/// A count with a comma at each thousand.
+pub fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

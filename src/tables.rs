@@ -1,0 +1,131 @@
+//! The exact percentiles of a run, computed from its file of rows: what is on the screen is what is on the disk.
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    columns::{ACK, CHAIN, HEADLINES, Latency, SCHEDULED_TO_STORED},
+    percentile::{Distribution, PERCENTILES, Value, round_2},
+    record,
+};
+
+/// One percentile of one latency.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    /// The percentile, 0 to 100.
+    pub percentile: f64,
+    /// Its value in ms, 2 places; `> drain` where the event had not arrived.
+    #[serde(serialize_with = "ms")]
+    pub ms: Value,
+    /// Samples strictly past it; below 10 it is marked †.
+    pub samples_past: u64,
+}
+
+/// One latency of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Column of the earlier stamp.
+    pub from: &'static str,
+    /// Column of the later stamp.
+    pub to: &'static str,
+    /// Planned events.
+    pub n: u64,
+    /// Events without the end stamp: +∞.
+    pub missing: u64,
+    /// Events that were not below 100 ms.
+    pub over_slo: u64,
+    /// p50 to p99.999.
+    pub percentiles: Vec<Cell>,
+    /// The largest, in ms.
+    #[serde(serialize_with = "ms")]
+    pub max_ms: Value,
+}
+
+/// All latencies of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tables {
+    /// Rows in the file.
+    pub rows: u64,
+    /// The three headline latencies.
+    pub headlines: Vec<Line>,
+    /// The stages of the path, then the ack, which is beside it.
+    pub stages: Vec<Line>,
+    /// The headline latency over the first and the second half of the window.
+    pub halves: Vec<Line>,
+}
+
+fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Value::Finite(ms) => serializer.serialize_f64(round_2(*ms)),
+        Value::PastDrain => serializer.serialize_str("> drain"),
+        Value::Empty => serializer.serialize_none(),
+    }
+}
+
+/// A latency's values while the rows go by.
+struct Column {
+    latency: Latency,
+    values_us: Vec<i64>,
+    missing: u64,
+}
+
+impl Column {
+    fn new(latency: Latency) -> Self {
+        Self { latency, values_us: Vec::new(), missing: 0 }
+    }
+
+    fn push(&mut self, row: &record::Row) {
+        match row.latency_us(&self.latency) {
+            Some(us) => self.values_us.push(us),
+            None => self.missing += 1,
+        }
+    }
+
+    fn line(self, name: &str) -> Line {
+        let Latency { from, to, .. } = self.latency;
+        let distribution = Distribution::new(self.values_us, self.missing);
+        let cell = |&percentile: &f64| {
+            let found = distribution.percentile_ms(percentile);
+            Cell { percentile, ms: found.value, samples_past: found.samples_past }
+        };
+        Line {
+            name: name.to_owned(),
+            from,
+            to,
+            n: distribution.n(),
+            missing: distribution.missing(),
+            over_slo: distribution.over_slo(),
+            percentiles: PERCENTILES.iter().map(cell).collect(),
+            max_ms: distribution.max_ms(),
+        }
+    }
+}
+
+impl Tables {
+    /// Reads a run's rows back. `half_us` divides the window, µs of the Unix epoch.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds a line that is no row.
+    pub fn read(path: &Path, half_us: i64) -> csv::Result<Self> {
+        let columns = |latencies: &[Latency]| latencies.iter().map(|&latency| Column::new(latency)).collect::<Vec<_>>();
+        let (mut headlines, mut stages) = (columns(&HEADLINES), columns(&[CHAIN[0], CHAIN[1], CHAIN[2], ACK]));
+        let mut halves = columns(&[SCHEDULED_TO_STORED; 2]);
+        let mut rows = 0;
+        for row in record::read(path)? {
+            let row = row?;
+            rows += 1;
+            for column in headlines.iter_mut().chain(&mut stages) {
+                column.push(&row);
+            }
+            halves[usize::from(row.scheduled_us >= half_us)].push(&row);
+        }
+        let named = |columns: Vec<Column>| columns.into_iter().map(|column| (column.latency.name, column));
+        let lines = |columns| named(columns).map(|(name, column)| column.line(name)).collect();
+        let halves = ["first half", "second half"].into_iter().zip(halves);
+        let halves = halves.map(|(name, column)| column.line(name)).collect();
+        Ok(Self { rows, headlines: lines(headlines), stages: lines(stages), halves })
+    }
+}
