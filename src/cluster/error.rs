@@ -1,0 +1,212 @@
+//! What can be wrong with a cluster, each with what to do next.
+
+use std::{io, path::PathBuf};
+
+use rdkafka::error::KafkaError;
+use thiserror::Error;
+
+use crate::process::ProcessError;
+
+/// Why a cluster is not there, or is not as the variant wants it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The caller's `stop` said so.
+    #[error("interrupted while the cluster was starting")]
+    Interrupted,
+    /// A child could not be started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The Java that was found is too old for this Kafka.
+    #[error(
+        "`{java}` is Java {found}, and Kafka {kafka} needs 17 or later; run scripts/setup, or put a later one first on PATH"
+    )]
+    OldJava {
+        /// The executable.
+        java: PathBuf,
+        /// What it says of itself.
+        found: String,
+        /// The pinned Kafka.
+        kafka: &'static str,
+    },
+    /// Kafka's jars are missing, incomplete or of another version.
+    #[error(
+        "{dir}: {problem}; run scripts/setup, which puts Kafka {kafka} there (SHASTA_KAFKA_LIBS names another directory)"
+    )]
+    Jars {
+        /// Where they should be.
+        dir: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// The pinned Kafka.
+        kafka: &'static str,
+    },
+    /// A setting that this harness must choose itself.
+    #[error("`{name}` in [{section}] is set by the local cluster itself; {advice}")]
+    Owned {
+        /// The variant's section.
+        section: &'static str,
+        /// The setting.
+        name: String,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// A setting whose value cannot be written down.
+    #[error("`{name}` in [{section}] holds a line break; write the value on one line")]
+    LineBreak {
+        /// The variant's section.
+        section: &'static str,
+        /// The setting.
+        name: String,
+    },
+    /// No room for the cluster's data.
+    #[error("no space left on the file system of {dir}; free some, or set TMPDIR to a directory on a larger one")]
+    DiskFull {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file of the cluster could not be read or written.
+    #[error("{path} could not be {what}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A port was taken by another process between its choice and its use.
+    #[error("{name}: a port was taken by another process between its choice and its use")]
+    PortTaken {
+        /// The child.
+        name: String,
+    },
+    /// The same again and again.
+    #[error(
+        "{attempts} starts in a row found a port taken ({name} last); see `ss -ltn` for who opens ports on this machine, then try again"
+    )]
+    PortsTaken {
+        /// How many starts were tried.
+        attempts: u32,
+        /// The child that found it last.
+        name: String,
+    },
+    /// A child ended by itself.
+    #[error("{name} ended by itself ({status}){hint}; the last lines of its log:\n{lines}")]
+    Exited {
+        /// The child.
+        name: String,
+        /// Its exit status.
+        status: String,
+        /// What may be wrong.
+        hint: &'static str,
+        /// The end of its log.
+        lines: String,
+    },
+    /// The cluster did not get ready in time.
+    #[error(
+        "the local cluster was not ready after {seconds} s ({waiting_for}); is the machine overloaded? Last log lines:\n{lines}"
+    )]
+    NotReady {
+        /// The limit, in seconds.
+        seconds: u64,
+        /// What was still missing.
+        waiting_for: String,
+        /// The ends of the logs.
+        lines: String,
+    },
+    /// An external cluster without an address.
+    #[error("an external cluster needs {what}: give {flag}, or set {variable}")]
+    NoAddress {
+        /// What is missing.
+        what: &'static str,
+        /// The flag.
+        flag: &'static str,
+        /// The environment variable.
+        variable: &'static str,
+    },
+    /// Addresses for a cluster that the harness starts itself.
+    #[error(
+        "{flag} names an external cluster, but this run starts a local one; add `--cluster external` or leave it out"
+    )]
+    NotExternal {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// An address or security setting that cannot be understood.
+    #[error("{what}: {problem}")]
+    BadAddress {
+        /// The flag or variable.
+        what: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// Encryption or SASL in a build without it.
+    #[error("{what} needs TLS or SASL, which this build leaves out; build with `cargo build --features tls`")]
+    NeedsTls {
+        /// What asks for it.
+        what: &'static str,
+    },
+    /// A broker that does not answer.
+    #[error("broker {address}: {problem}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What happened, and what to look at.
+        problem: String,
+    },
+    /// A Redis that does not answer.
+    #[error("Redis {address}: {problem}")]
+    Redis {
+        /// The address, without its password.
+        address: String,
+        /// What happened, and what to look at.
+        problem: String,
+    },
+    /// A request that the cluster refused.
+    #[error("{what} failed: {problem}")]
+    Kafka {
+        /// What was asked.
+        what: String,
+        /// The client's error, with the reason that it last gave.
+        problem: String,
+    },
+    /// A topic of the run's name that has other settings.
+    #[error(
+        "topic `{topic}` exists with other settings:\n{differences}\nUse another one (--topic NAME), run with its settings ({overrides}), or delete it"
+    )]
+    TopicDiffers {
+        /// The topic.
+        topic: String,
+        /// One difference a line.
+        differences: String,
+        /// The overrides that would accept it.
+        overrides: String,
+    },
+    /// A topic that did not get its leaders and replicas.
+    #[error("topic `{topic}` was not ready after {seconds} s: {missing}; look at the brokers' logs")]
+    TopicNotReady {
+        /// The topic.
+        topic: String,
+        /// The limit, in seconds.
+        seconds: u64,
+        /// What was still missing.
+        missing: String,
+    },
+}
+
+impl ClusterError {
+    pub(super) fn kafka(what: impl Into<String>, source: &KafkaError, reason: Option<String>) -> Self {
+        let problem = reason.map_or_else(|| source.to_string(), |reason| format!("{source} ({reason})"));
+        Self::Kafka { what: what.into(), problem }
+    }
+}
+
+/// Wraps an I/O error with its file; a full disk gets its own words.
+pub(super) fn file_error(path: &std::path::Path, what: &'static str) -> impl FnOnce(io::Error) -> ClusterError {
+    let path = path.to_path_buf();
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ClusterError::DiskFull { dir: path },
+        _ => ClusterError::File { path, what, source },
+    }
+}

@@ -1,0 +1,148 @@
+//! A cluster that is there already: every broker and Redis are proven reachable before anything starts.
+
+use std::{
+    collections::BTreeSet,
+    net::{TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
+};
+
+use redis::ErrorKind;
+use serde_json::{Value, json};
+
+use super::{Cluster, ClusterError, Endpoints, KafkaAccess, access::split_address, admin::Admin, redis_server};
+
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+const ANSWER_MAX: Duration = Duration::from_secs(8);
+
+/// Brokers and a Redis that others run.
+pub struct ExternalCluster {
+    endpoints: Endpoints,
+    brokers: Vec<String>,
+}
+
+/// Checks that every broker, named or found, and Redis answer.
+///
+/// # Errors
+/// Which one does not, and why, as far as the clients know; never with a password.
+pub fn connect(
+    endpoints: Endpoints,
+    stop: &dyn Fn() -> bool,
+    progress: &dyn Fn(&str),
+) -> Result<ExternalCluster, ClusterError> {
+    check_redis(&endpoints)?;
+    progress(&format!("Redis answers at {}", endpoints.redis_shown()));
+    let mut found = BTreeSet::new();
+    for address in &endpoints.kafka.bootstrap {
+        found.extend(check_broker(&endpoints.kafka, address, "is it the right address, and is it up?", stop)?);
+    }
+    for address in found.iter().filter(|address| !endpoints.kafka.bootstrap.contains(address)) {
+        let advice = "the other brokers name it as one of theirs; is its advertised listener reachable from here?";
+        check_broker(&endpoints.kafka, address, advice, stop)?;
+    }
+    progress(&format!("{} brokers answer: {}", found.len(), Vec::from_iter(found.iter().cloned()).join(", ")));
+    Ok(ExternalCluster { endpoints, brokers: found.into_iter().collect() })
+}
+
+/// Asks one broker for the addresses of all.
+fn check_broker(
+    access: &KafkaAccess,
+    address: &str,
+    advice: &str,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<String>, ClusterError> {
+    let unreachable = |problem: String| ClusterError::Unreachable {
+        address: address.to_owned(),
+        problem: format!("{problem}; {advice}"),
+    };
+    let (host, port) = split_address(address)?;
+    let resolved = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+    let mut last = "the name has no address".to_owned();
+    let reached = resolved.into_iter().any(|socket| match TcpStream::connect_timeout(&socket, CONNECT_MAX) {
+        Ok(_) => true,
+        Err(error) => {
+            last = error.to_string();
+            false
+        }
+    });
+    if !reached {
+        return Err(unreachable(last));
+    }
+    let admin =
+        Admin::connect(&KafkaAccess { bootstrap: vec![address.to_owned()], security: access.security.clone() })?;
+    let deadline = Instant::now() + ANSWER_MAX;
+    loop {
+        if stop() {
+            return Err(ClusterError::Interrupted);
+        }
+        match admin.metadata(Duration::from_millis(100)) {
+            Ok(found) => return Ok(found.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect()),
+            Err(_) if Instant::now() < deadline => {}
+            Err(error) => {
+                let reason = admin.reason().unwrap_or_else(|| error.to_string());
+                return Err(unreachable(format!(
+                    "it accepts connections but does not answer as a Kafka broker ({reason}); check SHASTA_SECURITY_PROTOCOL"
+                )));
+            }
+        }
+    }
+}
+
+fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
+    let problem = |problem: String| ClusterError::Redis { address: endpoints.redis_shown(), problem };
+    let error = match redis_server::ping(&endpoints.redis_url, CONNECT_MAX) {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let text = error.to_string();
+    let advice = if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") {
+        "it refuses the password; correct the one in SHASTA_REDIS (redis://user:password@host:port, percent-encoded)"
+    } else if text.contains("NOAUTH") || text.contains("Authentication required") {
+        "it wants a password; put it into SHASTA_REDIS as redis://:password@host:port"
+    } else if error.is_connection_refusal() {
+        "nothing listens there; is it the right port, and is it up?"
+    } else if endpoints.redis_url.starts_with("redis://") {
+        "it does not answer PING in plain text; if it demands TLS, write rediss:// (and build with `--features tls`)"
+    } else {
+        "it does not answer PING over TLS; does its certificate match the host name?"
+    };
+    Err(problem(format!("{advice} ({text})")))
+}
+
+impl Cluster for ExternalCluster {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    fn substrate(&self) -> &'static str {
+        "external"
+    }
+
+    fn processes(&self) -> Vec<(String, u32)> {
+        vec![]
+    }
+
+    fn check(&mut self) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    fn settings(&self) -> Value {
+        let brokers = Admin::connect(&self.endpoints.kafka).and_then(|admin| {
+            let id =
+                admin.metadata(ANSWER_MAX).ok().and_then(|found| found.brokers().first().map(|broker| broker.id()));
+            admin.broker_settings(id.unwrap_or(1))
+        });
+        let brokers = match brokers {
+            Ok(described) => {
+                let shown = described.into_values().filter(|entry| !entry.is_sensitive);
+                Value::Object(shown.map(|entry| (entry.name, json!(entry.value))).collect())
+            }
+            // Describing a broker needs a right of its own, which a measuring user may lack.
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        json!({ "addresses": self.brokers, "first_broker": brokers, "redis": redis_server::described(&self.endpoints.redis_url) })
+    }
+
+    fn keep(&mut self) -> Result<String, ClusterError> {
+        Ok("nothing to end: this run did not start the cluster".to_owned())
+    }
+}

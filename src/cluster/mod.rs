@@ -1,0 +1,144 @@
+//! What a run measures against: a Kafka cluster and a Redis, started here or given.
+//!
+//! Everything is synchronous. [`start`] gives a [`Cluster`]; [`topic::prepare`] then makes the run's topic on it.
+
+mod access;
+mod admin;
+mod broker;
+pub mod capacity;
+mod error;
+pub mod external;
+mod kafka_home;
+pub mod local;
+mod redis_server;
+mod scratch;
+pub mod topic;
+
+pub use access::{Addresses, Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
+pub use error::ClusterError;
+pub use kafka_home::{KAFKA_VERSION, Site};
+
+use crate::{
+    process::Lifetime,
+    variant::{ClusterKind, Variant},
+};
+
+/// A running Kafka cluster and Redis. What was started for it ends when it drops.
+pub trait Cluster {
+    /// How to reach both.
+    fn endpoints(&self) -> &Endpoints;
+
+    /// `local`, `containers` or `external`.
+    fn substrate(&self) -> &'static str;
+
+    /// Name and process id of each child ("broker 1", "redis"); none for an external cluster.
+    fn processes(&self) -> Vec<(String, u32)>;
+
+    /// Whether all children still run.
+    ///
+    /// # Errors
+    /// Which one ended, with the last lines of its log.
+    fn check(&mut self) -> Result<(), ClusterError>;
+
+    /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
+    /// when they answer.
+    fn settings(&self) -> serde_json::Value;
+
+    /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
+    /// with [`Lifetime::Detached`] also outlives this process.
+    ///
+    /// # Errors
+    /// When that cannot be recorded.
+    fn keep(&mut self) -> Result<String, ClusterError>;
+}
+
+/// Starts or connects to the cluster that the variant names. `stop` is asked at least every 100 ms while children
+/// start; `progress` gets a line at each step.
+///
+/// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::process`].
+///
+/// # Errors
+/// See [`local::start`] and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
+pub fn start(
+    variant: &Variant,
+    external: Option<Addresses>,
+    lifetime: Lifetime,
+    stop: &dyn Fn() -> bool,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
+    let external = external.unwrap_or_default();
+    match variant.cluster {
+        ClusterKind::Local => {
+            if let Some(flag) = external.first_flag() {
+                return Err(ClusterError::NotExternal { flag });
+            }
+            Ok(Box::new(local::start(variant, &Site::from_env(), lifetime, stop, progress)?))
+        }
+        ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::variant::{Engine, GroupProtocol, Span};
+
+    /// A small local variant, built by hand so that these tests depend on no file.
+    pub(crate) fn variant() -> Variant {
+        let seconds = |s| Span(Duration::from_secs(s));
+        let map =
+            |pairs: &[(&str, &str)]| BTreeMap::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        Variant {
+            question: "does the cluster start?".to_owned(),
+            published: None,
+            connections: 100,
+            rate: 1.0,
+            jitter: 0.5,
+            duration: seconds(10),
+            warm: seconds(2),
+            drain: seconds(5),
+            bytes: 512,
+            tags_per_connection: 1,
+            names_per_tag: 16,
+            instances: 1,
+            seed: None,
+            engine: Engine::Rskafka,
+            producer_threads: 1,
+            linger: seconds(0),
+            backlog: 100,
+            delivery_timeout: seconds(5),
+            ramp: 80,
+            workers: 2,
+            group_protocol: GroupProtocol::CooperativeSticky,
+            commit_interval: seconds(1),
+            batch_max: 500,
+            lookahead: 1000,
+            stream_maxlen: 1000,
+            topic: "tag-data".to_owned(),
+            partitions: 4,
+            replication_factor: 3,
+            min_insync_replicas: 2,
+            cluster: ClusterKind::Local,
+            kafka_version: KAFKA_VERSION.to_owned(),
+            broker_instance: None,
+            broker_heap: "256m".to_owned(),
+            broker_jvm: vec!["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()],
+            broker: map(&[
+                ("num.io.threads", "2"),
+                ("zookeeper.session.timeout.ms", "18000"),
+                ("no.such.property", "1"),
+            ]),
+            consumer: BTreeMap::new(),
+            redis: map(&[("appendonly", "yes"), ("appendfsync", "no"), ("save", "")]),
+        }
+    }
+
+    #[test]
+    fn addresses_for_a_local_cluster_are_refused() {
+        let addresses = Addresses { bootstrap: Some("a:1".to_owned()), ..Addresses::default() };
+        let error = start(&variant(), Some(addresses), Lifetime::WithParent, &|| false, &|_| ()).err().unwrap();
+        assert!(error.to_string().contains("--cluster external"), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! One redis-server child and its settings.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
+
+use redis::{Client, Connection};
+use serde_json::{Map, Value, json};
+
+use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
+use crate::process::{Child, Lifetime, Spawn, Streams};
+
+const OWNED: &[&str] = &[
+    "bind",
+    "daemonize",
+    "dir",
+    "include",
+    "logfile",
+    "masterauth",
+    "pidfile",
+    "port",
+    "requirepass",
+    "tls-port",
+    "unixsocket",
+    "user",
+];
+
+/// Refuses the variant's settings that only the harness can choose.
+pub(super) fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), ClusterError> {
+    for (name, value) in settings {
+        if OWNED.contains(&name.to_ascii_lowercase().as_str()) {
+            let advice = "leave it out (address, directory and access are chosen for each run)";
+            return Err(ClusterError::Owned { section: "redis", name: name.clone(), advice });
+        }
+        if value.contains(['\n', '\r']) || name.contains(char::is_whitespace) {
+            return Err(ClusterError::LineBreak { section: "redis", name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Starts a Redis on 127.0.0.1:`port` with its data and log in `dir`.
+pub(super) fn start(
+    site: &Site,
+    dir: &Path,
+    port: u16,
+    settings: &BTreeMap<String, String>,
+    lifetime: Lifetime,
+) -> Result<Child, ClusterError> {
+    fs::create_dir_all(dir).map_err(file_error(dir, "created"))?;
+    let program = site.program("redis-server", "redis-server")?;
+    let mut config = format!("bind 127.0.0.1\nport {port}\ndir \"{}\"\ndaemonize no\n", dir.display());
+    for (name, value) in settings {
+        let value = if value.is_empty() { "\"\"" } else { value };
+        writeln!(config, "{name} {value}").expect("a String takes every write");
+    }
+    let file = dir.join("redis.conf");
+    write(&file, &config)?;
+    let spawn =
+        Spawn::new("redis", program, Streams::Log(dir.join("redis.log"))).args([file]).dir(dir).lifetime(lifetime);
+    Ok(spawn.start()?)
+}
+
+/// Connects and pings within `limit`.
+///
+/// # Errors
+/// The client's; none of them holds the password.
+pub(super) fn ping(url: &str, limit: Duration) -> redis::RedisResult<Connection> {
+    let mut connection = Client::open(url)?.get_connection_with_timeout(limit)?;
+    connection.set_read_timeout(Some(limit))?;
+    redis::cmd("PING").query::<String>(&mut connection)?;
+    Ok(connection)
+}
+
+/// Version and configuration for the manifest; what the server refuses to tell is said so.
+pub(super) fn described(url: &str) -> Value {
+    const ANSWER_MAX: Duration = Duration::from_secs(5);
+    let mut connection = match ping(url, ANSWER_MAX) {
+        Ok(connection) => connection,
+        Err(error) => return json!({ "error": error.to_string() }),
+    };
+    let server = match redis::cmd("INFO").arg("server").query::<String>(&mut connection) {
+        Ok(info) => info_fields(&info),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    // Rented ones (MemoryDB) do not have CONFIG.
+    let config = match redis::cmd("CONFIG").arg("GET").arg("*").query::<BTreeMap<String, String>>(&mut connection) {
+        Ok(config) => json!(config.into_iter().filter(|(name, _)| !is_secret(name)).collect::<BTreeMap<_, _>>()),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    json!({ "server": server, "config": config })
+}
+
+fn is_secret(setting: &str) -> bool {
+    setting.contains("pass") || setting.contains("auth")
+}
+
+fn info_fields(info: &str) -> Value {
+    let pairs = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    Value::Object(pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>())
+}

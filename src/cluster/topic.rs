@@ -1,0 +1,200 @@
+//! The run's topic: created as the variant wants it, or accepted where it agrees; never changed.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    TopicPartitionList,
+    admin::{NewTopic, TopicReplication},
+    consumer::{BaseConsumer, Consumer},
+    metadata::MetadataTopic,
+    topic_partition_list::Offset,
+};
+use serde::Serialize;
+
+use super::{
+    ClusterError, KafkaAccess,
+    admin::{ANSWER_MAX, Admin},
+};
+use crate::variant::Variant;
+
+const READY_MAX: Duration = Duration::from_secs(30);
+const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+const LOG_APPEND_TIME: &str = "LogAppendTime";
+const MIN_INSYNC: &str = "min.insync.replicas";
+
+/// One partition as the brokers describe it; ids of brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionInfo {
+    /// The partition.
+    pub id: i32,
+    /// Its leader.
+    pub leader: i32,
+    /// All replicas.
+    pub replicas: Vec<i32>,
+    /// Those in sync.
+    pub isr: Vec<i32>,
+}
+
+/// The topic, with every partition led and fully in sync.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Whether this run created it.
+    pub created: bool,
+    /// Its partitions in order.
+    pub partitions: Vec<PartitionInfo>,
+    /// The cluster that it belongs to.
+    pub cluster_id: String,
+    /// Whether its timestamps are the leader's at append.
+    pub log_append_time: bool,
+}
+
+/// Creates the topic, or checks the one that exists, and waits until all replicas are in sync.
+///
+/// # Errors
+/// When a topic of this name has other settings, a broker refuses, `stop` says so, or it is not ready within 30 s.
+pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool) -> Result<Topic, ClusterError> {
+    let admin = Admin::connect(access)?;
+    let name = variant.topic.as_str();
+    let exists = find(&admin, name)?.is_some();
+    if !exists {
+        create(&admin, variant)?;
+    }
+    let partitions = wait_ready(&admin, variant, exists, stop)?;
+    let settings = admin.topic_settings(name)?;
+    let setting = |key: &str| settings.get(key).and_then(|entry| entry.value.clone()).unwrap_or_default();
+    if exists {
+        check_agrees(variant, &partitions, &setting(MIN_INSYNC), &setting(TIMESTAMP_TYPE))?;
+    }
+    let unknown =
+        || ClusterError::Kafka { what: "asking for the cluster's id".to_owned(), problem: "no answer".to_owned() };
+    Ok(Topic {
+        name: name.to_owned(),
+        created: !exists,
+        partitions,
+        cluster_id: admin.cluster_id().ok_or_else(unknown)?,
+        log_append_time: setting(TIMESTAMP_TYPE) == LOG_APPEND_TIME,
+    })
+}
+
+/// The offset after the last event of each partition.
+///
+/// # Errors
+/// When a partition's leader does not answer within 10 s.
+pub fn end_offsets(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, ClusterError> {
+    let what = || format!("asking for the end offsets of topic `{}`", topic.name);
+    let failed = |error| ClusterError::kafka(what(), &error, None);
+    // Events of open transactions count as well: what is on the topic, not what a consumer may read.
+    let consumer: BaseConsumer = access
+        .client_config()
+        .set("group.id", "shasta-end-offsets")
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .map_err(failed)?;
+    let mut wanted = TopicPartitionList::with_capacity(topic.partitions.len());
+    for partition in &topic.partitions {
+        // As a time, the "end" offset asks for the latest; one request a broker, not two a partition.
+        wanted.add_partition_offset(&topic.name, partition.id, Offset::End).map_err(failed)?;
+    }
+    let found = consumer.offsets_for_times(wanted, ANSWER_MAX).map_err(failed)?;
+    let offset = |id| match found.find_partition(&topic.name, id).map(|found| (found.error(), found.offset())) {
+        Some((Ok(()), Offset::Offset(offset))) => Ok(offset),
+        Some((Err(error), _)) => Err(failed(error)),
+        other => Err(ClusterError::Kafka { what: what(), problem: format!("partition {id}: {other:?}") }),
+    };
+    topic.partitions.iter().map(|partition| offset(partition.id)).collect()
+}
+
+fn create(admin: &Admin, variant: &Variant) -> Result<(), ClusterError> {
+    let min_insync = variant.min_insync_replicas.to_string();
+    let partitions = i32::try_from(variant.partitions).unwrap_or(i32::MAX);
+    let replication = TopicReplication::Fixed(variant.replication_factor.into());
+    let topic = NewTopic::new(&variant.topic, partitions, replication)
+        .set(MIN_INSYNC, &min_insync)
+        .set(TIMESTAMP_TYPE, LOG_APPEND_TIME);
+    admin.create_topic(&topic)
+}
+
+fn find(admin: &Admin, name: &str) -> Result<Option<Vec<PartitionInfo>>, ClusterError> {
+    let metadata = admin.metadata(ANSWER_MAX);
+    let metadata = metadata.map_err(|error| ClusterError::kafka("asking for the topics", &error, admin.reason()))?;
+    let topic = metadata.topics().iter().find(|topic| topic.name() == name && !topic.partitions().is_empty());
+    Ok(topic.map(describe))
+}
+
+fn describe(topic: &MetadataTopic) -> Vec<PartitionInfo> {
+    let info = |p: &rdkafka::metadata::MetadataPartition| PartitionInfo {
+        id: p.id(),
+        leader: p.leader(),
+        replicas: p.replicas().to_vec(),
+        isr: p.isr().to_vec(),
+    };
+    let mut partitions: Vec<_> = topic.partitions().iter().map(info).collect();
+    partitions.sort_by_key(|partition| partition.id);
+    partitions
+}
+
+fn wait_ready(
+    admin: &Admin,
+    variant: &Variant,
+    exists: bool,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<PartitionInfo>, ClusterError> {
+    let deadline = Instant::now() + READY_MAX;
+    loop {
+        if stop() {
+            return Err(ClusterError::Interrupted);
+        }
+        let partitions = find(admin, &variant.topic)?.unwrap_or_default();
+        let waiting = partitions.iter().filter(|p| p.leader < 0 || p.isr.len() < p.replicas.len()).count();
+        // An existing topic may have another number of partitions: that is told as a difference.
+        let complete = exists || partitions.len() == variant.partitions as usize;
+        if complete && waiting == 0 && !partitions.is_empty() {
+            return Ok(partitions);
+        }
+        if Instant::now() > deadline {
+            let seen = partitions.len();
+            let missing =
+                format!("{seen} of {} partitions seen, {waiting} without a leader or a full ISR", variant.partitions);
+            return Err(ClusterError::TopicNotReady {
+                topic: variant.topic.clone(),
+                seconds: READY_MAX.as_secs(),
+                missing,
+            });
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn check_agrees(
+    variant: &Variant,
+    partitions: &[PartitionInfo],
+    min_insync: &str,
+    timestamps: &str,
+) -> Result<(), ClusterError> {
+    let wanted_replicas = usize::from(variant.replication_factor);
+    let replicas =
+        partitions.iter().map(|p| p.replicas.len()).find(|n| *n != wanted_replicas).unwrap_or(wanted_replicas);
+    let compared = [
+        ("partitions", partitions.len().to_string(), variant.partitions.to_string(), "--partitions"),
+        ("replication factor", replicas.to_string(), wanted_replicas.to_string(), "--replication-factor"),
+        (MIN_INSYNC, min_insync.to_owned(), variant.min_insync_replicas.to_string(), "--min-insync-replicas"),
+        (TIMESTAMP_TYPE, timestamps.to_owned(), LOG_APPEND_TIME.to_owned(), ""),
+    ];
+    let different: Vec<_> = compared.iter().filter(|(_, has, wanted, _)| has != wanted).collect();
+    if different.is_empty() {
+        return Ok(());
+    }
+    let line =
+        |(what, has, wanted, _): &&(&str, String, String, &str)| format!("  {what}: {has}, the variant wants {wanted}");
+    let flag = |(what, has, _, flag): &&(&str, String, String, &str)| match *flag {
+        "" => format!("{what} has no override: alter the topic"),
+        flag => format!("{flag} {has}"),
+    };
+    Err(ClusterError::TopicDiffers {
+        topic: variant.topic.clone(),
+        differences: different.iter().map(line).collect::<Vec<_>>().join("\n"),
+        overrides: different.iter().map(flag).collect::<Vec<_>>().join(" "),
+    })
+}
