@@ -4,205 +4,31 @@
 //! overrides are one more layer on top. All layers together resolve to one [`Variant`], which is checked whole,
 //! printed by `--show`, stored in the manifest, and loads again as a file.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+mod check;
+mod choice;
+mod error;
+mod find;
+mod layer;
+mod merge;
+mod source;
+mod span;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tag_data;
+pub use self::{
+    choice::{ClusterKind, Engine, GroupProtocol},
+    error::VariantError,
+    layer::Layer,
+    span::Span,
+};
 
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";
 
-/// A length of time written as people do: `300ms`, `30s`, `10m`, `6h`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("`{text}` is not a length of time; write it as 300ms, 30s, 10m or 6h");
-        let span: jiff::SignedDuration = text.parse().map_err(|_| wanted())?;
-        Duration::try_from(span).map(Span).map_err(|_| wanted())
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printer = jiff::fmt::friendly::SpanPrinter::new();
-        f.write_str(&printer.unsigned_duration_to_string(&self.0).replace(' ', ""))
-    }
-}
-
-impl fmt::Debug for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The Kafka client that a producing connection uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// One light client a connection, all on a handful of threads; not idempotent, so one request in flight a partition.
-    Rskafka,
-    /// One librdkafka handle a connection, idempotent; several threads a handle.
-    Librdkafka,
-}
-
-/// How the consumer group shares the partitions out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum GroupProtocol {
-    /// The classic protocol with the incremental assignor.
-    CooperativeSticky,
-    /// The classic protocol with the eager range assignor.
-    Range,
-    /// KIP-848: the coordinator assigns (`group.protocol=consumer`).
-    Consumer,
-}
-
-/// What the experiment runs against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClusterKind {
-    /// Three brokers and a Redis as child processes on this machine.
-    Local,
-    /// Brokers and a Redis that are there already (Amazon MSK and MemoryDB, or any other).
-    External,
-}
-
-/// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
-#[derive(Debug, Clone, Default, Serialize, Deserialize, clap::Args)]
-#[serde(deny_unknown_fields, default)]
-pub struct Layer {
-    /// The variant that this one is laid over.
-    #[arg(skip)]
-    #[serde(skip_serializing)]
-    pub extends: Option<String>,
-    #[arg(skip)]
-    pub question: Option<String>,
-    #[arg(skip)]
-    pub published: Option<String>,
-    /// Producing connections in all
-    #[arg(long, value_name = "N")]
-    pub connections: Option<u32>,
-    /// Events per second of each connection
-    #[arg(long, value_name = "EVENTS/S")]
-    pub rate: Option<f64>,
-    /// Jitter of each event's time, as a share of the period (0 = periodic, at most 0.5)
-    #[arg(long, value_name = "SHARE")]
-    pub jitter: Option<f64>,
-    /// Length of the measured window
-    #[arg(long, value_name = "TIME")]
-    pub duration: Option<Span>,
-    /// Length of the warm-up load before the window
-    #[arg(long, value_name = "TIME")]
-    pub warm: Option<Span>,
-    /// How long to wait past the window for events still on their way
-    #[arg(long, value_name = "TIME")]
-    pub drain: Option<Span>,
-    /// Encoded size of an event
-    #[arg(long, value_name = "BYTES")]
-    pub bytes: Option<usize>,
-    /// Tags that each connection publishes
-    #[arg(long, value_name = "N")]
-    pub tags_per_connection: Option<u32>,
-    /// Names within a tag: the size of its snapshot
-    #[arg(long, value_name = "N")]
-    pub names_per_tag: Option<u32>,
-    /// Simulated producing hosts (the rows' sources)
-    #[arg(long, value_name = "N")]
-    pub instances: Option<u32>,
-    /// Seed of the schedule; a new one for each run when not given
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Kafka client of the producers
-    #[arg(long, value_enum)]
-    pub engine: Option<Engine>,
-    /// Threads that all connections share
-    #[arg(long, value_name = "N")]
-    pub producer_threads: Option<u32>,
-    /// How long librdkafka waits to fill a batch
-    #[arg(long, value_name = "TIME")]
-    pub linger: Option<Span>,
-    /// Events that may wait in one connection before they are counted unsent
-    #[arg(long, value_name = "EVENTS")]
-    pub backlog: Option<u32>,
-    /// How long an event may wait for its ack before it counts as `maybe`
-    #[arg(long, value_name = "TIME")]
-    pub delivery_timeout: Option<Span>,
-    /// Sockets opened per second and broker while connecting
-    #[arg(long, value_name = "SOCKETS/S")]
-    pub ramp: Option<u32>,
-    /// Worker processes, all in one consumer group
-    #[arg(long, value_name = "N")]
-    pub workers: Option<u32>,
-    /// How the group shares the partitions out
-    #[arg(long, value_enum)]
-    pub group_protocol: Option<GroupProtocol>,
-    /// How often a worker commits its offsets
-    #[arg(long, value_name = "TIME")]
-    pub commit_interval: Option<Span>,
-    /// Most events in one batch to Redis
-    #[arg(long, value_name = "EVENTS")]
-    pub batch_max: Option<u32>,
-    /// Most events that a worker holds while a batch is in flight
-    #[arg(long, value_name = "EVENTS")]
-    pub lookahead: Option<u32>,
-    /// Approximate length to which each delta stream is trimmed
-    #[arg(long, value_name = "ENTRIES")]
-    pub stream_maxlen: Option<u32>,
-    /// Topic
-    #[arg(long, value_name = "NAME")]
-    pub topic: Option<String>,
-    /// Partitions of the topic
-    #[arg(long, value_name = "N")]
-    pub partitions: Option<u32>,
-    /// Replicas of each partition
-    #[arg(long, value_name = "N")]
-    pub replication_factor: Option<u16>,
-    /// In-sync replicas without which a write is refused
-    #[arg(long, value_name = "N")]
-    pub min_insync_replicas: Option<u16>,
-    /// What to run against
-    #[arg(long, value_enum)]
-    pub cluster: Option<ClusterKind>,
-    #[arg(skip)]
-    pub kafka_version: Option<String>,
-    #[arg(skip)]
-    pub broker_instance: Option<String>,
-    /// Heap of each local broker's JVM, as java's -Xmx takes it
-    #[arg(long, value_name = "SIZE")]
-    pub broker_heap: Option<String>,
-    #[arg(skip)]
-    pub broker_jvm: Option<Vec<String>>,
-    #[arg(skip)]
-    pub broker: Option<BTreeMap<String, String>>,
-    #[arg(skip)]
-    pub consumer: Option<BTreeMap<String, String>>,
-    #[arg(skip)]
-    pub redis: Option<BTreeMap<String, String>>,
-}
+/// Largest seed: what a TOML integer holds.
+pub const SEED_MAX: u64 = i64::MAX as u64;
 
 /// Everything that one experiment fixes before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -285,4 +111,150 @@ pub struct Variant {
     pub consumer: BTreeMap<String, String>,
     /// Redis settings, verbatim (`appendonly = "yes"`); an external Redis keeps its own.
     pub redis: BTreeMap<String, String>,
+}
+
+impl Variant {
+    /// Loads the variant of a name (`experiments/<name>.toml`, here or in the source tree) or of a path (anything with
+    /// a `/` or ending in `.toml`), lays `overrides` on top and checks the whole. Returns the file's stem beside it,
+    /// which names the runs. `instances` is capped to `connections`.
+    ///
+    /// # Errors
+    /// [`VariantError`]: the file or one that it extends cannot be read, or a setting is unknown, missing or wrong.
+    pub fn load(name_or_path: &str, overrides: &Layer) -> Result<(String, Self), VariantError> {
+        let path = find::path(name_or_path)?;
+        let name = find::stem(&path)?;
+        let files = source::chain(&path)?;
+        let mut merged = merge::Merged::default();
+        for file in files.iter().rev() {
+            merged.lay_file(file)?;
+        }
+        merged.lay_flags(overrides)?;
+        Ok((name, merged.resolve(&path)?))
+    }
+
+    /// The variant as a file that [`Variant::load`] resolves to the same variant again.
+    ///
+    /// # Panics
+    /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.
+    pub fn planned(&self) -> f64 {
+        f64::from(self.connections) * self.rate * self.duration.0.as_secs_f64()
+    }
+}
+
+/// Every variant that can be run, by name. A file whose name starts with `_` is only there to be extended.
+///
+/// # Errors
+/// [`VariantError`] of the first variant that does not load.
+pub fn list() -> Result<Vec<(String, Variant)>, VariantError> {
+    find::names()?.iter().map(|name| Variant::load(name, &Layer::default())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads a file `x.toml` that lays `text` over `laptop`, and returns the variant or the error's message, without
+    /// the temporary directory's path.
+    pub(super) fn load_over_laptop(text: &str, flags: &Layer) -> Result<Variant, String> {
+        load_text(format!("extends = \"laptop\"\n{text}"), flags)
+    }
+
+    pub(super) fn load_text(text: impl AsRef<[u8]>, flags: &Layer) -> Result<Variant, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        let loaded = Variant::load(path.to_str().unwrap(), flags);
+        let prefix = format!("{}/", directory.path().display());
+        loaded.map(|(_, variant)| variant).map_err(|error| error.to_string().replace(&prefix, ""))
+    }
+
+    fn load(name: &str) -> Variant {
+        Variant::load(name, &Layer::default()).unwrap().1
+    }
+
+    #[test]
+    fn every_variant_loads_and_its_toml_is_the_same_variant() {
+        let all = list().unwrap();
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = [
+            "16p-gc64GB",
+            "4p-2pps-v1",
+            "4p-2pps-v2",
+            "4p-2pps-v3",
+            "4p-half-pps-gc64GB",
+            "8p-1pps",
+            "8p-2pps",
+            "8xlarge",
+            "docker-4p-24w",
+            "gc64GB",
+            "goal",
+            "goal-aws",
+            "laptop",
+        ];
+        assert_eq!(names, expected);
+        for (name, variant) in all {
+            assert_eq!(load_text(variant.to_toml(), &Layer::default()), Ok(variant), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_seed_and_odd_numbers_survive_their_toml() {
+        let mut variant = load("laptop");
+        variant.seed = Some(SEED_MAX);
+        variant.rate = 1.0 / 3.0;
+        variant.duration = "1h1m1s1ms".parse().unwrap();
+        variant.question = "Is \"this\" = 'that' # or not?".into();
+        assert_eq!(load_text(variant.to_toml(), &Layer::default()), Ok(variant));
+    }
+
+    #[test]
+    fn the_published_tests_are_as_published() {
+        let published = [
+            ("8xlarge", 8, 2.0, "6h", 8, "8xlarge", "1g"),
+            ("gc64GB", 8, 2.0, "6h", 8, "8xlarge", "64g"),
+            ("8p-2pps", 8, 2.0, "6h", 8, "2xlarge", "1g"),
+            ("8p-1pps", 8, 1.0, "12h", 8, "2xlarge", "1g"),
+            ("4p-2pps-v1", 4, 2.0, "6h", 8, "2xlarge", "1g"),
+            ("4p-2pps-v2", 4, 2.0, "6h", 8, "2xlarge", "1g"),
+            ("4p-2pps-v3", 4, 2.0, "6h", 8, "2xlarge", "1g"),
+            ("16p-gc64GB", 16, 2.0, "6h", 8, "8xlarge", "64g"),
+            ("4p-half-pps-gc64GB", 4, 0.5, "12h", 8, "8xlarge", "64g"),
+            ("docker-4p-24w", 4, 1.0, "6h", 24, "8xlarge", "1g"),
+        ];
+        for (name, producers, rate, duration, workers, brokers, heap) in published {
+            let v = load(name);
+            let load = (v.instances, v.connections, v.rate, v.duration, v.workers, v.partitions);
+            assert_eq!(load, (128, 128 * producers, rate, duration.parse().unwrap(), workers, 256), "{name}");
+            let brokers = format!("kafka.m7g.{brokers}");
+            assert_eq!((v.broker_instance, v.broker_heap.as_str()), (Some(brokers), heap), "{name}");
+            assert_eq!(
+                (v.published.as_deref(), v.engine, v.cluster),
+                (Some(name), Engine::Librdkafka, ClusterKind::External)
+            );
+            // Nothing of the local cluster's tuning, and MSK's properties whole.
+            assert_eq!((v.broker_jvm.len(), v.broker.len(), v.redis.len()), (0, 13, 0), "{name}");
+            assert_eq!(v.broker["num.io.threads"], "32");
+        }
+    }
+
+    #[test]
+    fn goal_aws_asks_what_goal_asks() {
+        let (goal, aws) = (load("goal"), load("goal-aws"));
+        let Variant { question, partitions, cluster, broker_jvm, broker, redis, .. } = aws.clone();
+        assert_eq!((partitions, cluster), (256, ClusterKind::External));
+        assert_eq!(Variant { question, partitions, cluster, broker_jvm, broker, redis, ..goal }, aws);
+    }
+
+    #[test]
+    fn laptop_resolves_a_p9999() {
+        let laptop = load(DEFAULT);
+        assert_eq!((laptop.planned(), laptop.workers, laptop.partitions), (120_000.0, 2, 24));
+        assert_eq!(laptop.broker["num.io.threads"], "2");
+        assert_eq!(laptop.consumer["fetch.min.bytes"], "1");
+    }
 }

@@ -1,0 +1,35 @@
+//! The settings that are a choice among a few.
+
+use serde::{Deserialize, Serialize};
+
+/// The Kafka client that a producing connection uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// One light client a connection, all on a handful of threads; not idempotent, so one request in flight a partition.
+    Rskafka,
+    /// One librdkafka handle a connection, idempotent; several threads a handle.
+    Librdkafka,
+}
+
+/// How the consumer group shares the partitions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupProtocol {
+    /// The classic protocol with the incremental assignor.
+    CooperativeSticky,
+    /// The classic protocol with the eager range assignor.
+    Range,
+    /// KIP-848: the coordinator assigns (`group.protocol=consumer`).
+    Consumer,
+}
+
+/// What the experiment runs against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterKind {
+    /// Three brokers and a Redis as child processes on this machine.
+    Local,
+    /// Brokers and a Redis that are there already (Amazon MSK and MemoryDB, or any other).
+    External,
+}

@@ -1,0 +1,238 @@
+//! Layers laid over each other, key by key, each value with the place that it came from.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, source::Source};
+
+/// All settings so far; the key of one within `[broker]`, `[consumer]` or `[redis]` has a second part.
+#[derive(Default)]
+pub(super) struct Merged(BTreeMap<(String, Option<String>), Given>);
+
+struct Given {
+    value: Value,
+    origin: Origin,
+}
+
+impl Merged {
+    /// Lays a file on top.
+    pub(super) fn lay_file(&mut self, file: &Source) -> Result<(), VariantError> {
+        self.lay(&file.table, |key, within| file.origin(key, within))
+    }
+
+    /// Lays the command line's overrides on top.
+    pub(super) fn lay_flags(&mut self, flags: &Layer) -> Result<(), VariantError> {
+        // The two that may be larger than a TOML integer holds.
+        let wide = [("seed", flags.seed), ("bytes", flags.bytes.map(|bytes| bytes as u64))];
+        for (key, value) in wide {
+            if let Some(value) = value.filter(|value| *value > SEED_MAX) {
+                return Err(check::wrong(flag(key, &value.to_string()), key));
+            }
+        }
+        let table = Table::try_from(flags).map_err(|error| VariantError::Wrong {
+            setting: "command line".into(),
+            must: format!("settings that TOML can hold: {error}"),
+        })?;
+        self.lay(&table, |_, _| Origin::Flag)
+    }
+
+    fn lay(&mut self, table: &Table, origin: impl Fn(&str, Option<&str>) -> Origin) -> Result<(), VariantError> {
+        for (key, value) in table.iter().filter(|(key, _)| *key != "extends") {
+            if !check::keys().any(|known| known == key) {
+                let nearest = find::nearest(key, check::keys().chain(["extends"]));
+                return Err(VariantError::UnknownKey { at: origin(key, None), key: find::shorten(key), nearest });
+            }
+            match value {
+                Value::Table(inner) => {
+                    // The table itself too, so that an empty one counts as given.
+                    self.set(key, None, &Value::Table(Table::new()), origin(key, None))?;
+                    for (name, value) in inner {
+                        self.set(key, Some(name), value, origin(key, Some(name)))?;
+                    }
+                }
+                value => self.set(key, None, value, origin(key, None))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, within: Option<&str>, value: &Value, origin: Origin) -> Result<(), VariantError> {
+        let given = Given { value: value.clone(), origin };
+        let setting = || given.describe(key, within);
+        match within {
+            Some(name) => {
+                check::property(name, value).map_err(|must| VariantError::Wrong { setting: setting(), must })?
+            }
+            None => {
+                let alone = Table::from_iter([(key.to_string(), value.clone())]);
+                Layer::deserialize(alone).map_err(|_| check::wrong(setting(), key))?;
+            }
+        }
+        self.0.insert((key.to_string(), within.map(String::from)), given);
+        Ok(())
+    }
+
+    /// The one variant that all layers make, checked.
+    ///
+    /// # Errors
+    /// [`VariantError::Missing`] or [`VariantError::Wrong`]; `path` is the file that a missing setting is missed in.
+    pub(super) fn resolve(&self, path: &Path) -> Result<Variant, VariantError> {
+        let keys: Vec<_> = check::required().filter(|key| !self.0.contains_key(&(key.to_string(), None))).collect();
+        if !keys.is_empty() {
+            return Err(VariantError::Missing { path: path.into(), keys });
+        }
+        let mut variant = Variant::deserialize(self.table()).map_err(|error| VariantError::Wrong {
+            setting: path.display().to_string(),
+            must: format!("a whole variant: {}", find::shorten(error.message())),
+        })?;
+        check::variant(&variant, |key| self.describe(key))?;
+        variant.instances = variant.instances.min(variant.connections);
+        Ok(variant)
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        // A table's own entry sorts before those within it.
+        for ((key, within), given) in &self.0 {
+            match (within, table.get_mut(key)) {
+                (Some(name), Some(Value::Table(inner))) => inner.insert(name.clone(), given.value.clone()),
+                _ => table.insert(key.clone(), given.value.clone()),
+            };
+        }
+        table
+    }
+
+    fn describe(&self, key: &str) -> String {
+        match self.0.get(&(key.to_string(), None)) {
+            Some(given) => given.describe(key, None),
+            None => key.to_string(),
+        }
+    }
+}
+
+impl Given {
+    /// `experiments/x.toml:12: rate = -1`, or `--rate -1`.
+    fn describe(&self, key: &str, within: Option<&str>) -> String {
+        let value = find::shorten(&self.value.to_string());
+        match (&self.origin, within) {
+            // As it was typed: `-1` and `0s`, not `-1.0` and `"0s"`.
+            (Origin::Flag, _) => match &self.value {
+                Value::Float(number) => flag(key, &number.to_string()),
+                _ => flag(key, value.trim_matches('"')),
+            },
+            (at, None) => format!("{at}: {key} = {value}"),
+            (at, Some(name)) => format!("{at}: [{key}] \"{}\" = {value}", find::shorten(name)),
+        }
+    }
+}
+
+fn flag(key: &str, value: &str) -> String {
+    format!("--{} {value}", key.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::variant::tests::{load_over_laptop, load_text};
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        layer: Layer,
+    }
+
+    fn flags(line: &str) -> Layer {
+        Flags::try_parse_from(line.split_whitespace()).unwrap().layer
+    }
+
+    fn refused(line: &str) -> String {
+        load_over_laptop("", &flags(line)).unwrap_err()
+    }
+
+    #[test]
+    fn the_command_line_lies_over_the_file_over_what_it_extends() {
+        let text = "rate = 3\nduration = \"7s\"";
+        let variant =
+            load_over_laptop(text, &flags("x --rate 0.5 --partitions 256 --engine librdkafka --linger 5ms")).unwrap();
+        assert_eq!((variant.rate, variant.partitions, variant.workers), (0.5, 256, 2));
+        assert_eq!((variant.duration.to_string(), variant.linger.to_string()), ("7s".into(), "5ms".into()));
+    }
+
+    #[test]
+    fn tables_are_merged_key_by_key_and_lists_replaced() {
+        let text = "broker_jvm = []\n[broker]\n\"num.io.threads\" = \"9\"\n\"log.dirs\" = \"x\"\n[consumer]";
+        let variant = load_over_laptop(text, &Layer::default()).unwrap();
+        let broker = ["num.io.threads", "log.dirs", "num.network.threads"].map(|key| variant.broker[key].as_str());
+        assert_eq!((broker, variant.broker_jvm), (["9", "x", "1"], vec![]));
+        assert_eq!(variant.consumer["fetch.min.bytes"], "1");
+    }
+
+    #[test]
+    fn instances_are_at_most_the_connections() {
+        let twenty = Variant::load("8xlarge", &flags("x --connections 20 --duration 20s --partitions 24")).unwrap().1;
+        assert_eq!((twenty.instances, twenty.connections), (20, 20));
+        assert_eq!(load_over_laptop("", &flags("x --instances 7")).unwrap().instances, 7);
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named_as_it_was_given() {
+        assert_eq!(refused("x --rate -1"), "--rate -1: must be above 0, in events per second of each connection");
+        assert!(refused("x --rate NaN").starts_with("--rate NaN: must be above 0"));
+        assert!(refused("x --delivery-timeout 0s").starts_with("--delivery-timeout 0s: must be a length of time"));
+        assert!(refused("x --bytes 18446744073709551615").starts_with("--bytes 18446744073709551615: must be"));
+        assert!(refused("x --seed 9223372036854775808").starts_with("--seed 9223372036854775808: must be"));
+        assert!(refused("x --workers 0").starts_with("--workers 0: must be"));
+        assert!(refused("x --connections 4000000000 --rate 10").starts_with("--connections 4000000000; --rate 10; "));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_placed_in_the_file_that_gave_it() {
+        let error = load_over_laptop("\n# why\nrate = -1", &Layer::default()).unwrap_err();
+        assert_eq!(error, "x.toml:4: rate = -1: must be above 0, in events per second of each connection");
+        let error = refused("x --min-insync-replicas 4");
+        assert!(
+            error.contains("_base.toml:") && error.contains("replication_factor = 3; --min-insync-replicas 4"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_answered_with_the_nearest() {
+        let error = load_over_laptop("conections = 3", &Layer::default()).unwrap_err();
+        assert_eq!(error, "x.toml:2: there is no setting `conections` (did you mean `connections`?)");
+        let error = load_over_laptop("[brokers]\na = \"b\"", &Layer::default()).unwrap_err();
+        assert_eq!(error, "x.toml:2: there is no setting `brokers` (did you mean `broker`?)");
+        let error = load_text("extend = \"laptop\"", &Layer::default()).unwrap_err();
+        assert_eq!(error, "x.toml:1: there is no setting `extend` (did you mean `extends`?)");
+    }
+
+    #[test]
+    fn missing_settings_are_all_named() {
+        let error = load_text("extends = \"_base\"\nrate = 1", &Layer::default()).unwrap_err();
+        assert!(error.starts_with("x.toml lacks question, connections, duration, workers: set them"), "{error}");
+        let given = flags("x --connections 1 --duration 1s --workers 1");
+        load_text("extends = \"_base\"\nrate = 1\nquestion = \"?\"", &given).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_of_any_settings_are_answered(
+            lines in proptest::collection::vec((0..38usize, 0..16usize), 0..12),
+        ) {
+            let keys: Vec<_> = check::keys().chain(["extends"]).collect();
+            let values = [
+                "0", "1", "-1", "4294967295", "9223372036854775807", "0.5", "1e308", "nan", "inf", "\"\"", "\"1s\"", "\"local\"", "[]",
+                "{}", "{ a = \"b\" }", "1979-05-27",
+            ];
+            let text: String = lines.iter().map(|(key, value)| format!("{} = {}\n", keys[*key], values[*value])).collect();
+            if let Ok(variant) = load_over_laptop(&text, &Layer::default()) {
+                prop_assert_eq!(load_text(variant.to_toml(), &Layer::default()), Ok(variant));
+            }
+        }
+    }
+}
