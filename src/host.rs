@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use procfs::{Current, CurrentSI};
+use procfs::Current;
 use serde::Serialize;
 
 /// The machine.

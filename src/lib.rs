@@ -1,5 +1,6 @@
 //! Shasta measures whether 99.99 % of events get from producer to consumer in under 100 ms.
 
+pub mod arguments;
 pub mod clock;
 pub mod cluster;
 pub mod collect;

@@ -14,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::DateTime;
+
 use rskafka::{
-    backoff::BackoffConfig,
+    BackoffConfig, BackoffError,
+    chrono::DateTime,
     client::{
         Client,
         error::{Error, ProtocolError},
@@ -248,7 +249,7 @@ fn judge(error: &Error) -> Attempt {
         Error::ServerError { protocol_error, .. } => judge_answer(protocol_error),
         // Opening the connection failed, so no request was written to it.
         Error::Connection(_) => Attempt::Refused,
-        Error::RetryFailed(rskafka::backoff::BackoffError::DeadlineExceded { source, .. }) => {
+        Error::RetryFailed(BackoffError::DeadlineExceded { source, .. }) => {
             source.downcast_ref::<Error>().map_or(Attempt::Unclear, judge)
         }
         _ => Attempt::Unclear,

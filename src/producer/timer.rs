@@ -14,6 +14,7 @@ pub(super) struct Timer {
 
 impl Timer {
     /// A timer of the current tokio runtime.
+    #[expect(deprecated, reason = "unsound only for a type that may give up its descriptor, which an OwnedFd never does")]
     pub fn new(clock: Clock) -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         Ok(Self { fd: AsyncFd::with_interest(fd, Interest::READABLE)?, clock })

@@ -1,0 +1,63 @@
+//! The command line of `experiment`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::{
+    cluster::{Addresses, redacted},
+    variant::{self, Layer},
+};
+
+/// Measures TagData → Kafka → workers → Redis under a declared load, event by event.
+#[derive(Debug, Parser)]
+#[command(name = "experiment", version, max_term_width = 110)]
+pub struct Arguments {
+    /// Variant: a name in experiments/, or a TOML file; several run one after the other
+    #[arg(long, value_name = "NAME|FILE", default_value = variant::DEFAULT)]
+    pub variant: Vec<String>,
+    /// List the variants and end
+    #[arg(long)]
+    pub list: bool,
+    /// Print the resolved variant as TOML and end
+    #[arg(long)]
+    pub show: bool,
+    /// Name of the run [default: <variant>-<UTC time>]
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// Directory for rows and manifest
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+    /// Fail when the SLO was missed (exit code 3), is not resolvable (5), or the run is INVALID (6)
+    #[arg(long)]
+    pub assert_slo: bool,
+    /// Leave the local cluster running, and print its addresses
+    #[arg(long)]
+    pub keep_cluster: bool,
+    /// Accept a Redis that holds keys of earlier runs
+    #[arg(long)]
+    pub reuse_redis: bool,
+    /// Overrides of the variant's settings
+    #[command(flatten, next_help_heading = "Overrides of the variant")]
+    pub overrides: Layer,
+    /// Addresses of an external cluster
+    #[command(flatten, next_help_heading = "External cluster")]
+    pub addresses: Addresses,
+    /// What this process is.
+    #[arg(long, value_enum, hide = true, default_value = "parent")]
+    pub role: Role,
+}
+
+/// What a process of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// It runs experiments.
+    Parent,
+    /// It is one worker of a run.
+    Worker,
+}
+
+/// The command line as the manifest keeps it: without passwords.
+pub fn shown(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    arguments.map(|argument| if argument.contains("://") { redacted(&argument) } else { argument }).collect()
+}
