@@ -8,10 +8,8 @@ mod watch;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
 };
 
 use self::{
@@ -65,19 +63,19 @@ pub struct Finished {
     pub files: [PathBuf; 2],
 }
 
-/// The user's wish to end, from Ctrl-C or SIGTERM: counted, for the second one ends at once.
+/// The user's wish to end, from Ctrl-C or SIGTERM.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicU8>);
+pub struct Stop(Arc<OnceLock<Instant>>);
 
 impl Stop {
-    /// Asks to stop; returns how often that was asked before.
-    pub fn request(&self) -> u8 {
-        self.0.fetch_add(1, Relaxed)
+    /// Asks to stop; returns how long ago that was first asked.
+    pub fn request(&self) -> Duration {
+        self.0.get_or_init(Instant::now).elapsed()
     }
 
     /// Whether it was asked.
     pub fn requested(&self) -> bool {
-        self.0.load(Relaxed) > 0
+        self.0.get().is_some()
     }
 
     fn check(&self) -> Result<(), RunError> {

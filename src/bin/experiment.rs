@@ -1,6 +1,6 @@
 //! `experiment`: arguments → run → print.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -93,12 +93,14 @@ fn code(finished: &Finished, assert_slo: bool) -> u8 {
     }
 }
 
-/// The first Ctrl-C or SIGTERM lets the run drain; the second ends at once, and the system takes the children along.
+/// The first Ctrl-C or SIGTERM lets the run drain; a second one ends it at once, and the system takes the children along.
+/// Some senders signal a process and its group, so what comes together is one wish.
 fn stop_on_signals(stop: Stop) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the user insists, and children die with this process anyway")]
-    let ask = move || match stop.request() {
-        0 => {}
-        _ => std::process::exit(INTERRUPTED.into()),
+    let ask = move || {
+        if stop.request() > Duration::from_secs(1) {
+            std::process::exit(INTERRUPTED.into());
+        }
     };
     ctrlc::set_handler(ask).context("signals cannot be handled here")
 }

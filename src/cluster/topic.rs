@@ -83,6 +83,17 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
 /// # Errors
 /// When a partition's leader does not answer within 10 s.
 pub fn end_offsets(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, ClusterError> {
+    // A broker may learn that it leads a new partition a moment after the controller has said so.
+    let deadline = Instant::now() + READY_MAX;
+    loop {
+        match end_offsets_once(access, topic) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+            answer => return answer,
+        }
+    }
+}
+
+fn end_offsets_once(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, ClusterError> {
     let what = || format!("asking for the end offsets of topic `{}`", topic.name);
     let failed = |error| ClusterError::kafka(what(), &error, None);
     // Events of open transactions count as well: what is on the topic, not what a consumer may read.

@@ -17,7 +17,9 @@ mod stock;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{self, BufRead, Read, Write},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -95,7 +97,8 @@ pub fn main() -> Result<(), WorkerError> {
     let mut line = String::new();
     io::stdin().lock().take(CONFIG_BYTES_MAX).read_line(&mut line).map_err(|error| WorkerError::Config(error.to_string()))?;
     let config: Config = serde_json::from_str(&line).map_err(|error| WorkerError::Config(error.to_string()))?;
-    let mut pipe = io::stdout().lock();
+    // Not `stdout()` itself, which holds bytes back until a line ends.
+    let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     // Room for a second of receipts: the parent's pauses must not become the store thread's.
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 20);
     work(&config, &mut pipe).inspect_err(|error| {
