@@ -1,20 +1,17 @@
 //! One combined KRaft node: its properties, its formatted storage, its JVM.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use super::{
     ClusterError,
     error::file_error,
-    kafka_home::{Java, KAFKA_VERSION, Site},
+    kafka_home::{Java, Site},
+    local::Starting,
+    ports::Ports,
     scratch::write,
 };
 use crate::{
-    process::{Child, Lifetime, Spawn, Streams},
+    process::{Child, Spawn, Streams},
     variant::Variant,
 };
 
@@ -58,13 +55,6 @@ appender.out.name=OUT
 appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=[%d] %p %m (%c)%n
 ";
-
-/// The port pairs of all nodes, in order of their ids.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ports {
-    pub(super) client: u16,
-    pub(super) controller: u16,
-}
 
 /// Why a property of the variant is not given to the brokers, if it is not.
 pub(super) fn not_applied(property: &str) -> Option<&'static str> {
@@ -120,72 +110,6 @@ pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, vari
     text
 }
 
-/// The cluster's formatted storage before its first start, the same for all nodes.
-#[derive(Debug)]
-pub(super) struct Format {
-    cluster_id: String,
-    checkpoint: Vec<u8>,
-}
-
-impl Format {
-    /// Where the bootstrap checkpoint of this Kafka is kept, beside its jars: it holds feature levels only, and
-    /// writing one takes the tool a second of CPU.
-    pub(super) fn cached(libs: &Path) -> PathBuf {
-        libs.join(format!("bootstrap-{KAFKA_VERSION}.checkpoint"))
-    }
-
-    /// The tool that formats `data`, to be waited for.
-    pub(super) fn tool(
-        java: &Java,
-        site: &Site,
-        dir: &Path,
-        properties: &Path,
-        id: &str,
-    ) -> Result<Child, ClusterError> {
-        let flags = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
-        let spawn = Spawn::new("Kafka's StorageTool", &java.program, Streams::Log(dir.join("format.log")))
-            .args(flags)
-            .args(class_path(site, dir))
-            .args(["kafka.tools.StorageTool", "format", "-t", id, "-c"])
-            .args([properties]);
-        Ok(spawn.start()?)
-    }
-
-    pub(super) fn read(cluster_id: &str, checkpoint: &Path) -> Result<Self, ClusterError> {
-        let bytes = fs::read(checkpoint).map_err(file_error(checkpoint, "read"))?;
-        Ok(Self { cluster_id: cluster_id.to_owned(), checkpoint: bytes })
-    }
-
-    /// Keeps the checkpoint for the next start; without room or permission the next start formats again.
-    pub(super) fn cache(&self, libs: &Path) {
-        let own = libs.join(format!(".bootstrap-{}", std::process::id()));
-        if fs::write(&own, &self.checkpoint).and_then(|()| fs::rename(&own, Self::cached(libs))).is_err() {
-            let _ = fs::remove_file(own);
-        }
-    }
-
-    /// Lays the storage of node `index` out in `data`, as the tool does. The broker adds its directory's id itself.
-    pub(super) fn lay_out(&self, index: usize, data: &Path) -> Result<(), ClusterError> {
-        fs::create_dir_all(data).map_err(file_error(data, "created"))?;
-        let meta = format!("version=1\nnode.id={}\ncluster.id={}\n", index + 1, self.cluster_id);
-        write(&data.join("meta.properties"), &meta)?;
-        let checkpoint = data.join("bootstrap.checkpoint");
-        fs::write(&checkpoint, &self.checkpoint).map_err(file_error(&checkpoint, "written"))
-    }
-}
-
-/// A new cluster id: a random UUID as Kafka writes them, 22 characters of URL-safe base64.
-pub(super) fn new_cluster_id() -> Result<String, ClusterError> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let source = Path::new("/proc/sys/kernel/random/uuid");
-    let hex = fs::read_to_string(source).map_err(file_error(source, "read"))?.trim().replace('-', "");
-    let uuid = u128::from_str_radix(&hex, 16).expect("the kernel writes 32 hexadecimal digits");
-    // The highest bit is cleared so that it never begins with `-`, which tools take for a flag.
-    let bits = uuid & (u128::MAX >> 1);
-    let six = |i: u32| if i < 21 { bits >> (122 - 6 * i) } else { bits << 4 };
-    Ok((0..22).map(|i| char::from(ALPHABET[(six(i) & 63) as usize])).collect())
-}
-
 /// The flags of a broker's JVM.
 pub(super) fn jvm_flags(variant: &Variant) -> Vec<String> {
     let heap = &variant.broker_heap;
@@ -193,31 +117,63 @@ pub(super) fn jvm_flags(variant: &Variant) -> Vec<String> {
 }
 
 /// Starts node `index`, whose directory holds its `server.properties`; its log is `broker.log` there.
-pub(super) fn start(
-    index: usize,
-    java: &Java,
-    site: &Site,
-    dir: &Path,
-    variant: &Variant,
-    lifetime: Lifetime,
-) -> Result<Child, ClusterError> {
+pub(super) fn start(index: usize, starting: &Starting<'_>, java: &Java, dir: &Path) -> Result<Child, ClusterError> {
     let spawn = Spawn::new(format!("broker {}", index + 1), &java.program, Streams::Log(dir.join("broker.log")))
-        .args(jvm_flags(variant))
-        .args(class_path(site, dir))
+        .args(jvm_flags(starting.variant))
+        .args(class_path(starting.site, dir))
         .args(["kafka.Kafka".into(), dir.join("server.properties")])
         .dir(dir)
-        .lifetime(lifetime);
+        .lifetime(starting.lifetime);
     Ok(spawn.start()?)
 }
 
-fn class_path(site: &Site, dir: &Path) -> [String; 3] {
+/// Logging and jars, for a broker or a tool with its files in `dir`.
+pub(super) fn class_path(site: &Site, dir: &Path) -> [String; 3] {
     let log4j = format!("-Dlog4j2.configurationFile={}", dir.join("log4j2.properties").display());
     [log4j, "-cp".to_owned(), format!("{}/*", site.libs.display())]
 }
 
-/// Writes what [`start`] and [`Format::tool`] read from `dir`.
+/// Writes what brokers and tools read from `dir`.
 pub(super) fn prepare(dir: &Path, properties: &str) -> Result<(), ClusterError> {
     fs::create_dir_all(dir).map_err(file_error(dir, "created"))?;
     write(&dir.join("server.properties"), properties)?;
     write(&dir.join("log4j2.properties"), LOG4J)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::tests::variant;
+
+    #[test]
+    fn the_variant_is_laid_over_the_defaults_and_under_what_a_run_chooses() {
+        let mut variant = variant();
+        variant.broker.insert("min.insync.replicas".to_owned(), "1".to_owned());
+        variant.broker.insert("a.path".to_owned(), "C:\\x".to_owned());
+        let ports = [1, 2, 3].map(|i| Ports { client: 100 + i, controller: 200 + i });
+        let text = properties(1, &ports, Path::new("/data"), &variant);
+        let expected = [
+            "a.path=C:\\\\x",
+            "controller.quorum.voters=1@127.0.0.1:201,2@127.0.0.1:202,3@127.0.0.1:203",
+            "default.replication.factor=3",
+            "listeners=CLIENT://127.0.0.1:102,CONTROLLER://127.0.0.1:202",
+            "log.dirs=/data",
+            "min.insync.replicas=1",
+            "node.id=2",
+            "num.io.threads=2",
+        ];
+        for line in expected {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("zookeeper"));
+    }
+
+    #[test]
+    fn a_property_that_the_run_owns_or_that_breaks_the_file_is_refused() {
+        let with = |name: &str, value: &str| check_properties(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        assert!(with("num.io.threads", "4").is_ok());
+        assert!(matches!(with("listeners", "x"), Err(ClusterError::Owned { .. })));
+        assert!(matches!(with("num.io.threads", "4\nnode.id=7"), Err(ClusterError::LineBreak { .. })));
+        assert!(matches!(with("num.io.threads\n", "4"), Err(ClusterError::LineBreak { .. })));
+    }
 }

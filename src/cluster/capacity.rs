@@ -1,1 +1,352 @@
 //! Whether this machine can carry what a variant asks of it: said before anything starts, with the numbers.
+//!
+//! The costs are measured ones (2 cores, three local brokers at RF 3, acks=all) and rough: they are there to refuse
+//! what cannot work, not to promise that the rest does.
+
+use std::{fmt, path::Path};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+
+use super::{
+    broker::NODES,
+    machine::{Machine, gib},
+};
+use crate::variant::{Engine, Variant};
+
+/// Broker CPU of one event at 24 partitions or fewer, in core-ms.
+const BROKER_MS_FEW: (f64, f64) = (24.0, 1.2);
+/// The same at 256 partitions or more.
+const BROKER_MS_MANY: (f64, f64) = (256.0, 1.7);
+/// CPU of one event in its worker and Redis, in core-ms.
+const WORKER_MS: f64 = 0.2;
+/// What a broker's JVM takes beside its heap.
+const JVM_BYTES: u64 = 150 << 20;
+const WORKER_BYTES: u64 = 60 << 20;
+const ROW_BYTES: f64 = 150.0;
+/// Stored bytes of an event for each of its own: keys, headers, batch overhead, indexes.
+const STORED: f64 = 1.3;
+/// Memory maps and open files of a broker that holds no partitions.
+const BROKER_BASE: u64 = 1500;
+/// Partitions of Kafka's own offsets topic, three times replicated.
+const OFFSETS_PARTITIONS: u64 = 50;
+
+/// What a machine lacks for a variant, each with the override that helps.
+#[derive(Debug, Error, PartialEq)]
+#[error("this machine cannot carry the variant on a local cluster:{}", lines(.0))]
+pub struct TooLarge(pub Vec<Shortage>);
+
+/// One resource that falls short.
+#[derive(Debug, PartialEq)]
+pub struct Shortage {
+    /// What is needed and what there is, in numbers.
+    pub numbers: String,
+    /// What to change.
+    pub advice: String,
+}
+
+/// The hard limit of open files is short.
+#[derive(Debug, Error)]
+pub enum NofileError {
+    /// Only the machine's administrator can help.
+    #[error(
+        "{needed} open files are needed and the hard limit is {hard}: use fewer --connections (--engine rskafka needs the fewest files), or raise it (`ulimit -Hn {needed}` as root, or LimitNOFILE)"
+    )]
+    Hard {
+        /// Files that the run needs.
+        needed: u64,
+        /// What the machine allows.
+        hard: u64,
+    },
+    /// The system refused to raise the soft limit.
+    #[error("the limit of open files could not be raised to {needed}: {source}")]
+    Refused {
+        /// Files that the run needs.
+        needed: u64,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+fn lines(shortages: &[Shortage]) -> String {
+    shortages.iter().map(|shortage| format!("\n  {shortage}")).collect()
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.numbers, self.advice)
+    }
+}
+
+/// Checks a variant against this machine before a local cluster starts; rows go to `out`, brokers' data to `temp`.
+///
+/// # Errors
+/// Everything that falls short, with numbers and overrides.
+pub fn check(variant: &Variant, out: &Path, temp: &Path) -> Result<(), TooLarge> {
+    check_on(variant, &Machine::read(out, temp))
+}
+
+fn check_on(variant: &Variant, machine: &Machine) -> Result<(), TooLarge> {
+    let checks = [cpu, memory, partitions, disk];
+    let shortages: Vec<_> = checks.iter().filter_map(|check| check(variant, machine)).collect();
+    if shortages.is_empty() { Ok(()) } else { Err(TooLarge(shortages)) }
+}
+
+fn events_per_second(variant: &Variant) -> f64 {
+    f64::from(variant.connections) * variant.rate
+}
+
+fn events(variant: &Variant) -> f64 {
+    events_per_second(variant) * (variant.duration.0 + variant.warm.0).as_secs_f64()
+}
+
+/// Broker CPU of an event in core-ms, between the two measured numbers of partitions.
+fn broker_ms(partitions: u32) -> f64 {
+    let share = (f64::from(partitions) - BROKER_MS_FEW.0) / (BROKER_MS_MANY.0 - BROKER_MS_FEW.0);
+    BROKER_MS_FEW.1 + share.clamp(0.0, 1.0) * (BROKER_MS_MANY.1 - BROKER_MS_FEW.1)
+}
+
+fn cpu(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+    let rate = events_per_second(variant);
+    let broker_ms = broker_ms(variant.partitions);
+    let client_ms = WORKER_MS + if variant.engine == Engine::Librdkafka { 0.5 } else { 0.04 };
+    let cores = machine.cores;
+    let (brokers, all) = (rate * broker_ms / 1000.0, rate * (broker_ms + client_ms) / 1000.0);
+    if brokers <= 0.9 * cores && all <= cores {
+        return None;
+    }
+    let bearable = (900.0 / broker_ms).min(1000.0 / (broker_ms + client_ms)) * cores;
+    let connections = (bearable / variant.rate).floor().max(1.0);
+    Some(Shortage {
+        numbers: format!(
+            "CPU: {rate:.0} events/s × {broker_ms:.1} ms in the brokers ({} partitions) = {brokers:.1} cores, {all:.1} with producers and workers; this machine has {cores:.0}",
+            variant.partitions
+        ),
+        advice: format!(
+            "--connections {connections:.0} fits; or lower --rate, or --partitions (24: {:.1} ms)",
+            BROKER_MS_FEW.1
+        ),
+    })
+}
+
+fn memory(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+    // A size that java does not understand is java's to refuse.
+    let heap = heap_bytes(&variant.broker_heap)?;
+    let brokers = NODES as u64 * (heap + JVM_BYTES);
+    let connection = if variant.engine == Engine::Librdkafka { 760 << 10 } else { 90 << 10 };
+    let producers = u64::from(variant.connections) * connection;
+    let workers = u64::from(variant.workers) * WORKER_BYTES;
+    let redis = redis_bytes(variant);
+    let all = brokers + producers + workers + redis;
+    let advice = if brokers > machine.memory_bytes / 2 {
+        "--broker-heap 512m is enough for most local runs"
+    } else {
+        "use fewer --connections, --workers or --names-per-tag, or a shorter --stream-maxlen"
+    };
+    (all > machine.memory_bytes).then(|| Shortage {
+        numbers: format!(
+            "memory: {NODES} × {} of heap and {} beside it, {} for {} producers, {} for {} workers, {} for Redis = {}; {} are available",
+            gib(heap), gib(JVM_BYTES), gib(producers), variant.connections, gib(workers), variant.workers, gib(redis), gib(all), gib(machine.memory_bytes)
+        ),
+        advice: advice.to_owned(),
+    })
+}
+
+fn redis_bytes(variant: &Variant) -> u64 {
+    let tags = f64::from(variant.connections) * f64::from(variant.tags_per_connection);
+    let entries = (tags * f64::from(variant.stream_maxlen)).min(events(variant));
+    let snapshot = tags * f64::from(variant.names_per_tag);
+    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64
+}
+
+/// `512m`, `64g`, as java's -Xmx takes it.
+fn heap_bytes(size: &str) -> Option<u64> {
+    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match size[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+fn partitions(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+    let segment_bytes =
+        variant.broker.get("log.segment.bytes").and_then(|b| b.parse().ok()).unwrap_or(1_073_741_824.0_f64);
+    let partition_bytes = events(variant) * variant.bytes as f64 * STORED / f64::from(variant.partitions.max(1));
+    let segments = 1 + (partition_bytes / segment_bytes.max(1.0)) as u64;
+    let spread = |partitions: u64, replicas: u64| (partitions * replicas).div_ceil(NODES as u64);
+    let replicas = spread(variant.partitions.into(), variant.replication_factor.into()) + spread(OFFSETS_PARTITIONS, 3);
+    // A segment maps its two indexes and holds its log open (seen at 1,024 partitions: 2.0 and 1.0 a replica).
+    let maps = BROKER_BASE + replicas * segments * 2;
+    let files = BROKER_BASE + replicas * segments + u64::from(variant.connections) + u64::from(variant.workers);
+    let (what, needed, limit) = if maps > machine.maps_max {
+        ("memory maps", maps, machine.maps_max)
+    } else if files > machine.nofile_hard {
+        ("open files", files, machine.nofile_hard)
+    } else {
+        return None;
+    };
+    Some(Shortage {
+        numbers: format!(
+            "partitions: {replicas} replicas × {segments} segments a broker need {needed} {what}; the limit is {limit}"
+        ),
+        advice: "use fewer --partitions, or raise the limit (vm.max_map_count, `ulimit -Hn`)".to_owned(),
+    })
+}
+
+fn disk(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+    let events = events(variant);
+    let bytes = variant.bytes as f64 * STORED;
+    let rows = events * ROW_BYTES;
+    let brokers = events * f64::from(variant.replication_factor) * bytes;
+    // Snapshot and delta each write the value to the append-only file.
+    let redis =
+        if variant.redis.get("appendonly").is_some_and(|set| set == "yes") { events * 2.0 * bytes } else { 0.0 };
+    let (rows, data) = (rows as u64, (brokers + redis) as u64);
+    let short = if machine.out.device == machine.temp.device {
+        (rows + data > machine.temp.free_bytes).then(|| format!("{} are free", gib(machine.temp.free_bytes)))
+    } else if rows > machine.out.free_bytes {
+        Some(format!("{} are free where the rows go", gib(machine.out.free_bytes)))
+    } else {
+        (data > machine.temp.free_bytes)
+            .then(|| format!("{} are free in the temporary directory", gib(machine.temp.free_bytes)))
+    };
+    short.map(|free| Shortage {
+        numbers: format!(
+            "disk: {events:.0} events take {} of rows and {} in brokers and Redis; {free}",
+            gib(rows),
+            gib(data)
+        ),
+        advice: "use a shorter --duration, another --out, or set TMPDIR to a larger file system".to_owned(),
+    })
+}
+
+/// Open files of the measuring process: the producers' sockets and what their clients open beside them.
+pub fn nofile_needed(variant: &Variant) -> u64 {
+    const OWN: u64 = 256;
+    let brokers_used = u64::from(variant.tags_per_connection.min(NODES as u32));
+    let connection = match variant.engine {
+        Engine::Rskafka => 1 + brokers_used,
+        // Seen: 11, for four sockets and the pipes of five threads.
+        Engine::Librdkafka => 12,
+    };
+    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection
+}
+
+/// Raises the soft limit of open files to `needed` where it is lower; children inherit it. Returns the limit.
+///
+/// # Errors
+/// When the hard limit is lower than `needed`.
+pub fn raise_nofile(needed: u64) -> Result<u64, NofileError> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // No number means no limit.
+    let (soft, hard) = (current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX));
+    if soft >= needed {
+        return Ok(soft);
+    }
+    if hard < needed {
+        return Err(NofileError::Hard { needed, hard });
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum });
+    raised.map(|()| needed).map_err(|errno| NofileError::Refused { needed, source: errno.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        cluster::{machine::Place, tests::variant},
+        variant::Span,
+    };
+
+    /// The machine that the costs were measured on.
+    fn small() -> Machine {
+        let place = Place { device: 1, free_bytes: 60 << 30 };
+        Machine { cores: 2.0, memory_bytes: 20 << 30, maps_max: 65_530, nofile_hard: 20_000, out: place, temp: place }
+    }
+
+    fn published() -> Variant {
+        let hours = |h: u64| Span(Duration::from_secs(h * 3600));
+        let engine = Engine::Librdkafka;
+        let (connections, workers, partitions, duration) = (128 * 16, 24, 256, hours(6));
+        Variant { connections, workers, partitions, duration, engine, broker_heap: "6g".to_owned(), ..variant() }
+    }
+
+    fn shortages(variant: &Variant) -> Vec<String> {
+        check_on(variant, &small())
+            .map_or_else(|too_large| too_large.0.iter().map(ToString::to_string).collect(), |()| vec![])
+    }
+
+    #[test]
+    fn a_published_variant_is_refused_with_numbers_and_fits_when_cut_down() {
+        let found = shortages(&published());
+        assert!(found[0].contains("2048 events/s × 1.7 ms") && found[0].contains("--connections"), "{found:?}");
+        assert!(found.iter().any(|f| f.starts_with("disk:") && f.contains("--duration")), "{found:?}");
+        let duration = Span(Duration::from_secs(20));
+        let cut = Variant { connections: 20, partitions: 24, duration, ..published() };
+        assert_eq!(shortages(&Variant { broker_heap: "512m".to_owned(), ..cut }), [""; 0]);
+    }
+
+    #[test]
+    fn a_large_heap_is_refused_with_the_override() {
+        let found = shortages(&Variant { broker_heap: "64g".to_owned(), ..variant() });
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("3 × 64.0 GiB") && found[0].contains("--broker-heap 512m"), "{found:?}");
+    }
+
+    #[test]
+    fn the_goal_fits_on_two_cores() {
+        for partitions in [24, 256] {
+            let goal = Variant {
+                connections: 1000,
+                workers: 4,
+                partitions,
+                duration: Span(Duration::from_secs(600)),
+                ..variant()
+            };
+            assert_eq!(shortages(&Variant { broker_heap: "512m".to_owned(), ..goal }), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn partitions_that_a_broker_cannot_hold_are_refused() {
+        let found = shortages(&Variant { partitions: 20_000, ..variant() });
+        assert!(found[0].contains("open files; the limit is 20000"), "{found:?}");
+        let found = shortages(&Variant { partitions: 40_000, ..variant() });
+        assert!(found[0].contains("memory maps; the limit is 65530"), "{found:?}");
+    }
+
+    #[test]
+    fn the_advised_connections_fit() {
+        let too_many = Variant { connections: 5000, rate: 3.0, duration: Span(Duration::from_secs(1)), ..variant() };
+        let text = &shortages(&too_many)[0];
+        let advised = text.split("--connections ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(shortages(&Variant { connections: advised, ..too_many.clone() }), [""; 0]);
+        assert_ne!(shortages(&Variant { connections: advised + 1, ..too_many }), [""; 0]);
+    }
+
+    #[test]
+    fn sizes_are_read_as_java_reads_them() {
+        assert_eq!(
+            ["1k", "512m", "64G", "7", "x", "1q", ""].map(heap_bytes),
+            [Some(1024), Some(512 << 20), Some(64 << 30), Some(7), None, None, None]
+        );
+    }
+
+    #[test]
+    fn the_soft_limit_is_raised_and_a_short_hard_one_is_named() {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        assert!(raise_nofile(64).unwrap() >= 64);
+        if let Some(hard) = maximum {
+            let text = raise_nofile(hard + 1).unwrap_err().to_string();
+            assert!(text.contains(&format!("the hard limit is {hard}")), "{text}");
+        }
+        assert!(nofile_needed(&Variant { connections: 1000, ..variant() }) < 3000);
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 use redis::ErrorKind;
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, Endpoints, KafkaAccess, access::split_address, admin::Admin, redis_server};
+use super::{Cluster, ClusterError, Endpoints, KafkaAccess, addresses::split_address, admin::Admin, redis_server};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const ANSWER_MAX: Duration = Duration::from_secs(8);
@@ -144,5 +144,91 @@ impl Cluster for ExternalCluster {
 
     fn keep(&mut self) -> Result<String, ClusterError> {
         Ok("nothing to end: this run did not start the cluster".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::TcpListener};
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::{
+        cluster::Site,
+        process::{Child, Lifetime},
+    };
+
+    fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    fn redis(dir: &std::path::Path, settings: &[(&str, &str)]) -> (Child, u16) {
+        let port = free_port();
+        let settings = BTreeMap::from_iter(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let child = redis_server::start(&Site::from_env(), dir, port, &settings, Lifetime::WithParent).unwrap();
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!((0..400).any(|_| listens() || {
+            std::thread::sleep(Duration::from_millis(25));
+            false
+        }));
+        (child, port)
+    }
+
+    fn problem(bootstrap: &str, redis_url: String) -> String {
+        let kafka = KafkaAccess::plaintext(bootstrap.split(',').map(str::to_owned).collect());
+        connect(Endpoints { kafka, redis_url }, &|| false, &|_| ()).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_redis_that_does_not_let_us_in_says_why_without_the_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_redis, port) = redis(dir.path(), &[("requirepass", "right")]);
+        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{port}"));
+        assert!(text.contains("wants a password") && text.contains("SHASTA_REDIS"), "{text}");
+        let text = problem("127.0.0.1:1", format!("redis://:wr0ng@127.0.0.1:{port}"));
+        assert!(text.contains("refuses the password") && !text.contains("wr0ng"), "{text}");
+        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{}", free_port()));
+        assert!(text.contains("nothing listens there"), "{text}");
+    }
+
+    #[test]
+    fn a_redis_that_demands_tls_is_told_apart() {
+        // Redis behind TLS hangs up on plain text.
+        let tls = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tls.local_addr().unwrap().port();
+        std::thread::spawn(move || tls.incoming().for_each(drop));
+        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{port}"));
+        assert!(text.contains("rediss://") && text.contains("--features tls"), "{text}");
+    }
+
+    #[test]
+    fn a_broker_that_cannot_be_reached_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_redis, port) = redis(dir.path(), &[]);
+        let redis_url = format!("redis://127.0.0.1:{port}");
+        let closed = format!("127.0.0.1:{}", free_port());
+        let text = problem(&closed, redis_url.clone());
+        assert!(text.contains(&closed) && text.contains("refused"), "{text}");
+
+        let brokers = MockCluster::new(2).unwrap();
+        let all = brokers.bootstrap_servers();
+        let kafka = KafkaAccess::plaintext(all.split(',').map(str::to_owned).collect());
+        let endpoints = Endpoints { kafka, redis_url };
+        assert_eq!(connect(endpoints.clone(), &|| false, &|_| ()).unwrap().brokers.len(), 2);
+        // One of the named ones up, the other not.
+        let text = problem(&format!("{all},{closed}"), endpoints.redis_url);
+        assert!(text.contains(&closed), "{text}");
+    }
+
+    #[test]
+    fn a_port_that_is_no_broker_is_named_and_the_wait_can_be_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_redis, port) = redis(dir.path(), &[]);
+        let address = format!("127.0.0.1:{port}");
+        let access = KafkaAccess::plaintext(vec![address.clone()]);
+        let started = Instant::now();
+        let stop = || started.elapsed() > Duration::from_millis(300);
+        assert!(matches!(check_broker(&access, &address, "", &stop), Err(ClusterError::Interrupted)));
     }
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::Read,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -53,7 +54,9 @@ pub(super) struct Java {
 impl Java {
     pub(super) fn find(site: &Site) -> Result<Self, ClusterError> {
         let program = site.program("java", "openjdk-17-jre-headless")?;
-        let output = Command::new(&program).arg("-version").output().map_err(file_error(&program, "run"))?;
+        // In a group of its own, so that a terminal's Ctrl-C does not pass for a broken Java.
+        let asked = Command::new(&program).arg("-version").process_group(0).output();
+        let output = asked.map_err(file_error(&program, "run"))?;
         let text = String::from_utf8_lossy(&output.stderr);
         let version = text.lines().find(|line| line.contains("version")).unwrap_or("of an unknown version").to_owned();
         match major(&version) {

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -13,11 +13,14 @@ use serde_json::{Value, json};
 use super::{
     Cluster, ClusterError, Endpoints, KafkaAccess, Site,
     admin::Admin,
-    broker::{self, Format, NODES, Ports},
+    broker::{self, NODES},
+    ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
+    ports::Held,
     redis_server,
     scratch::Scratch,
+    storage::Storage,
 };
 use crate::{
     process::{Child, Lifetime},
@@ -27,25 +30,7 @@ use crate::{
 const STARTS_MAX: u32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-const LOG_LINES: usize = 12;
 const REDIS: &str = "redis";
-
-/// Ports that are bound together, so that all differ, until the children may have them.
-struct Held {
-    nodes: [Ports; NODES],
-    redis: u16,
-    sockets: Vec<TcpListener>,
-}
-
-impl Held {
-    fn choose() -> io::Result<Self> {
-        let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let sockets = (0..2 * NODES + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
-        let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-        let nodes = std::array::from_fn(|i| Ports { client: ports[2 * i], controller: ports[2 * i + 1] });
-        Ok(Self { nodes, redis: ports[2 * NODES], sockets })
-    }
-}
 
 /// Three brokers and a Redis that this process started.
 pub struct LocalCluster {
@@ -58,42 +43,46 @@ pub struct LocalCluster {
     java: Java,
 }
 
+/// What a start needs to know and whom it tells.
+#[derive(Clone, Copy)]
+pub struct Starting<'a> {
+    /// What the cluster is for.
+    pub variant: &'a Variant,
+    /// Where programs, jars and temporary directories are.
+    pub site: &'a Site,
+    /// How long the children live.
+    pub lifetime: Lifetime,
+    /// Asked at least every 100 ms.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Gets a line at each step.
+    pub progress: &'a dyn Fn(&str),
+}
+
 /// Starts it and waits until three brokers and Redis answer.
 ///
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
 /// # Errors
 /// When a program, jar or port is missing, a setting is refused, a child ends, `stop` says so, or 60 s have passed.
-pub fn start(
-    variant: &Variant,
-    site: &Site,
-    lifetime: Lifetime,
-    stop: &dyn Fn() -> bool,
-    progress: &dyn Fn(&str),
-) -> Result<LocalCluster, ClusterError> {
-    start_on(variant, site, lifetime, stop, progress, &Held::choose)
+pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
+    start_on(starting, &Held::choose)
 }
 
-fn start_on(
-    variant: &Variant,
-    site: &Site,
-    lifetime: Lifetime,
-    stop: &dyn Fn() -> bool,
-    progress: &dyn Fn(&str),
-    choose: &dyn Fn() -> io::Result<Held>,
-) -> Result<LocalCluster, ClusterError> {
-    broker::check_properties(&variant.broker)?;
-    redis_server::check_settings(&variant.redis)?;
-    check_jars(&site.libs)?;
-    let java = Java::find(site)?;
+fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
+    broker::check_properties(&starting.variant.broker)?;
+    redis_server::check_settings(&starting.variant.redis)?;
+    check_jars(&starting.site.libs)?;
+    let java = Java::find(starting.site)?;
     for attempt in 1.. {
         let held = choose().map_err(file_error("127.0.0.1".as_ref(), "bound to free ports"))?;
-        let started = LocalCluster::spawn(variant, site, java.clone(), lifetime, held, stop, progress);
-        match started.and_then(|mut cluster| cluster.wait_ready(stop, progress).map(|()| cluster)) {
+        let started = LocalCluster::spawn(starting, java.clone(), held);
+        match started.and_then(|mut cluster| cluster.wait_ready(starting).map(|()| cluster)) {
             Err(ClusterError::PortTaken { name }) if attempt == STARTS_MAX => {
                 return Err(ClusterError::PortsTaken { attempts: attempt, name });
             }
-            Err(taken @ ClusterError::PortTaken { .. }) => progress(&format!("{taken}; starting again on others")),
+            Err(taken @ ClusterError::PortTaken { .. }) => {
+                (starting.progress)(&format!("{taken}; starting again on others"))
+            }
             done => return done,
         }
     }
@@ -101,51 +90,51 @@ fn start_on(
 }
 
 impl LocalCluster {
-    fn spawn(
-        variant: &Variant,
-        site: &Site,
-        java: Java,
-        lifetime: Lifetime,
-        held: Held,
-        stop: &dyn Fn() -> bool,
-        progress: &dyn Fn(&str),
-    ) -> Result<Self, ClusterError> {
-        let scratch = Scratch::create(&site.temp)?;
+    fn spawn(starting: Starting<'_>, java: Java, held: Held) -> Result<Self, ClusterError> {
+        let variant = starting.variant;
+        let scratch = Scratch::create(&starting.site.temp)?;
         let dirs: [PathBuf; NODES] = std::array::from_fn(|i| scratch.path().join(format!("broker-{}", i + 1)));
         let data = |i: usize| dirs[i].join("data");
         for (i, dir) in dirs.iter().enumerate() {
             broker::prepare(dir, &broker::properties(i, &held.nodes, &data(i), variant))?;
         }
-        let format = format(site, &java, &dirs[0], stop, progress)?;
-        progress(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
+        let storage = Storage::new(&starting, &java, &dirs[0])?;
+        for i in 0..NODES {
+            storage.lay_out(i, &data(i))?;
+        }
+        (starting.progress)(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
         let client_ports = held.nodes.map(|ports| ports.client);
         let endpoints = Endpoints {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
             redis_url: format!("redis://127.0.0.1:{}", held.redis),
         };
         let mut cluster = Self { children: vec![], scratch, endpoints, client_ports, variant: variant.clone(), java };
-        drop(held.sockets);
-        let redis_dir = cluster.scratch.path().join(REDIS);
-        cluster.children.push(redis_server::start(site, &redis_dir, held.redis, &variant.redis, lifetime)?);
+        let (redis_dir, redis_port) = (cluster.scratch.path().join(REDIS), held.redis);
+        drop(held);
+        let redis = redis_server::start(starting.site, &redis_dir, redis_port, &variant.redis, starting.lifetime)?;
+        cluster.adopt(redis)?;
         for (i, dir) in dirs.iter().enumerate() {
-            format.lay_out(i, &data(i))?;
-            cluster.children.push(broker::start(i, &cluster.java, site, dir, variant, lifetime)?);
+            let broker = broker::start(i, &starting, &cluster.java, dir)?;
+            cluster.adopt(broker)?;
         }
         Ok(cluster)
     }
 
-    fn wait_ready(&mut self, stop: &dyn Fn() -> bool, progress: &dyn Fn(&str)) -> Result<(), ClusterError> {
+    fn adopt(&mut self, child: Child) -> Result<(), ClusterError> {
+        self.scratch.record(&child)?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    fn wait_ready(&mut self, starting: Starting<'_>) -> Result<(), ClusterError> {
         let start = Instant::now();
         let mut admin = None;
         loop {
-            if stop() {
+            if (starting.stop)() {
                 return Err(ClusterError::Interrupted);
             }
             self.check()?;
-            let waiting_for = match self.not_ready(&mut admin)? {
-                None => break,
-                Some(what) => what,
-            };
+            let Some(waiting_for) = self.not_ready(&mut admin)? else { break };
             if start.elapsed() > READY_MAX {
                 let tails = self.children.iter().map(|child| format!("{}:\n{}", child.name(), child.last_lines(4)));
                 let lines = tails.collect::<Vec<_>>().join("\n");
@@ -153,7 +142,10 @@ impl LocalCluster {
             }
             std::thread::sleep(POLL);
         }
-        progress(&format!("{NODES} brokers and Redis are ready after {:.1} s", start.elapsed().as_secs_f64()));
+        (starting.progress)(&format!(
+            "{NODES} brokers and Redis are ready after {:.1} s",
+            start.elapsed().as_secs_f64()
+        ));
         Ok(())
     }
 
@@ -200,65 +192,6 @@ impl LocalCluster {
     }
 }
 
-/// The storage format of a new cluster, from the tool's own checkpoint.
-fn format(
-    site: &Site,
-    java: &Java,
-    dir: &std::path::Path,
-    stop: &dyn Fn() -> bool,
-    progress: &dyn Fn(&str),
-) -> Result<Format, ClusterError> {
-    let id = broker::new_cluster_id()?;
-    let cached = Format::cached(&site.libs);
-    if cached.exists() {
-        return Format::read(&id, &cached);
-    }
-    progress("formatting Kafka's storage (once for this installation)");
-    let mut tool = Format::tool(java, site, dir, &dir.join("server.properties"), &id)?;
-    let status = loop {
-        if stop() {
-            return Err(ClusterError::Interrupted);
-        }
-        if let Some(status) = tool.try_wait()? {
-            break status;
-        }
-        std::thread::sleep(POLL);
-    };
-    if !status.success() {
-        return Err(exited(&tool, status, dir));
-    }
-    let format = Format::read(&id, &dir.join("data/bootstrap.checkpoint"))?;
-    format.cache(&site.libs);
-    Ok(format)
-}
-
-/// What the end of a child's log says about its end.
-fn exited(child: &Child, status: std::process::ExitStatus, dir: &std::path::Path) -> ClusterError {
-    let (name, lines) = (child.name().to_owned(), child.last_lines(LOG_LINES));
-    let whole = child.last_lines(usize::MAX);
-    if whole.contains("Address already in use") {
-        return ClusterError::PortTaken { name };
-    }
-    if whole.contains("No space left on device") || whole.contains("Disk quota exceeded") {
-        return ClusterError::DiskFull { dir: dir.to_path_buf() };
-    }
-    let hint = if whole.contains("ClassNotFoundException") || whole.contains("NoClassDefFoundError") {
-        "; a jar of Kafka is missing or broken, run scripts/setup"
-    } else if whole.contains("Could not reserve enough space") || whole.contains("insufficient memory") {
-        "; the heap does not fit into memory, try --broker-heap 512m"
-    } else if whole.contains("Unrecognized VM option") || whole.contains("Unrecognized option") {
-        "; this Java does not know a flag of the variant's broker_jvm"
-    } else if whole.contains("ConfigException")
-        || whole.contains("Bad directive")
-        || whole.contains("FATAL CONFIG FILE ERROR")
-    {
-        "; the variant's [broker] or [redis] holds a setting that it refuses"
-    } else {
-        ""
-    };
-    ClusterError::Exited { name, status: status.to_string(), hint, lines }
-}
-
 impl Cluster for LocalCluster {
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
@@ -275,7 +208,7 @@ impl Cluster for LocalCluster {
     fn check(&mut self) -> Result<(), ClusterError> {
         for child in &mut self.children {
             if let Some(status) = child.try_wait()? {
-                return Err(exited(child, status, self.scratch.path()));
+                return Err(ended(child, status, self.scratch.path()));
             }
         }
         Ok(())
@@ -311,7 +244,7 @@ impl Drop for LocalCluster {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, path::Path};
+    use std::{cell::RefCell, net::TcpListener, path::Path};
 
     use rdkafka::{
         ClientConfig, Message, Offset, TopicPartitionList,
@@ -329,8 +262,12 @@ mod tests {
         Site { temp: temp.to_path_buf(), ..Site::from_env() }
     }
 
+    fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
+        Starting { variant, site, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
+    }
+
     fn refused(variant: &Variant, site: &Site) -> ClusterError {
-        start(variant, site, Lifetime::WithParent, &|| false, &|_| ()).err().unwrap()
+        start(starting(variant, site)).err().unwrap()
     }
 
     /// One cluster for everything that needs one, since each costs seconds of two cores.
@@ -341,14 +278,16 @@ mod tests {
         let said = RefCell::new(vec![]);
         let choose = || {
             let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let held = Held::choose()?;
-            Ok(if first { Held { redis: taken.local_addr()?.port(), ..held } } else { held })
+            let mut held = Held::choose()?;
+            if first {
+                held.redis = taken.local_addr()?.port();
+            }
+            Ok(held)
         };
         let progress = |line: &str| said.borrow_mut().push(line.to_owned());
         let variant = variant();
-        let mut cluster =
-            start_on(&variant, &site(temp.path()), Lifetime::WithParent, &|| false, &progress, &choose).unwrap();
-        eprintln!("{:#?}", said.borrow());
+        let site = site(temp.path());
+        let mut cluster = start_on(Starting { progress: &progress, ..starting(&variant, &site) }, &choose).unwrap();
         assert!(said.borrow().iter().any(|line| line.contains("redis: a port was taken")));
         cluster.check().unwrap();
         let pids: Vec<u32> = cluster.processes().into_iter().map(|(_, pid)| pid).collect();
@@ -363,6 +302,11 @@ mod tests {
 
         cluster.children[1].signal(rustix::process::Signal::KILL).unwrap();
         cluster.children[1].wait().unwrap();
+        // The others still name the dead one as theirs.
+        let mut endpoints = cluster.endpoints().clone();
+        let dead = endpoints.kafka.bootstrap.remove(0);
+        let text = external::connect(endpoints, &|| false, &|_| ()).err().unwrap().to_string();
+        assert!(text.contains(&dead) && text.contains("name it as one of theirs"), "{text}");
         assert!(cluster.check().unwrap_err().to_string().contains("broker 1 ended by itself"));
         drop(cluster);
         assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
@@ -411,14 +355,47 @@ mod tests {
         assert!(settings["redis"]["server"]["redis_version"].is_string(), "{settings}");
     }
 
+    fn running_in(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
+        lines.filter(|line| line.contains(dir.to_str().unwrap())).collect()
+    }
+
     #[test]
     fn a_start_can_be_interrupted_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
-        let started = Instant::now();
-        let stop = || started.elapsed() > Duration::from_millis(300);
-        let interrupted = start(&variant(), &site(temp.path()), Lifetime::WithParent, &stop, &|_| ());
+        // Redis shows another command line than it was started with, so only the brokers are seen for sure.
+        let stop = || running_in(temp.path()).len() >= NODES;
+        let interrupted = start(Starting { stop: &stop, ..starting(&variant(), &site(temp.path())) });
         assert!(matches!(interrupted, Err(ClusterError::Interrupted)));
+        assert_eq!(running_in(temp.path()), [""; 0]);
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let (site, variant) = (site(temp.path()), variant());
+        let held = Held::choose().unwrap();
+        let scratch = Scratch::create(&site.temp).unwrap();
+        let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
+        let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
+        let mut cluster = LocalCluster { children: vec![], scratch, endpoints, client_ports: [0; 3], variant, java };
+        let port = held.redis;
+        drop(held);
+        let settings = &cluster.variant.redis;
+        let redis = redis_server::start(&site, &dir.join(REDIS), port, settings, Lifetime::Detached).unwrap();
+        let pid = redis.pid();
+        cluster.adopt(redis).unwrap();
+        let end = cluster.keep().unwrap();
+        drop(cluster);
+        drop(Scratch::create(&site.temp).unwrap());
+        assert!(start_time_ticks(pid).is_some() && dir.exists());
+        assert!(std::process::Command::new("sh").args(["-c", &end]).status().unwrap().success());
+        while start_time_ticks(pid).is_some() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!dir.exists());
     }
 
     #[test]

@@ -3,18 +3,24 @@
 //! Everything is synchronous. [`start`] gives a [`Cluster`]; [`topic::prepare`] then makes the run's topic on it.
 
 mod access;
+mod addresses;
 mod admin;
 mod broker;
 pub mod capacity;
+mod ended;
 mod error;
 pub mod external;
 mod kafka_home;
 pub mod local;
+mod machine;
+mod ports;
 mod redis_server;
 mod scratch;
+mod storage;
 pub mod topic;
 
-pub use access::{Addresses, Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
+pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
+pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
 
@@ -72,7 +78,7 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            Ok(Box::new(local::start(variant, &Site::from_env(), lifetime, stop, progress)?))
+            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }

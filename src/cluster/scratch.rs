@@ -1,20 +1,18 @@
 //! The temporary directory of a local cluster. Its name and its `owner` file say which process it belongs to, so that
 //! a later start removes what a killed run could not.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::Write as _, os::unix::fs::MetadataExt, path::Path};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{ClusterError, error::file_error};
-use crate::process::start_time_ticks;
+use crate::process::{Child, start_time_ticks};
 
 const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
 const KEPT: &str = "kept";
+const CHILDREN: &str = "children";
 
 /// A directory that is removed when dropped, unless it is kept.
 #[derive(Debug)]
@@ -38,6 +36,14 @@ impl Scratch {
         self.dir.path()
     }
 
+    /// Records a child that works in it.
+    pub(super) fn record(&self, child: &Child) -> Result<(), ClusterError> {
+        let path = self.path().join(CHILDREN);
+        let line = format!("{} {}\n", child.pid(), start_time_ticks(child.pid()).unwrap_or(0));
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(file_error(&path, "written"))
+    }
+
     /// Keeps it after the drop and out of later sweeps.
     pub(super) fn keep(&mut self) -> Result<(), ClusterError> {
         write(&self.path().join(KEPT), "left running by --keep-cluster\n")?;
@@ -53,13 +59,27 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), ClusterError> {
 
 fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_abandoned(path)) {
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    for path in paths.filter(|path| is_abandoned(path.as_path())) {
+        // Only detached children can outlive a killed run that had not kept them yet.
+        fs::read_to_string(path.join(CHILDREN)).unwrap_or_default().lines().for_each(kill_if_same);
         // Another run may be sweeping the same one.
         let _ = fs::remove_dir_all(path);
     }
 }
 
-fn is_abandoned(path: &PathBuf) -> bool {
+/// Kills the process of a `pid start-time` line, unless the pid has gone to another one.
+fn kill_if_same(line: &str) {
+    let Some((pid, ticks)) = line.split_once(' ') else { return };
+    let (Ok(pid), Ok(ticks)) = (pid.parse::<i32>(), ticks.parse::<u64>()) else { return };
+    let same = u32::try_from(pid).ok().and_then(start_time_ticks) == Some(ticks);
+    if let Some(pid) = Pid::from_raw(pid).filter(|_| same) {
+        // It may end by itself at this moment.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn is_abandoned(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some((pid, _)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else { return false };
     let Ok(pid) = pid.parse::<u32>() else { return false };
@@ -80,6 +100,7 @@ fn is_abandoned(path: &PathBuf) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Lifetime, Spawn, Streams, find_program};
 
     #[test]
     fn only_what_dead_runs_left_is_swept() {
@@ -112,5 +133,22 @@ mod tests {
         let path = other.path().to_path_buf();
         drop(other);
         assert!(own.exists() && !path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_start_left_running_is_ended_with_its_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let sleep = find_program("sleep", None).unwrap();
+        let log = Streams::Log(parent.path().join("log"));
+        let mut child = Spawn::new("broker 1", sleep, log).args(["600"]).lifetime(Lifetime::Detached).start().unwrap();
+        let mut scratch = Scratch::create(parent.path()).unwrap();
+        scratch.record(&child).unwrap();
+        let abandoned = parent.path().join("shasta-4194999-x");
+        fs::rename(scratch.path(), &abandoned).unwrap();
+        scratch.dir.disable_cleanup(true);
+        fs::write(abandoned.join(OWNER), "4194999 1").unwrap();
+        sweep(parent.path());
+        assert!(!abandoned.exists());
+        assert!(!child.wait().unwrap().success());
     }
 }

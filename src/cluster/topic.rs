@@ -18,6 +18,7 @@ use super::{
 use crate::variant::Variant;
 
 const READY_MAX: Duration = Duration::from_secs(30);
+const READY_MAX_EACH: Duration = Duration::from_millis(20);
 const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 const LOG_APPEND_TIME: &str = "LogAppendTime";
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -50,10 +51,11 @@ pub struct Topic {
     pub log_append_time: bool,
 }
 
-/// Creates the topic, or checks the one that exists, and waits until all replicas are in sync.
+/// Creates the topic, or checks the one that exists, and waits until all replicas are in sync and all leaders serve.
 ///
 /// # Errors
-/// When a topic of this name has other settings, a broker refuses, `stop` says so, or it is not ready within 30 s.
+/// When a topic of this name has other settings, a broker refuses, `stop` says so, or it is not ready within 30 s
+/// and 20 ms a partition.
 pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool) -> Result<Topic, ClusterError> {
     let admin = Admin::connect(access)?;
     let name = variant.topic.as_str();
@@ -61,7 +63,7 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
     if !exists {
         create(&admin, variant)?;
     }
-    let partitions = wait_ready(&admin, variant, exists, stop)?;
+    let partitions = wait_ready(&admin, access, variant, exists, stop)?;
     let settings = admin.topic_settings(name)?;
     let setting = |key: &str| settings.get(key).and_then(|entry| entry.value.clone()).unwrap_or_default();
     if exists {
@@ -83,38 +85,36 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
 /// # Errors
 /// When a partition's leader does not answer within 10 s.
 pub fn end_offsets(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, ClusterError> {
-    // A broker may learn that it leads a new partition a moment after the controller has said so.
-    let deadline = Instant::now() + READY_MAX;
-    loop {
-        match end_offsets_once(access, topic) {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
-            answer => return answer,
-        }
-    }
+    ends(&asking(access)?, &topic.name, &topic.partitions, ANSWER_MAX)
 }
 
-fn end_offsets_once(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, ClusterError> {
-    let what = || format!("asking for the end offsets of topic `{}`", topic.name);
-    let failed = |error| ClusterError::kafka(what(), &error, None);
+fn asking(access: &KafkaAccess) -> Result<BaseConsumer, ClusterError> {
     // Events of open transactions count as well: what is on the topic, not what a consumer may read.
-    let consumer: BaseConsumer = access
-        .client_config()
-        .set("group.id", "shasta-end-offsets")
-        .set("isolation.level", "read_uncommitted")
-        .create()
-        .map_err(failed)?;
-    let mut wanted = TopicPartitionList::with_capacity(topic.partitions.len());
-    for partition in &topic.partitions {
+    let mut config = access.client_config();
+    config.set("group.id", "shasta-end-offsets").set("isolation.level", "read_uncommitted");
+    config.create().map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))
+}
+
+fn ends(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partitions: &[PartitionInfo],
+    limit: Duration,
+) -> Result<Vec<i64>, ClusterError> {
+    let what = || format!("asking for the end offsets of topic `{topic}`");
+    let failed = |error| ClusterError::kafka(what(), &error, None);
+    let mut wanted = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
         // As a time, the "end" offset asks for the latest; one request a broker, not two a partition.
-        wanted.add_partition_offset(&topic.name, partition.id, Offset::End).map_err(failed)?;
+        wanted.add_partition_offset(topic, partition.id, Offset::End).map_err(failed)?;
     }
-    let found = consumer.offsets_for_times(wanted, ANSWER_MAX).map_err(failed)?;
-    let offset = |id| match found.find_partition(&topic.name, id).map(|found| (found.error(), found.offset())) {
+    let found = consumer.offsets_for_times(wanted, limit).map_err(failed)?;
+    let offset = |id| match found.find_partition(topic, id).map(|found| (found.error(), found.offset())) {
         Some((Ok(()), Offset::Offset(offset))) => Ok(offset),
         Some((Err(error), _)) => Err(failed(error)),
         other => Err(ClusterError::Kafka { what: what(), problem: format!("partition {id}: {other:?}") }),
     };
-    topic.partitions.iter().map(|partition| offset(partition.id)).collect()
+    partitions.iter().map(|partition| offset(partition.id)).collect()
 }
 
 fn create(admin: &Admin, variant: &Variant) -> Result<(), ClusterError> {
@@ -146,13 +146,18 @@ fn describe(topic: &MetadataTopic) -> Vec<PartitionInfo> {
     partitions
 }
 
+/// Waits until the controller shows every partition with a leader and all replicas in sync, and every leader serves:
+/// that comes seconds later where there are many partitions.
 fn wait_ready(
     admin: &Admin,
+    access: &KafkaAccess,
     variant: &Variant,
     exists: bool,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<PartitionInfo>, ClusterError> {
-    let deadline = Instant::now() + READY_MAX;
+    let limit = READY_MAX + READY_MAX_EACH * variant.partitions;
+    let deadline = Instant::now() + limit;
+    let consumer = asking(access)?;
     loop {
         if stop() {
             return Err(ClusterError::Interrupted);
@@ -161,16 +166,19 @@ fn wait_ready(
         let waiting = partitions.iter().filter(|p| p.leader < 0 || p.isr.len() < p.replicas.len()).count();
         // An existing topic may have another number of partitions: that is told as a difference.
         let complete = exists || partitions.len() == variant.partitions as usize;
-        if complete && waiting == 0 && !partitions.is_empty() {
-            return Ok(partitions);
-        }
-        if Instant::now() > deadline {
+        let missing = if !complete || waiting > 0 || partitions.is_empty() {
             let seen = partitions.len();
-            let missing =
-                format!("{seen} of {} partitions seen, {waiting} without a leader or a full ISR", variant.partitions);
+            format!("{seen} of {} partitions seen, {waiting} without a leader or a full ISR", variant.partitions)
+        } else {
+            match ends(&consumer, &variant.topic, &partitions, Duration::from_secs(1)) {
+                Ok(_) => return Ok(partitions),
+                Err(error) => error.to_string(),
+            }
+        };
+        if Instant::now() > deadline {
             return Err(ClusterError::TopicNotReady {
                 topic: variant.topic.clone(),
-                seconds: READY_MAX.as_secs(),
+                seconds: limit.as_secs(),
                 missing,
             });
         }

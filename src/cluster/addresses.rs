@@ -1,0 +1,229 @@
+//! Where an external cluster is: flags first, then the environment.
+
+use std::{fmt, path::PathBuf};
+
+use super::{
+    ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
+    access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, USERNAME, bad, redacted},
+};
+
+/// Addresses of an external cluster from the command line; what is not given is taken from the environment.
+#[derive(Clone, Default, clap::Args)]
+pub struct Addresses {
+    /// Brokers of an external cluster, comma-separated [env: SHASTA_BOOTSTRAP]
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub bootstrap: Option<String>,
+    /// Redis of an external cluster; a password belongs in the environment [env: SHASTA_REDIS]
+    #[arg(long = "redis", value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL [env: SHASTA_SECURITY_PROTOCOL; the password: SHASTA_SASL_PASSWORD]
+    #[arg(long, value_name = "PROTOCOL")]
+    pub security_protocol: Option<String>,
+    /// SCRAM-SHA-256 or SCRAM-SHA-512 (the default) [env: SHASTA_SASL_MECHANISM]
+    #[arg(long, value_name = "NAME")]
+    pub sasl_mechanism: Option<String>,
+    /// User name for SASL [env: SHASTA_SASL_USERNAME]
+    #[arg(long, value_name = "NAME")]
+    pub sasl_username: Option<String>,
+    /// Certificate authorities (PEM) to trust instead of the system's [env: SHASTA_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+}
+
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Addresses {
+    /// The flag that was given first, if any was.
+    pub fn first_flag(&self) -> Option<&'static str> {
+        let flags = [
+            (&self.bootstrap, "--bootstrap"),
+            (&self.redis_url, "--redis"),
+            (&self.security_protocol, "--security-protocol"),
+            (&self.sasl_mechanism, "--sasl-mechanism"),
+            (&self.sasl_username, "--sasl-username"),
+            (&self.ca_file, "--ca-file"),
+        ];
+        flags.into_iter().find_map(|(value, flag)| value.is_some().then_some(flag))
+    }
+
+    /// The endpoints that flags and environment name together.
+    ///
+    /// # Errors
+    /// When an address is missing or malformed, or asks for TLS in a build without it.
+    pub fn resolve(self) -> Result<Endpoints, ClusterError> {
+        self.resolve_in(&process_environment)
+    }
+
+    fn resolve_in(mut self, env: Environment) -> Result<Endpoints, ClusterError> {
+        let redis_url = self.redis_url.take().or_else(|| env(REDIS));
+        let kafka = self.kafka(env)?;
+        let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
+        let endpoints = Endpoints { kafka, redis_url: redis_url.ok_or(missing)? };
+        match endpoints.redis_url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("redis") => Ok(endpoints),
+            Some("rediss") if cfg!(feature = "tls") => Ok(endpoints),
+            Some("rediss") => Err(ClusterError::NeedsTls { what: "a rediss:// URL" }),
+            _ => Err(bad(REDIS, "write it as redis://[user:password@]host:port, or rediss:// for TLS")),
+        }
+    }
+
+    fn kafka(self, env: Environment) -> Result<KafkaAccess, ClusterError> {
+        let missing = ClusterError::NoAddress {
+            what: "bootstrap servers",
+            flag: "--bootstrap HOST:PORT,...",
+            variable: BOOTSTRAP,
+        };
+        let bootstrap = self.bootstrap.clone().or_else(|| env(BOOTSTRAP)).ok_or(missing)?;
+        let bootstrap: Vec<String> =
+            bootstrap.split(',').map(|a| a.trim().to_owned()).filter(|a| !a.is_empty()).collect();
+        if bootstrap.is_empty() {
+            return Err(bad(BOOTSTRAP, "it names no broker; write host:port, comma-separated"));
+        }
+        for address in &bootstrap {
+            split_address(address)?;
+        }
+        Ok(KafkaAccess { bootstrap, security: self.security(env)? })
+    }
+
+    fn security(self, env: Environment) -> Result<Security, ClusterError> {
+        let protocol = self.security_protocol.or_else(|| env(PROTOCOL)).unwrap_or_else(|| "PLAINTEXT".to_owned());
+        let ca_file = self.ca_file.or_else(|| env(CA_FILE)).map(PathBuf::from);
+        let security = match protocol.to_ascii_uppercase().as_str() {
+            "PLAINTEXT" => return Ok(Security::Plaintext),
+            "SSL" | "TLS" => Security::Tls { ca_file },
+            sasl @ ("SASL_PLAINTEXT" | "SASL_SSL") => {
+                let mechanism =
+                    self.sasl_mechanism.or_else(|| env(MECHANISM)).unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
+                let mechanism = match mechanism.to_ascii_uppercase().as_str() {
+                    "SCRAM-SHA-256" => Scram::Sha256,
+                    "SCRAM-SHA-512" => Scram::Sha512,
+                    other => return Err(bad(MECHANISM, &format!("`{other}` is not SCRAM-SHA-256 or SCRAM-SHA-512"))),
+                };
+                let username = self.sasl_username.or_else(|| env(USERNAME)).ok_or(ClusterError::NoAddress {
+                    what: "a user name for SASL",
+                    flag: "--sasl-username NAME",
+                    variable: USERNAME,
+                })?;
+                let password = env(PASSWORD)
+                    .map(Secret)
+                    .ok_or_else(|| bad(PASSWORD, "SASL needs it; set it in the environment"))?;
+                Security::SaslScram { mechanism, username, password, tls: sasl == "SASL_SSL", ca_file }
+            }
+            other => {
+                return Err(bad(PROTOCOL, &format!("`{other}` is not PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")));
+            }
+        };
+        if cfg!(feature = "tls") {
+            Ok(security)
+        } else {
+            Err(ClusterError::NeedsTls { what: "this security protocol" })
+        }
+    }
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let redis = self.redis_url.as_deref().map(redacted);
+        f.debug_struct("Addresses").field("bootstrap", &self.bootstrap).field("redis", &redis).finish_non_exhaustive()
+    }
+}
+
+impl KafkaAccess {
+    /// Reads what [`KafkaAccess::env`] wrote.
+    ///
+    /// # Errors
+    /// As [`Addresses::resolve`].
+    pub fn from_env() -> Result<Self, ClusterError> {
+        Addresses::default().kafka(&process_environment)
+    }
+}
+
+impl Endpoints {
+    /// Reads what [`Endpoints::env`] wrote.
+    ///
+    /// # Errors
+    /// As [`Addresses::resolve`].
+    pub fn from_env() -> Result<Self, ClusterError> {
+        Addresses::default().resolve()
+    }
+}
+
+/// Host and port of `host:port` or `[v6]:port`.
+pub(super) fn split_address(address: &str) -> Result<(&str, u16), ClusterError> {
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match parts {
+        Some((host, port)) if !host.is_empty() && port > 0 => Ok((host.trim_matches(['[', ']']), port)),
+        _ => Err(bad(BOOTSTRAP, &format!("`{address}` is not host:port"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::access::tests::scram;
+
+    fn resolve(env: &[(&str, &str)]) -> Result<Endpoints, ClusterError> {
+        let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Addresses::default().resolve_in(&lookup)
+    }
+
+    #[test]
+    fn missing_addresses_say_what_to_set() {
+        let text = resolve(&[]).unwrap_err().to_string();
+        assert!(text.contains("--bootstrap") && text.contains(BOOTSTRAP), "{text}");
+        let text = resolve(&[(BOOTSTRAP, "a:9092")]).unwrap_err().to_string();
+        assert!(text.contains("--redis") && text.contains(REDIS), "{text}");
+    }
+
+    #[test]
+    fn malformed_addresses_are_named() {
+        for (bootstrap, redis) in
+            [("a", "redis://r"), ("a:9092,b:x", "redis://r"), (":1", "redis://r"), ("a:1", "http://r"), (",", "")]
+        {
+            assert!(matches!(resolve(&[(BOOTSTRAP, bootstrap), (REDIS, redis)]), Err(ClusterError::BadAddress { .. })));
+        }
+        let protocol = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r"), (PROTOCOL, "SLL")];
+        assert!(resolve(&protocol).unwrap_err().to_string().contains("SASL_SSL"));
+    }
+
+    #[test]
+    fn a_password_among_the_flags_is_not_shown() {
+        let flags = Addresses { redis_url: Some("redis://:s3cret@h".to_owned()), ..Addresses::default() };
+        assert!(!format!("{flags:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn flags_come_before_the_environment() {
+        let flags = Addresses { bootstrap: Some("[::1]:1, b:2".to_owned()), ..Addresses::default() };
+        let endpoints = flags.resolve_in(&|name| (name == REDIS).then(|| "redis://r:6379".to_owned())).unwrap();
+        assert_eq!(endpoints.kafka.bootstrap, ["[::1]:1", "b:2"]);
+        assert_eq!(split_address("[::1]:1").unwrap(), ("::1", 1));
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn a_child_reads_the_access_from_its_environment() {
+        for access in [scram(), KafkaAccess::plaintext(vec!["a:1".to_owned()])] {
+            let env = access.env();
+            let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            assert_eq!(Addresses::default().kafka(&lookup).unwrap(), access);
+        }
+        assert!(scram().rskafka_builder().unwrap_err().to_string().contains("/ca.pem"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn tls_without_the_feature_says_how_to_build() {
+        let plain = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r")];
+        assert_eq!(resolve(&plain).unwrap().env().len(), 3);
+        for extra in [(PROTOCOL, "SSL"), (REDIS, "rediss://r")] {
+            let env = [&[extra][..], &plain].concat();
+            assert!(resolve(&env).unwrap_err().to_string().contains("--features tls"));
+        }
+        assert!(matches!(scram().rskafka_builder(), Err(ClusterError::NeedsTls { .. })));
+    }
+}
