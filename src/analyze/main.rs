@@ -1,1 +1,29 @@
-fn main() {}
+//! `analyze`: tables from recorded runs.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use shasta_analyze::{input, report, run::Run};
+
+/// Percentiles, verdict and D2–D5 of recorded runs
+#[derive(Parser)]
+struct Arguments {
+    /// Rows of runs (.csv or .parquet); every run in results/ when none is named
+    files: Vec<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let files = input::find(Arguments::parse().files)?;
+    let mut failed = Vec::new();
+    for file in &files {
+        // One unreadable run must not hide the others, and a run's tables are printed whole or not at all.
+        match Run::load(file) {
+            Ok(run) => println!("{}", report::of(&run)),
+            Err(error) => failed.push(error),
+        }
+    }
+    for error in &failed {
+        eprintln!("error: {error}");
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
