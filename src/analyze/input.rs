@@ -1,4 +1,4 @@
-//! Finds the files of runs and reads their rows. Nothing in a file is trusted: what is not a row is an error that
+//! Finds the files of runs and reads their [`Rows`]. Nothing in a file is trusted: what is not a row is an error that
 //! names the file, the line where one can be told, and what to do.
 
 use std::{
@@ -12,16 +12,13 @@ use std::{
 use polars::prelude::*;
 
 use crate::{
-    columns::{self, COLUMNS, Latency},
+    columns::{self, COLUMNS},
     lines::{self, Fault},
-    percentile::Distribution,
+    rows::Rows,
 };
 
 /// Where runs are recorded.
 const RESULTS: &str = "results";
-/// Larger stamps (past the year 2200) are garbage, and f64 could no longer hold their differences exactly.
-const LARGEST: i64 = 1 << 53;
-
 /// Why a file cannot be analyzed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,100 +84,27 @@ fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "parquet")
 }
 
-/// The rows of one file: the columns of [`COLUMNS`], `source` and `destination` as text, the others as i64.
-#[derive(Debug)]
-pub struct Rows {
-    /// The columns; null is an empty field.
-    pub frame: DataFrame,
-    /// Whether the file ended within a line, as a killed run leaves it; that line is not a row.
-    pub cut_off: bool,
-}
-
-impl Rows {
-    /// Reads a run's rows from CSV or, by its name, Parquet.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-        if path.is_dir() {
-            return Err(not_rows(path, "is a directory; name the files in it, as in `results/*.csv`"));
+/// Reads a run's rows from CSV or, by its name, Parquet.
+pub fn read(path: &Path) -> Result<Rows, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(not_rows(path, "is a directory; name the files in it, as in `results/*.csv`"));
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    let rows = if is_parquet(path) {
+        Rows { frame: read_parquet(path, file)?, cut_off: false }
+    } else {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
+        read_csv(path, bytes)?
+    };
+    match rows.first_bad() {
+        _ if rows.is_empty() => {
+            Err(not_rows(path, "has a header and no rows: the run ended before its first event; record it again"))
         }
-        let mut file = File::open(path).map_err(unreadable)?;
-        let rows = if is_parquet(path) {
-            Self { frame: read_parquet(path, file)?, cut_off: false }
-        } else {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(unreadable)?;
-            read_csv(path, bytes)?
-        };
-        rows.check(path)?;
-        Ok(rows)
+        Some(fault) => Err(located(path, fault)),
+        None => Ok(rows),
     }
-
-    /// Number of rows.
-    pub fn len(&self) -> u64 {
-        self.frame.height() as u64
-    }
-
-    /// Whether there is none; a file without rows is an error, so never.
-    pub fn is_empty(&self) -> bool {
-        self.frame.height() == 0
-    }
-
-    /// Number of rows in which a column is not empty.
-    pub fn count(&self, column: &str) -> u64 {
-        let column = self.frame.column(column).expect("every column was read");
-        (column.len() - column.null_count()) as u64
-    }
-
-    /// A latency over all rows; one without either stamp is missing.
-    pub fn distribution(&self, latency: &Latency) -> Distribution {
-        Distribution::of(self.integers(latency.from).iter().zip(self.integers(latency.to).iter()).map(difference))
-    }
-
-    /// Rows that repeat the (source, producer, sequence) of another.
-    pub fn repeated(&self) -> u64 {
-        let source = self.frame.column(columns::SOURCE).and_then(|column| column.str()).expect("source is text");
-        let producer = self.integers(columns::PRODUCER).iter();
-        let mut events: Vec<_> = source.iter().zip(producer).zip(self.integers(columns::SEQUENCE).iter()).collect();
-        events.sort_unstable();
-        events.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64
-    }
-
-    /// A column of integers.
-    pub fn integers(&self, column: &str) -> &Int64Chunked {
-        self.frame.column(column).and_then(|column| column.i64()).expect("all columns but two were read as integers")
-    }
-
-    /// What no row may lack, and numbers that no stamp has.
-    fn check(&self, path: &Path) -> Result<(), Error> {
-        if self.is_empty() {
-            return Err(not_rows(
-                path,
-                "has a header and no rows: the run ended before its first event; record it again",
-            ));
-        }
-        for name in [columns::SOURCE, columns::PRODUCER, columns::SEQUENCE, columns::SCHEDULED_US] {
-            let column = self.frame.column(name).expect("every column was read");
-            if let Some(row) = column.is_null().iter().position(|null| null == Some(true)) {
-                return Err(self.in_row(path, row, format!("`{name}` is empty, and every planned event has one")));
-            }
-        }
-        for name in COLUMNS.into_iter().filter(|name| name.ends_with("_us")) {
-            let too_large = |us: Option<i64>| us.is_some_and(|us| us.unsigned_abs() > LARGEST.unsigned_abs());
-            if let Some(row) = self.integers(name).iter().position(too_large) {
-                return Err(self.in_row(path, row, format!("`{name}` is not a time in µs of the Unix epoch")));
-            }
-        }
-        Ok(())
-    }
-
-    fn in_row(&self, path: &Path, row: usize, what: String) -> Error {
-        Error::Line { path: path.to_owned(), line: row + 2, what }
-    }
-}
-
-/// The signed difference of two stamps, where both are there.
-pub fn difference((from, to): (Option<i64>, Option<i64>)) -> Option<i64> {
-    Some(to? - from?)
 }
 
 fn data_type(column: &str) -> DataType {
@@ -231,4 +155,101 @@ fn check_names(path: &Path, names: &[&str]) -> Result<(), Error> {
     let what =
         format!("lacks the column {}; a recorded run begins with the line `{}`", missing.join(", "), COLUMNS.join(","));
     Err(not_rows(path, what))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{columns::SCHEDULED_TO_STORED, percentile::Value};
+
+    /// Reads rows as a file would hold them below the header.
+    pub fn rows(lines: &str) -> Result<Rows, Error> {
+        read("run.csv", format!("{}\n{lines}", COLUMNS.join(",")).as_bytes())
+    }
+
+    fn read(name: &str, bytes: &[u8]) -> Result<Rows, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        super::read(&path)
+    }
+
+    fn told(lines: &str) -> String {
+        rows(lines).unwrap_err().to_string()
+    }
+
+    const ROW: &str = "p0,w0,0,0,0,0,0,0,100,200,0,1100,1200,\n";
+
+    #[test]
+    fn a_missing_stamp_is_past_the_drain() {
+        let rows = rows(&format!("{ROW}p0,w0,0,0,0,1,1,0,100,,,1100,,\n")).unwrap();
+        let stored = rows.distribution(&SCHEDULED_TO_STORED);
+        assert_eq!((stored.n(), stored.missing(), stored.over_slo()), (2, 1, 1));
+        assert_eq!((stored.min_ms(), stored.max_ms()), (Value::Finite(1.2), Value::PastDrain));
+        assert_eq!((rows.len(), rows.count(columns::AFTER_STORE_US), rows.cut_off), (2, 1, false));
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let mut order: Vec<(&str, &str)> = COLUMNS.into_iter().zip(ROW.trim_end().split(',')).collect();
+        order.reverse();
+        let (names, fields): (Vec<&str>, Vec<&str>) = order.into_iter().unzip();
+        let reordered =
+            read("run.csv", format!("{},extra\n{},x\n", names.join(","), fields.join(",")).as_bytes()).unwrap();
+        assert!(reordered.frame.equals_missing(&rows(ROW).unwrap().frame));
+    }
+
+    #[test]
+    fn a_last_line_that_was_cut_off_is_told_and_not_counted() {
+        let rows = rows(&format!("{ROW}p0,w0,0,0,0,1,1,0,10")).unwrap();
+        assert_eq!((rows.len(), rows.cut_off), (1, true));
+    }
+
+    #[test]
+    fn repeated_events_are_counted() {
+        let twice = rows(&format!("{ROW}{ROW}{}", ROW.replacen("p0", "p1", 1))).unwrap();
+        assert_eq!(twice.repeated(), 1);
+    }
+
+    #[test]
+    fn bad_rows_are_told_with_file_and_line() {
+        let told = |lines: &str| {
+            let error = told(lines);
+            assert!(error.contains("run.csv"), "{error}");
+            error
+        };
+        assert!(told("").contains("a header and no rows"));
+        assert!(told(&format!("{ROW}p0,w0,0\n")).contains("line 3: has 3 fields"));
+        assert!(told(&ROW.replace("1200", "12OO")).contains("line 2: `after_store_us` is `12OO`"));
+        assert!(told(&ROW.replace("1200", "92233720368547758070")).contains("64 bits"));
+        assert!(told(&ROW.replace("1200", "9223372036854775807")).contains("not a time"));
+        assert!(told(",w0,0,0,0,0,0,0,100,200,0,1100,1200,\n").contains("`source` is empty"));
+        assert!(told(&format!("{ROW}p0,w0,0,0,0,0,,0,,,,,,\n")).contains("line 3: `sequence` is empty"));
+        let missing = read("run.csv", COLUMNS.join(",").replace("append_ms", "append").as_bytes());
+        assert!(missing.unwrap_err().to_string().contains("within its header"));
+        let missing =
+            read("run.csv", format!("{}\n{ROW}", COLUMNS.join(",").replace("append_ms", "append")).as_bytes());
+        assert!(missing.unwrap_err().to_string().contains("lacks the column append_ms"));
+    }
+
+    #[test]
+    fn what_is_no_file_of_rows_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(super::read(directory.path()).unwrap_err().to_string().contains("is a directory"));
+        assert!(super::read(&directory.path().join("none.csv")).unwrap_err().to_string().contains("No such file"));
+        assert!(read("run.parquet", b"PAR1 and no more").unwrap_err().to_string().contains("not a whole Parquet file"));
+        let path = directory.path().to_owned();
+        assert!(find(vec![path.clone(), path]).unwrap_err().to_string().contains("twice"));
+        assert!(in_directory(directory.path()).unwrap_err().to_string().contains("no recorded run"));
+    }
+
+    #[test]
+    fn parquet_holds_the_same_rows() {
+        let mut frame = rows(ROW).unwrap().frame;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.parquet");
+        let writer = ParquetWriter::new(File::create(&path).unwrap()).with_compression(ParquetCompression::Zstd(None));
+        writer.finish(&mut frame).unwrap();
+        assert!(super::read(&path).unwrap().frame.equals_missing(&frame));
+    }
 }

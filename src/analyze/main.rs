@@ -1,7 +1,8 @@
 //! `analyze`: tables from recorded runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::Parser;
 use shasta_analyze::{input, report, run::Run};
 
@@ -18,7 +19,9 @@ fn main() -> anyhow::Result<ExitCode> {
     for file in &files {
         // One unreadable run must not hide the others, and a run's tables are printed whole or not at all.
         match Run::load(file) {
-            Ok(run) => println!("{}", report::of(&run)),
+            Ok(run) => {
+                writeln!(std::io::stdout(), "{}", report::of(&run)).context("the report could not be printed")?
+            }
             Err(error) => failed.push(error),
         }
     }

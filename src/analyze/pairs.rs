@@ -4,8 +4,8 @@ use polars::prelude::*;
 
 use crate::{
     columns::{DESTINATION, Latency, SOURCE},
-    input::{Rows, difference},
     percentile::{Distribution, Percentile, Value},
+    rows::{Rows, difference},
     spread::{Spread, value},
 };
 
@@ -123,4 +123,56 @@ fn above_median(latencies: &Distribution, p: f64) -> (f64, Percentile) {
         _ => f64::INFINITY,
     };
     (figure, percentile)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{columns::PUBLISHED_TO_CONSUMED, input::tests::rows};
+
+    /// Three pairs and a lost event; latencies of zero, of less, and past the SLO.
+    pub const SMALL: &str = "\
+p0,w0,0,0,0,0,0,0,100,,,1100,1200,
+p0,w0,0,0,0,1,1,0,100,,,2600,2700,
+p0,w0,0,0,0,2,2,0,100,,,100,4000,
+p0,w1,1,1,1,0,0,0,200,,,5300,150000,
+p0,w1,1,1,1,1,1,0,200,,,7300,7400,
+p1,w1,2,2,1,2,0,0,50,,,0,10,
+p1,w1,2,2,1,3,1,0,50,,,120050,120060,
+p1,,3,3,,,0,0,,,,,,
+";
+
+    /// Made from `SMALL` by pandas 3 and NumPy 2.4.6; `x` is the CSV, `x["ms"]` (after_consume_us − before_publish_us) / 1000:
+    ///     pairs = [p.ms.to_numpy() for _, p in x.groupby(["source", "destination"])]
+    ///     for q in (99, 99.9, 99.99, 99.999):
+    ///         d = np.array([np.percentile(p, q) - np.percentile(p, 50) for p in pairs])
+    ///         print([np.round(f(d), 2).item() for f in (np.median, np.mean, np.std, np.max, np.min)])
+    const PANDAS: [[f64; 5]; 4] = [
+        [1.47, 20.42, 27.15, 58.82, 0.98],
+        [1.5, 20.8, 27.65, 59.9, 1.0],
+        [1.5, 20.84, 27.7, 60.01, 1.0],
+        [1.5, 20.84, 27.71, 60.02, 1.0],
+    ];
+
+    #[test]
+    fn d2_to_d5_are_those_of_pandas() {
+        let rows = rows(SMALL).unwrap();
+        let pairs = Pairs::of(&rows, &PUBLISHED_TO_CONSUMED).unwrap();
+        assert_eq!((pairs.pairs.len(), pairs.samples(), pairs.unplaced), (3, Some((2, 3)), 1));
+        let pooled = rows.distribution(&PUBLISHED_TO_CONSUMED);
+        for (metric, expected) in pairs.metrics(&pooled).iter().zip(PANDAS) {
+            let Spread { median, mean, sd, max, min } = metric.spread;
+            let rounded = [median, mean, sd, max, min].map(|value| value.to_string().parse::<f64>().unwrap());
+            assert_eq!(rounded, expected, "{}", metric.name);
+            assert!(metric.few && metric.worst == "p1 → w1" && metric.samples_past == 1);
+            assert_eq!(metric.pooled.value, Value::PastDrain, "the lost event is in the pooled sample");
+        }
+    }
+
+    #[test]
+    fn without_a_consumer_there_is_no_pair() {
+        let rows = rows("p1,,3,3,,,0,0,,,,,,\n").unwrap();
+        let pairs = Pairs::of(&rows, &PUBLISHED_TO_CONSUMED).unwrap();
+        assert_eq!((pairs.samples(), pairs.unplaced), (None, 1));
+    }
 }
