@@ -13,12 +13,21 @@ struct Arguments {
     files: Vec<PathBuf>,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let files = input::find(Arguments::parse().files)?;
+fn main() -> ExitCode {
+    match analyze(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn analyze(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut failed = Vec::new();
-    for file in &files {
+    for file in input::find(arguments.files)? {
         // One unreadable run must not hide the others, and a run's tables are printed whole or not at all.
-        match Run::load(file) {
+        match Run::load(&file) {
             Ok(run) => {
                 writeln!(std::io::stdout(), "{}", report::of(&run)).context("the report could not be printed")?
             }
