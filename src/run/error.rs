@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{cluster::ClusterError, process::ProcessError, producer::ProducerError, tag_data::TooSmall};
+use crate::{cluster::{ClusterError, capacity}, process::ProcessError, producer::ProducerError, tag_data::TooSmall};
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub enum RunError {
     /// The cluster is not there, or not as it should be.
     #[error(transparent)]
     Cluster(ClusterError),
+    /// This machine cannot carry the variant.
+    #[error(transparent)]
+    TooLarge(#[from] capacity::TooLarge),
+    /// This process may not open enough files.
+    #[error(transparent)]
+    Nofile(#[from] capacity::NofileError),
     /// A child process could not be started.
     #[error(transparent)]
     Process(#[from] ProcessError),

@@ -9,7 +9,7 @@ use std::{
 use super::{Request, RunError, Stop, files::Files};
 use crate::{
     clock::{Anchor, Clock},
-    cluster::{self, Cluster, Endpoints, capacity, topic, topic::Topic},
+    cluster::{self, Cluster, Endpoints, Site, capacity, topic, topic::Topic},
     collect::{Collector, Input},
     crew::Crew,
     generation::{self, Generation},
@@ -20,7 +20,7 @@ use crate::{
     producer::{Load, Producers},
     schedule::Pace,
     tag_data::{EventShape, Stamps},
-    variant::Variant,
+    variant::{ClusterKind, Variant},
     worker,
 };
 
@@ -38,7 +38,10 @@ pub(super) fn start_cluster(
     live: &Live,
 ) -> Result<(Box<dyn Cluster>, f64), RunError> {
     let started = Instant::now();
-    // capacity::check(&request.variant, &request.out)?;
+    if request.variant.cluster == ClusterKind::Local {
+        capacity::check(&request.variant, &request.out, &Site::from_env().temp)?;
+    }
+    capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
     let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };
     let addresses = Some(request.addresses.clone());
     let progress = |text: &str| live.step(text);
