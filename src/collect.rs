@@ -269,9 +269,8 @@ impl Desk {
         self.standing.awaited.store(self.join.awaited(overdue_us) as u64, Relaxed);
         let ms = |us: u64| us as f64 / 1000.0;
         let recent = &self.recent;
-        let last_second_ms = (!recent.is_empty()).then(|| {
-            [ms(recent.value_at_quantile(0.5)), ms(recent.value_at_quantile(0.99)), ms(recent.max())]
-        });
+        let last_second_ms = (!recent.is_empty())
+            .then(|| [ms(recent.value_at_quantile(0.5)), ms(recent.value_at_quantile(0.99)), ms(recent.max())]);
         self.seldom(|seldom| seldom.last_second_ms = last_second_ms);
         self.recent.reset();
     }

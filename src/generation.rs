@@ -51,6 +51,7 @@ impl Generation {
 /// # Errors
 /// Those of Redis.
 pub fn some_key(redis: &mut Connection) -> RedisResult<Option<String>> {
-    let mut keys = redis.scan_options::<String>(redis::ScanOptions::default().with_pattern("shasta:{*").with_count(10_000))?;
+    let mut keys =
+        redis.scan_options::<String>(redis::ScanOptions::default().with_pattern("shasta:{*").with_count(10_000))?;
     keys.next().transpose()
 }

@@ -53,9 +53,9 @@ pub fn probe(access: &KafkaAccess, run: &str, topic: &Topic, clock: Clock) -> Re
             warm: true,
         };
         let headers = stamps.headers();
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-            all.insert(Header { key, value: Some(value) })
-        });
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
         let key = identifier.partition_key();
         let value = prost::Message::encode_to_vec(&TagData { identifier: Some(identifier), data: Vec::new() });
         let record = BaseRecord::to(&topic.name).partition(sequence as i32).key(&key).payload(&value).headers(headers);

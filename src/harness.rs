@@ -67,7 +67,13 @@ pub struct Spread {
 impl From<&Histogram<u64>> for Spread {
     fn from(us: &Histogram<u64>) -> Self {
         let ms = |quantile| us.value_at_quantile(quantile) as f64 / 1000.0;
-        Self { p50_ms: ms(0.5), p99_ms: ms(0.99), p999_ms: ms(0.999), p9999_ms: ms(0.9999), max_ms: us.max() as f64 / 1000.0 }
+        Self {
+            p50_ms: ms(0.5),
+            p99_ms: ms(0.99),
+            p999_ms: ms(0.999),
+            p9999_ms: ms(0.9999),
+            max_ms: us.max() as f64 / 1000.0,
+        }
     }
 }
 
@@ -119,8 +125,10 @@ impl Harness {
         self.stop.store(true, Relaxed);
         let (samples, hiccup) = self.sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let margin_us = 1_000_000;
-        let inside: Vec<_> =
-            samples.iter().filter(|sample| (window.start - margin_us..window.end + margin_us).contains(&sample.at_us)).collect();
+        let inside: Vec<_> = samples
+            .iter()
+            .filter(|sample| (window.start - margin_us..window.end + margin_us).contains(&sample.at_us))
+            .collect();
         Proof { costs: costs(&inside), hiccup: Spread::from(&hiccup), seconds: seconds(&inside) }
     }
 }
@@ -170,7 +178,9 @@ fn sample(processes: &[(String, u32)], clock: Clock) -> Sample {
         parts.insert("producers".into(), (ticks, None, ours.len() as u64));
     }
     let total = procfs::KernelStats::current().map(|stats| stats.total).ok();
-    let busy_ticks = total.as_ref().map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
+    let busy_ticks = total
+        .as_ref()
+        .map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
     let steal_ticks = total.and_then(|cpu| cpu.steal).unwrap_or(0);
     let pressure_us = procfs::CpuPressure::current().map_or(0, |pressure| pressure.some.total);
     Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0 }
@@ -181,7 +191,8 @@ fn costs(samples: &[&Sample]) -> Vec<Cost> {
     let seconds = (last.at_us - first.at_us) as f64 / 1e6;
     let cost = |(name, (start, ..)): (&String, &(u64, Option<u64>, u64))| {
         let own = samples.iter().filter_map(|sample| sample.parts.get(name));
-        let end = own.clone().next_back().map_or(*start, |(ticks, ..)| *ticks);
+        // The largest, for a thread that has ended takes its time out of the last sample.
+        let end = own.clone().map(|(ticks, ..)| *ticks).max().unwrap_or(*start);
         Cost {
             name: name.clone(),
             cpu_cores: (end - start) as f64 / procfs::ticks_per_second() as f64 / seconds.max(1e-3),

@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::error::RunError;
 use self::{
     close::Measured,
     files::Files,
     stage::{Stage, start_cluster},
     watch::Watch,
 };
-pub use self::error::RunError;
 use crate::{
     clock::Anchor,
     cluster::Addresses,

@@ -64,7 +64,13 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
     writeln!(f, "          sent {} = acked {} + failed {} + maybe {}", n(l.sent), n(l.acked), n(l.failed), n(l.maybe))?;
     writeln!(f, "          acked {} = consumed {} + lost {}", n(l.acked), n(l.acked_consumed), n(l.lost))?;
     if l.maybe > 0 {
-        writeln!(f, "          maybe {} = consumed {} + unseen {}", n(l.maybe), n(l.maybe_consumed), n(l.maybe_unseen))?;
+        writeln!(
+            f,
+            "          maybe {} = consumed {} + unseen {}",
+            n(l.maybe),
+            n(l.maybe_consumed),
+            n(l.maybe_unseen)
+        )?;
     }
     let (stored, aside, unstored) = (n(l.stored), n(l.set_aside), n(l.unstored));
     writeln!(f, "          consumed {} = stored {stored} + set aside {aside} + unstored {unstored}", n(l.consumed))?;
@@ -118,7 +124,14 @@ fn ms(value: Value) -> String {
 }
 
 fn costs(f: &mut impl Write, m: &Manifest) -> fmt::Result {
-    writeln!(f, "{}{:>9}{:>10}{:>10}", style(format!("{:<42}", "cost over the window")).bold(), "cores", "RSS MB", "threads")?;
+    writeln!(
+        f,
+        "{}{:>9}{:>10}{:>10}",
+        style(format!("{:<42}", "cost over the window")).bold(),
+        "cores",
+        "RSS MB",
+        "threads"
+    )?;
     for Cost { name, cpu_cores, rss_bytes_max, threads_max } in &m.harness.costs {
         let rss = rss_bytes_max.map_or("–".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
         let name = if name == "producers" { "  of which the producers' threads" } else { name };
@@ -135,7 +148,8 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         late.p50_ms, late.p999_ms, late.max_ms, hiccup.p999_ms, hiccup.max_ms
     )?;
     let seconds = &m.harness.seconds;
-    let mean = |part: fn(&crate::harness::Second) -> f64| seconds.iter().map(part).sum::<f64>() / seconds.len().max(1) as f64;
+    let mean =
+        |part: fn(&crate::harness::Second) -> f64| seconds.iter().map(part).sum::<f64>() / seconds.len().max(1) as f64;
     let (foreign, steal) = (mean(|second| second.foreign_cores), mean(|second| second.steal_cores));
     writeln!(f, "other processes used {foreign:.2} cores, the hypervisor took {steal:.2}")?;
     let c = &m.conduct;
@@ -148,7 +162,8 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         writeln!(f, "{} hand-overs waited for an earlier one, {} requests were tried again", c.waited, c.retries)?;
     }
     if c.rebalances_in_window > 0 {
-        let text = format!("{} rebalances inside the window: its latencies are not a settled group's", c.rebalances_in_window);
+        let text =
+            format!("{} rebalances inside the window: its latencies are not a settled group's", c.rebalances_in_window);
         writeln!(f, "{}", style(text).yellow())?;
     }
     if !m.set_aside.is_empty() || !m.warnings.is_empty() {

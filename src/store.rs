@@ -135,7 +135,9 @@ fn is_permanent(error: &RedisError) -> bool {
     match error.code() {
         Some("WRONGTYPE") => true,
         // What a script's own redis.call fails with comes as ERR, with the cause in the text.
-        Some("ERR") => error.detail().is_some_and(|text| text.contains("WRONGTYPE") || text.contains("Invalid stream ID")),
+        Some("ERR") => {
+            error.detail().is_some_and(|text| text.contains("WRONGTYPE") || text.contains("Invalid stream ID"))
+        }
         _ => false,
     }
 }

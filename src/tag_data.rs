@@ -287,7 +287,8 @@ mod tests {
                 (identifier.tag, identifier.name)
             })
             .collect();
-        let expected = [("8", "n0"), ("9", "n0"), ("8", "n1"), ("9", "n1"), ("8", "n2"), ("9", "n2"), ("8", "n0"), ("9", "n0")];
+        let expected =
+            [("8", "n0"), ("9", "n0"), ("8", "n1"), ("9", "n1"), ("8", "n2"), ("9", "n2"), ("8", "n0"), ("9", "n0")];
         assert_eq!(names, expected.map(|(tag, name)| (tag.to_string(), name.to_string())));
     }
 

@@ -22,7 +22,9 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,rskafka=off".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,rskafka=off".into()),
+        )
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
@@ -53,7 +55,10 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         variants.iter().for_each(|(_, variant)| print!("{}", variant.to_toml()));
         return Ok(ExitCode::SUCCESS);
     }
-    anyhow::ensure!(variants.len() == 1 || arguments.run.is_none(), "--run names one run; leave it out for several variants");
+    anyhow::ensure!(
+        variants.len() == 1 || arguments.run.is_none(),
+        "--run names one run; leave it out for several variants"
+    );
     let stop = Stop::default();
     stop_on_signals(stop.clone())?;
     let mut worst = 0;
@@ -79,7 +84,8 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         addresses: arguments.addresses.clone(),
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,
-        program: std::env::current_exe().context("the program does not know its own path, which workers are started from")?,
+        program: std::env::current_exe()
+            .context("the program does not know its own path, which workers are started from")?,
         command_line: shown(std::env::args()),
     })
 }

@@ -65,7 +65,9 @@ impl Thread {
         let outbox = Rc::new(Outbox::new(Arc::clone(&self.load), Arc::clone(&self.counters), sink));
         LocalSet::new().block_on(&runtime, async {
             match self.load.engine {
-                EngineKind::Rskafka => self.drive(Rc::new(Light::new(Arc::clone(&self.load), &outbox)), go, &outbox).await,
+                EngineKind::Rskafka => {
+                    self.drive(Rc::new(Light::new(Arc::clone(&self.load), &outbox)), go, &outbox).await
+                }
                 EngineKind::Librdkafka => {
                     self.drive(Rc::new(Handles::new(Arc::clone(&self.load), &outbox)), go, &outbox).await
                 }
@@ -133,7 +135,8 @@ impl Thread {
         }
         outbox.flush();
         if engine.open() > 0 && !self.stop.load(Relaxed) {
-            let reason = format!("{} connections got no ack of their first event in {CONNECT_TIMEOUT:?}", engine.open());
+            let reason =
+                format!("{} connections got no ack of their first event in {CONNECT_TIMEOUT:?}", engine.open());
             return Err(self.failed(self.connections[0], reason));
         }
         Ok(())

@@ -68,13 +68,7 @@ impl ProducerContext for AckContext {
 
 impl Handles {
     pub fn new(load: Arc<Load>, outbox: &Rc<Outbox>) -> Self {
-        Self {
-            load,
-            outbox: Rc::clone(outbox),
-            acks: Arc::default(),
-            handles: RefCell::default(),
-            open: Cell::new(0),
-        }
+        Self { load, outbox: Rc::clone(outbox), acks: Arc::default(), handles: RefCell::default(), open: Cell::new(0) }
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {

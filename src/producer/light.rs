@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-
 use rskafka::{
     BackoffConfig, BackoffError,
     chrono::DateTime,

@@ -71,7 +71,9 @@ pub struct Outcome {
 
 /// A producer could not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("connection {connection} cannot publish to {bootstrap}: {reason}; check that every broker can be reached from here")]
+#[error(
+    "connection {connection} cannot publish to {bootstrap}: {reason}; check that every broker can be reached from here"
+)]
 pub struct ProducerError {
     /// Connection.
     pub connection: u32,
@@ -137,7 +139,8 @@ impl Load {
     fn headers(&self, due: &Due, before_publish_us: i64) -> Vec<(&'static str, Vec<u8>)> {
         let source = source(due.connection, self.instances);
         let Due { connection: producer, sequence, scheduled_us, warm, .. } = *due;
-        let stamps = Stamps { run: &self.run, source: &source, producer, sequence, scheduled_us, before_publish_us, warm };
+        let stamps =
+            Stamps { run: &self.run, source: &source, producer, sequence, scheduled_us, before_publish_us, warm };
         stamps.headers()
     }
 }

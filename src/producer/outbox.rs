@@ -69,15 +69,8 @@ impl Outbox {
     fn put(&self, due: Due, fate: Fate, before_us: Option<i64>, after_us: Option<i64>, offset: Option<i64>) {
         let tag = self.load.shape.tag(due.connection, due.sequence);
         let partition = self.load.partition(tag);
-        let outcome = Outcome {
-            due,
-            tag,
-            partition,
-            fate,
-            before_publish_us: before_us,
-            after_publish_us: after_us,
-            offset,
-        };
+        let outcome =
+            Outcome { due, tag, partition, fate, before_publish_us: before_us, after_publish_us: after_us, offset };
         let mut batch = self.batch.borrow_mut();
         batch.push(outcome);
         if batch.len() >= BATCH {

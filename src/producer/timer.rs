@@ -2,7 +2,9 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::clock::Clock;
@@ -14,7 +16,10 @@ pub(super) struct Timer {
 
 impl Timer {
     /// A timer of the current tokio runtime.
-    #[expect(deprecated, reason = "unsound only for a type that may give up its descriptor, which an OwnedFd never does")]
+    #[expect(
+        deprecated,
+        reason = "unsound only for a type that may give up its descriptor, which an OwnedFd never does"
+    )]
     pub fn new(clock: Clock) -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         Ok(Self { fd: AsyncFd::with_interest(fd, Interest::READABLE)?, clock })

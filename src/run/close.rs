@@ -1,9 +1,6 @@
 //! After the last event: the books are closed, checked against the topic and the file, and written down.
 
-use std::{
-    path::PathBuf,
-    sync::atomic::Ordering::Relaxed,
-};
+use std::{path::PathBuf, sync::atomic::Ordering::Relaxed};
 
 use jiff::Timestamp;
 

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{cluster::{ClusterError, capacity}, process::ProcessError, producer::ProducerError, tag_data::TooSmall};
+use crate::{
+    cluster::{ClusterError, capacity},
+    process::ProcessError,
+    producer::ProducerError,
+    tag_data::TooSmall,
+};
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]

@@ -49,9 +49,7 @@ impl Files {
             return Ok(None);
         }
         match Rows::create(&rows_path) {
-            Ok(rows) => {
-                Ok(Some(Self { run: run.to_owned(), rows_path, manifest_path, rows: Some(rows), keep: false }))
-            }
+            Ok(rows) => Ok(Some(Self { run: run.to_owned(), rows_path, manifest_path, rows: Some(rows), keep: false })),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(source) => Err(RunError::File { path: rows_path, source }),
         }

@@ -32,11 +32,7 @@ const LEAD_US: i64 = 100_000;
 const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cluster, and how long it took to be ready, in s.
-pub(super) fn start_cluster(
-    request: &Request,
-    stop: &Stop,
-    live: &Live,
-) -> Result<(Box<dyn Cluster>, f64), RunError> {
+pub(super) fn start_cluster(request: &Request, stop: &Stop, live: &Live) -> Result<(Box<dyn Cluster>, f64), RunError> {
     let started = Instant::now();
     if request.variant.cluster == ClusterKind::Local {
         capacity::check(&request.variant, &request.out, &Site::from_env().temp)?;

@@ -31,7 +31,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::{consume::Consumed, report::Report};
-use crate::{clock::Clock, cluster::{ClusterError, Endpoints}, store, variant::GroupProtocol};
+use crate::{
+    clock::Clock,
+    cluster::{ClusterError, Endpoints},
+    store,
+    variant::GroupProtocol,
+};
 
 /// How long the parent's JSON line may be.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -95,7 +100,11 @@ pub enum WorkerError {
 /// What ends it early; the parent gets the same as a fatal report.
 pub fn main() -> Result<(), WorkerError> {
     let mut line = String::new();
-    io::stdin().lock().take(CONFIG_BYTES_MAX).read_line(&mut line).map_err(|error| WorkerError::Config(error.to_string()))?;
+    io::stdin()
+        .lock()
+        .take(CONFIG_BYTES_MAX)
+        .read_line(&mut line)
+        .map_err(|error| WorkerError::Config(error.to_string()))?;
     let config: Config = serde_json::from_str(&line).map_err(|error| WorkerError::Config(error.to_string()))?;
     // Not `stdout()` itself, which holds bytes back until a line ends.
     let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
