@@ -91,7 +91,7 @@ impl Join {
     /// Takes a worker's word of one record; returns the row if that completes it.
     pub fn receipt(&mut self, worker: u32, receipt: Receipt) -> Option<Row> {
         if let Some(first) = self.start_offsets.get(receipt.partition as usize) {
-            let new = u64::try_from(receipt.offset - first)
+            let new = u64::try_from(receipt.offset.saturating_sub(*first))
                 .is_ok_and(|nth| self.records[receipt.partition as usize].insert(nth));
             self.ledger.consumed_records += u64::from(new);
         }
@@ -211,5 +211,140 @@ impl Join {
             }
         }
         (rows, self.ledger)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::producer::Due;
+
+    fn outcome(connection: u32, sequence: u64, fate: Fate) -> Outcome {
+        let due = Due { connection, sequence, scheduled_us: 1_000, warm: false };
+        let sent = fate != Fate::Unsent;
+        let acked = fate == Fate::Acked;
+        Outcome {
+            due,
+            tag: u64::from(connection),
+            partition: 0,
+            fate,
+            before_publish_us: sent.then_some(1_010),
+            after_publish_us: acked.then_some(1_500),
+            offset: acked.then_some(sequence as i64),
+        }
+    }
+
+    fn receipt(producer: u32, sequence: u64) -> Receipt {
+        Receipt {
+            kind: Kind::Event as i32,
+            producer,
+            sequence,
+            partition: 0,
+            offset: sequence as i64,
+            append_ms: Some(1),
+            after_consume_us: 2_000,
+            after_store_us: Some(3_000),
+            stored: Stored::Applied as i32,
+        }
+    }
+
+    /// Five acked events of one connection, all delivered but those in `dropped`; the topic holds all five.
+    fn books(dropped: &[u64], more: impl FnOnce(&mut Join)) -> (Vec<Row>, Ledger) {
+        let mut join = Join::new(2, 1, 10, vec![0]);
+        let mut rows = Vec::new();
+        for sequence in 0..5 {
+            rows.extend(join.outcome(outcome(0, sequence, Fate::Acked)));
+            if !dropped.contains(&sequence) {
+                rows.extend(join.receipt(1, receipt(0, sequence)));
+            }
+        }
+        more(&mut join);
+        let (rest, ledger) = join.finish();
+        rows.extend(rest);
+        let ledger = Ledger { planned: 5, sent: 5, rows: rows.len() as u64, topic_records: 5, ..ledger };
+        (rows, ledger.check())
+    }
+
+    #[test]
+    fn an_event_has_one_row_with_all_its_stamps() {
+        let (rows, ledger) = books(&[], |_| ());
+        assert!(ledger.valid, "{:?}", ledger.problems);
+        assert_eq!((rows.len(), ledger.stored, ledger.acked_consumed), (5, 5, 5));
+        let expected = Row {
+            source: "p0".into(),
+            destination: "w1".into(),
+            sequence: 4,
+            offset: Some(4),
+            scheduled_us: 1_000,
+            before_publish_us: Some(1_010),
+            after_publish_us: Some(1_500),
+            append_ms: Some(1),
+            after_consume_us: Some(2_000),
+            after_store_us: Some(3_000),
+            ..Row::default()
+        };
+        assert_eq!(rows[4], expected);
+    }
+
+    #[test]
+    fn a_receipt_that_a_worker_drops_is_a_loss() {
+        let (rows, ledger) = books(&[2], |_| ());
+        assert_eq!((ledger.lost, ledger.consumed, ledger.consumed_records), (1, 4, 4));
+        assert_eq!(rows.len(), 5);
+        let lost = rows.iter().find(|row| row.sequence == 2).unwrap();
+        assert_eq!((lost.after_store_us, lost.destination.as_str(), lost.offset), (None, "", Some(2)));
+    }
+
+    #[test]
+    fn a_loss_that_nobody_counts_is_invalid() {
+        let (_, ledger) = books(&[], |_| ());
+        let hidden = Ledger { topic_records: 6, ..ledger.clone() }.check();
+        assert!(!hidden.valid && hidden.problems[0].contains("not consumed"), "{:?}", hidden.problems);
+        let short = Ledger { rows: 4, ..ledger }.check();
+        assert!(!short.valid && short.problems[0].starts_with("rows 4"), "{:?}", short.problems);
+    }
+
+    #[test]
+    fn a_second_delivery_is_counted_and_overwrites_nothing() {
+        let again = |join: &mut Join| {
+            let late = Receipt { offset: 9, after_consume_us: 9, after_store_us: Some(9), ..receipt(0, 3) };
+            assert_eq!(join.receipt(0, late), None);
+        };
+        let (rows, ledger) = books(&[], again);
+        assert_eq!(ledger.duplicates, 1);
+        assert!(rows.iter().all(|row| row.after_store_us == Some(3_000) && row.destination == "w1"));
+        // The second copy is a record that the topic does not have here.
+        assert!(!ledger.valid);
+    }
+
+    #[test]
+    fn an_event_that_was_proven_unwritten_and_comes_all_the_same_is_invalid() {
+        for fate in [Fate::Failed, Fate::Unsent] {
+            let mut join = Join::new(1, 1, 10, vec![0]);
+            let rows = join.outcome(outcome(0, 0, fate)).into_iter().chain(join.receipt(0, receipt(0, 0))).count();
+            let (rest, ledger) = join.finish();
+            assert_eq!((rows + rest.len(), ledger.impossible), (1, 1), "{fate:?}");
+            assert!(!ledger.check().valid);
+        }
+    }
+
+    #[test]
+    fn a_maybe_is_waited_for_and_told_apart() {
+        let mut join = Join::new(1, 1, 10, vec![0]);
+        assert_eq!(join.outcome(outcome(0, 0, Fate::Maybe)), None);
+        assert_eq!(join.outcome(outcome(0, 1, Fate::Maybe)), None);
+        assert!(join.receipt(0, receipt(0, 1)).is_some());
+        assert_eq!(join.pending(), 1);
+        let (rest, ledger) = join.finish();
+        assert_eq!((rest.len(), ledger.maybe, ledger.maybe_consumed, ledger.maybe_unseen), (1, 2, 1, 1));
+    }
+
+    #[test]
+    fn a_receipt_that_no_event_can_have_is_not_trusted() {
+        let mut join = Join::new(1, 1, 10, vec![0]);
+        for bad in [receipt(7, 0), receipt(0, u64::MAX), Receipt { partition: -1, offset: i64::MIN, ..receipt(0, 10) }] {
+            assert_eq!(join.receipt(0, bad), None);
+        }
+        assert_eq!(join.finish().1.impossible, 3);
     }
 }

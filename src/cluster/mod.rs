@@ -23,6 +23,8 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+#[cfg(test)]
+pub(crate) use redis_server::temporary as temporary_redis;
 
 use crate::{
     process::Lifetime,

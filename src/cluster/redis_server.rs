@@ -48,6 +48,8 @@ pub(super) fn start(
     fs::create_dir_all(dir).map_err(file_error(dir, "created"))?;
     let program = site.program("redis-server", "redis-server")?;
     let mut config = format!("bind 127.0.0.1\nport {port}\ndir \"{}\"\ndaemonize no\n", dir.display());
+    // What a variant for an external Redis leaves open; the last line of a name counts.
+    config.push_str("appendonly yes\nappendfsync no\nsave \"\"\n");
     for (name, value) in settings {
         let value = if value.is_empty() { "\"\"" } else { value };
         writeln!(config, "{name} {value}").expect("a String takes every write");
@@ -97,3 +99,18 @@ fn info_fields(info: &str) -> Value {
     let pairs = info.lines().filter_map(|line| line.trim_end().split_once(':'));
     Value::Object(pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>())
 }
+/// A Redis of a test's own, on a free port; it ends with the values.
+#[cfg(test)]
+pub(crate) fn temporary() -> (tempfile::TempDir, Child, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = start(&Site::from_env(), dir.path(), port, &BTreeMap::new(), Lifetime::WithParent).unwrap();
+    let url = format!("redis://127.0.0.1:{port}");
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while ping(&url, Duration::from_millis(200)).is_err() {
+        assert!(std::time::Instant::now() < deadline, "{}", child.last_lines(10));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (dir, child, url)
+}
+

@@ -17,9 +17,14 @@ impl<T: Eq + Hash> Pacer<T> {
 
     /// Waits until one more socket to `target` may be opened.
     pub async fn admit(&mut self, target: T) {
-        let at = self.next.get(&target).map_or_else(Instant::now, |&next| next.max(Instant::now()));
-        self.next.insert(target, at + self.interval);
+        let at = self.slot(target, Instant::now());
         sleep_until(at).await;
+    }
+
+    fn slot(&mut self, target: T, now: Instant) -> Instant {
+        let at = self.next.get(&target).map_or(now, |&next| next.max(now));
+        self.next.insert(target, at + self.interval);
+        at
     }
 }
 
@@ -27,14 +32,13 @@ impl<T: Eq + Hash> Pacer<T> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn each_target_gets_its_own_rate() {
+    #[test]
+    fn each_target_gets_its_own_rate_and_an_idle_one_saves_nothing_up() {
         let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
         let mut pacer = Pacer::new(10.0);
-        for _ in 0..5 {
-            pacer.admit("a").await;
-            pacer.admit("b").await;
-        }
-        assert_eq!(start.elapsed(), Duration::from_millis(400));
+        assert_eq!([0, 0, 0].map(|at| pacer.slot("a", ms(at))), [ms(0), ms(100), ms(200)]);
+        assert_eq!(pacer.slot("b", ms(0)), ms(0));
+        assert_eq!([1_000, 1_000].map(|at| pacer.slot("a", ms(at))), [ms(1_000), ms(1_100)]);
     }
 }
