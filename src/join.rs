@@ -342,7 +342,8 @@ mod tests {
     #[test]
     fn a_receipt_that_no_event_can_have_is_not_trusted() {
         let mut join = Join::new(1, 1, 10, vec![0]);
-        for bad in [receipt(7, 0), receipt(0, u64::MAX), Receipt { partition: -1, offset: i64::MIN, ..receipt(0, 10) }] {
+        for bad in [receipt(7, 0), receipt(0, u64::MAX), Receipt { partition: -1, offset: i64::MIN, ..receipt(0, 10) }]
+        {
             assert_eq!(join.receipt(0, bad), None);
         }
         assert_eq!(join.finish().1.impossible, 3);

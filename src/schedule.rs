@@ -73,8 +73,10 @@ mod tests {
 
     #[test]
     fn exact_times() {
-        assert_eq!(pace(1.0, 0.0, 4).offsets_us(7, 3), [0; 0]);
-        assert_eq!(pace(1.0, 0.5, 4).offsets_us(7, 3), [0; 0]);
+        // Computed apart from this code, with Python's integers and floats, from the module's description.
+        assert_eq!(pace(1.0, 0.0, 4).offsets_us(7, 3), [265_504, 1_265_504, 2_265_504, 3_265_504]);
+        assert_eq!(pace(1.0, 0.5, 4).offsets_us(7, 3), [46_177, 1_409_182, 2_085_176, 3_646_549]);
+        assert_eq!(pace(0.5, 0.5, 4).offsets_us(8, 0), [906_642, 3_542_731]);
     }
 
     #[test]

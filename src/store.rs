@@ -200,7 +200,8 @@ mod tests {
         let entry = |id: &str, name, data, previous| {
             (id.to_owned(), pairs(&[("name", name), ("data", data), ("previous", previous)]))
         };
-        let expected = [entry("1-42", "x", "1", "0-0"), entry("1-46", "y", "2", "1-42"), entry("1-47", "x", "3", "1-46")];
+        let expected =
+            [entry("1-42", "x", "1", "0-0"), entry("1-46", "y", "2", "1-42"), entry("1-47", "x", "3", "1-46")];
         assert_eq!(bench.entries(), expected);
         assert_eq!(bench.meta(), pairs(&[("version", "1-47"), ("run", "r"), ("sequence:3", "2")]));
     }

@@ -113,4 +113,3 @@ pub(crate) fn temporary() -> (tempfile::TempDir, Child, String) {
     }
     (dir, child, url)
 }
-
