@@ -171,7 +171,7 @@ fn sample(processes: &[(String, u32)], clock: Clock) -> Sample {
             parts.insert(name.clone(), (stat.utime + stat.stime, Some(rss_bytes), stat.num_threads as u64));
         }
     }
-    if let Some(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()).ok() {
+    if let Ok(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()) {
         let stats = threads.flatten().filter_map(|thread| thread.stat().ok());
         let ours: Vec<_> = stats.filter(|stat| stat.comm.starts_with(PRODUCERS)).collect();
         let ticks = ours.iter().map(|stat| stat.utime + stat.stime).sum();

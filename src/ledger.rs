@@ -63,7 +63,7 @@ pub struct Ledger {
 impl Ledger {
     /// Checks every line and says in words what does not balance.
     pub fn check(mut self) -> Self {
-        let balances: [(&str, u64, &[(&str, u64)]); 7] = [
+        let balances: [Balance<'_>; 7] = [
             ("planned", self.planned, &[("sent", self.sent), ("unsent", self.unsent)]),
             ("sent", self.sent, &[("acked", self.acked), ("failed", self.failed), ("maybe", self.maybe)]),
             ("acked", self.acked, &[("acked_consumed", self.acked_consumed), ("lost", self.lost)]),
@@ -98,6 +98,9 @@ impl Ledger {
         self
     }
 }
+
+/// A total, and the parts that it must be the sum of.
+type Balance<'a> = (&'a str, u64, &'a [(&'a str, u64)]);
 
 fn unbalanced(name: &str, total: u64, parts: &[(&str, u64)]) -> Option<String> {
     let sum: u64 = parts.iter().map(|(_, count)| count).sum();

@@ -249,7 +249,7 @@ mod tests {
             assert!(matches!(&effects[0], Effect::Refused(reason) if reason.contains("WRONGTYPE")), "{effects:?}");
             assert_eq!(effects[1], Effect::Applied);
             let keys: Vec<String> = bench.connection.keys("shasta:{a/t/s}:*").unwrap();
-            assert_eq!(keys, [key.clone()], "nothing else was written");
+            assert_eq!(keys, std::slice::from_ref(&key), "nothing else was written");
             let _: () = bench.connection.del(&key).unwrap();
         }
     }
