@@ -1,4 +1,18 @@
-//! Shasta measures whether 99.99 % of events get from producer to consumer in under 100 ms.
+//! Shasta measures whether 99.99 % of events get from producer to consumer in under 100 ms, and what breaks that.
+//!
+//! A tour, in the order in which an event travels. [`run`] is a whole experiment, readable in one function.
+//!
+//! 1. [`tag_data`]: the event, its identifier, key and header stamps.
+//! 2. [`schedule`]: when each connection sends; pure and open loop.
+//! 3. [`producer`]: one connection is one Kafka client.
+//! 4. [`worker`]: a process that consumes, stores and tells its parent.
+//! 5. [`store`]: snapshot and delta in one atomic step.
+//! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event.
+//! 7. [`record`], [`ledger`], [`tables`], [`manifest`]: rows, books, exact percentiles, and all else about a run.
+//!
+//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
+//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`] and [`screen`] (what a person sees).
+//! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
 pub mod clock;
