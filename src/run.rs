@@ -99,7 +99,6 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
     let partitions_per_worker = collector.standing().partitions_per_worker();
 
-    files.keep();
     let window_us = stage.go(&mut producers);
     let processes = [cluster.processes(), crew.processes()].concat();
     let harness = Harness::start(processes, stage.clock, window_us.clone())?;

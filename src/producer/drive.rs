@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use tokio::{
     sync::oneshot,
     task::{JoinSet, LocalSet, yield_now},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Longest sleep of a thread that has nothing due: how soon it sees a stop, and hands over its last outcomes.
-const TICK_US: i64 = 50_000;
+const TICK: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A Kafka client library, driving all connections of one thread. Nothing in it ever blocks the thread.
@@ -106,27 +106,36 @@ impl Thread {
         let half = f64::from(*ramp) / f64::from(*threads) / 2.0;
         let (mut to_leader, mut to_bootstrap) = (Pacer::new(half), Pacer::new(half));
         let mut connecting = JoinSet::new();
+        let start = Instant::now();
         for &connection in &self.connections {
-            for partition in self.load.partitions_of(connection) {
-                to_leader.admit(leaders[partition as usize]).await;
-            }
             let first = connection as usize % access.bootstrap.len();
-            to_bootstrap.admit(first).await;
-            if self.stop.load(Relaxed) {
-                return Ok(());
+            let mut at = to_bootstrap.slot(first, start);
+            for partition in self.load.partitions_of(connection) {
+                at = at.max(to_leader.slot(leaders[partition as usize], at));
             }
             let mut bootstrap = access.bootstrap.clone();
             bootstrap.rotate_left(first);
-            let (engine, clock) = (Rc::clone(engine), self.load.clock);
+            let (engine, clock, stop) = (Rc::clone(engine), self.load.clock, Arc::clone(&self.stop));
             connecting.spawn_local(async move {
-                Rc::clone(&engine).connect(connection, bootstrap).await.map_err(|reason| (connection, reason))?;
-                engine.hand_over(Due { connection, sequence: 0, scheduled_us: clock.now_us(), warm: true });
+                sleep_until(at).await;
+                if !stop.load(Relaxed) {
+                    let connected = Rc::clone(&engine).connect(connection, bootstrap).await;
+                    connected.map_err(|reason| (connection, reason))?;
+                    engine.hand_over(Due { connection, sequence: 0, scheduled_us: clock.now_us(), warm: true });
+                }
                 Ok::<_, (u32, String)>(())
             });
         }
-        while let Some(joined) = connecting.join_next().await {
-            let connected = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            connected.map_err(|(connection, reason)| self.failed(connection, reason))?;
+        loop {
+            match timeout(TICK, connecting.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(joined)) => {
+                    let connected = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                    connected.map_err(|(connection, reason)| self.failed(connection, reason))?;
+                }
+                Err(_) if self.stop.load(Relaxed) => return Ok(()),
+                Err(_) => engine.poll(),
+            }
         }
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         while engine.open() > 0 && Instant::now() < deadline && !self.stop.load(Relaxed) {
@@ -149,7 +158,7 @@ impl Thread {
         outbox: &Outbox,
     ) -> Result<Go, oneshot::error::RecvError> {
         loop {
-            match tokio::time::timeout(Duration::from_micros(TICK_US as u64), &mut go).await {
+            match timeout(TICK, &mut go).await {
                 Ok(answer) => return answer,
                 Err(_) => {
                     engine.poll();
@@ -171,7 +180,7 @@ impl Thread {
             let now_us = self.load.clock.now_us();
             if at_us > now_us {
                 outbox.flush_aged(now_us);
-                timer.sleep_until(at_us.min(now_us + TICK_US.min(engine.poll_us()))).await?;
+                timer.sleep_until(at_us.min(now_us + (TICK.as_micros() as i64).min(engine.poll_us()))).await?;
                 engine.poll();
                 if self.stop.load(Relaxed) {
                     return Ok(());

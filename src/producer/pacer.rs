@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// Spaces out the sockets to each of several targets.
 pub(super) struct Pacer<T> {
@@ -15,14 +15,9 @@ impl<T: Eq + Hash> Pacer<T> {
         Self { interval: Duration::from_secs_f64(1.0 / sockets_per_s), next: HashMap::new() }
     }
 
-    /// Waits until one more socket to `target` may be opened.
-    pub async fn admit(&mut self, target: T) {
-        let at = self.slot(target, Instant::now());
-        sleep_until(at).await;
-    }
-
-    fn slot(&mut self, target: T, now: Instant) -> Instant {
-        let at = self.next.get(&target).map_or(now, |&next| next.max(now));
+    /// When one more socket to `target` may be opened, not before `earliest`.
+    pub fn slot(&mut self, target: T, earliest: Instant) -> Instant {
+        let at = self.next.get(&target).map_or(earliest, |&next| next.max(earliest));
         self.next.insert(target, at + self.interval);
         at
     }

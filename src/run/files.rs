@@ -17,7 +17,8 @@ pub(super) struct Files {
     rows_path: PathBuf,
     manifest_path: PathBuf,
     rows: Option<Rows>,
-    keep: bool,
+    /// Bytes of a file without rows.
+    empty_bytes: u64,
 }
 
 impl Files {
@@ -49,7 +50,10 @@ impl Files {
             return Ok(None);
         }
         match Rows::create(&rows_path) {
-            Ok(rows) => Ok(Some(Self { run: run.to_owned(), rows_path, manifest_path, rows: Some(rows), keep: false })),
+            Ok(rows) => {
+                let empty_bytes = fs::metadata(&rows_path).map_or(0, |file| file.len());
+                Ok(Some(Self { run: run.to_owned(), rows_path, manifest_path, rows: Some(rows), empty_bytes }))
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(source) => Err(RunError::File { path: rows_path, source }),
         }
@@ -71,17 +75,13 @@ impl Files {
     pub fn take_rows(&mut self) -> Rows {
         self.rows.take().expect("the rows are taken once")
     }
-
-    /// The run has come to its window: its files stay, whatever happens now.
-    pub fn keep(&mut self) {
-        self.keep = true;
-    }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        if !self.keep {
-            // Only the header is in it, or warm-up alone.
+        let measured = fs::metadata(&self.rows_path).is_ok_and(|file| file.len() > self.empty_bytes);
+        if !measured && !self.manifest_path.exists() {
+            // Nothing came of the run, so its name is free again.
             let _ = fs::remove_file(&self.rows_path);
         }
     }
