@@ -1,0 +1,177 @@
+//! Whole runs against a real cluster that outlives them: what is counted, what is set aside, what is refused.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use prost::Message;
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+};
+use redis::Commands;
+use shasta::{
+    cluster::{self, Addresses, Cluster, Endpoints},
+    live::Live,
+    process::Lifetime,
+    record,
+    run::{Finished, Request, RunError, Stop, run},
+    slo::Verdict,
+    tag_data::{Identifier, Stamps, TagData},
+    variant::{Engine, Layer, Variant},
+};
+
+fn layer() -> Layer {
+    let span = |text: &str| text.parse().ok();
+    Layer {
+        connections: Some(20),
+        rate: Some(5.0),
+        duration: span("5s"),
+        warm: span("2s"),
+        partitions: Some(6),
+        seed: Some(7),
+        ..Layer::default()
+    }
+}
+
+fn local() -> Box<dyn Cluster> {
+    let (_, variant) = Variant::load("laptop", &layer()).unwrap();
+    cluster::start(&variant, None, Lifetime::WithParent, &|| false, &|_| ()).unwrap()
+}
+
+fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut Layer)) -> Request {
+    let mut overrides = Layer { cluster: Some(shasta::variant::ClusterKind::External), ..layer() };
+    more(&mut overrides);
+    let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
+    Request {
+        name: variant_name,
+        variant,
+        run: Some(name.to_owned()),
+        out: out.to_owned(),
+        addresses: Addresses {
+            bootstrap: Some(endpoints.kafka.bootstrap.join(",")),
+            redis_url: Some(endpoints.redis_url.clone()),
+            ..Addresses::default()
+        },
+        keep_cluster: false,
+        reuse_redis: true,
+        program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
+        command_line: Vec::new(),
+    }
+}
+
+/// Records that no producer of ours writes: bytes that are no event, with the headers of the window's event 3 of
+/// connection 999; an event without headers; an event of another run.
+fn intrude(endpoints: &Endpoints, run: &str) {
+    let producer: BaseProducer<DefaultProducerContext> = endpoints.kafka.client_config().create().unwrap();
+    let identifier = Identifier { app_id: "x".into(), tag: "other".into(), scope: "s".into(), name: "n".into() };
+    let event = TagData { identifier: Some(identifier), data: b"theirs".to_vec() }.encode_to_vec();
+    let headers = |run: &str, warm| {
+        let stamps =
+            Stamps { run, source: "p0", producer: 999, sequence: 3, scheduled_us: 0, before_publish_us: 0, warm };
+        let headers = stamps.headers();
+        headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }))
+    };
+    let to = || BaseRecord::<[u8], [u8]>::to("tag-data").partition(1);
+    producer.send(to().payload(b"\xffnot an event").headers(headers(run, true))).map_err(|(error, _)| error).unwrap();
+    producer.send(to().payload(&event)).map_err(|(error, _)| error).unwrap();
+    producer.send(to().payload(&event).headers(headers("another", false))).map_err(|(error, _)| error).unwrap();
+    producer.send(to()).map_err(|(error, _)| error).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+fn snapshot_is_the_last_of_each_name(endpoints: &Endpoints, request: &Request, finished: &Finished) {
+    let mut redis = redis::Client::open(endpoints.redis_url.as_str()).unwrap().get_connection().unwrap();
+    let rows: Vec<_> = record::read(&finished.files[0]).unwrap().collect::<Result<_, _>>().unwrap();
+    for tag in 0..request.variant.connections {
+        let own: Vec<_> = rows.iter().filter(|row| row.tag == u64::from(tag)).collect();
+        let key = format!("shasta:{{shasta/{tag}/load}}");
+        for name in 0..request.variant.names_per_tag {
+            let last =
+                own.iter().filter(|row| row.sequence % u64::from(request.variant.names_per_tag) == u64::from(name));
+            let last = last.map(|row| row.sequence).max().unwrap();
+            let value: Vec<u8> = redis.hget(format!("{key}:snapshot"), format!("n{name:02}")).unwrap();
+            assert_eq!(value[..8], last.to_be_bytes(), "tag {tag}, name {name}");
+        }
+        let version: String = redis.hget(format!("{key}:meta"), "version").unwrap();
+        let newest = own.iter().filter_map(|row| row.offset).max().unwrap();
+        assert_eq!(version, format!("{}-{}", finished.manifest.conduct.generation, newest + 1));
+    }
+}
+
+fn books_balance(finished: &Finished) {
+    let ledger = &finished.manifest.ledger;
+    assert!(ledger.valid, "{:?}", ledger.problems);
+    assert_eq!((ledger.planned, ledger.acked_consumed, ledger.stored, ledger.rows), (500, 500, 500, 500));
+    assert_eq!(finished.verdict, Verdict::NotResolvable);
+    let topic = finished.manifest.topic["partitions"].as_array().unwrap();
+    assert!(topic.iter().all(|partition| partition["isr"].as_array().unwrap().len() == 3), "RF 3, all in sync");
+}
+
+#[test]
+fn runs_on_one_cluster() {
+    let cluster = local();
+    let endpoints = cluster.endpoints().clone();
+    let out = tempfile::tempdir().unwrap();
+
+    // The first run, with records of others on its topic.
+    let first = request("first", out.path(), &endpoints, |_| ());
+    let others = endpoints.clone();
+    let intruder = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(4));
+        intrude(&others, "first");
+    });
+    let finished = run(&first, &Stop::default(), &Live::default()).unwrap();
+    intruder.join().unwrap();
+    books_balance(&finished);
+    assert_eq!(finished.manifest.ledger.foreign, 3);
+    let reasons: Vec<_> =
+        finished.manifest.set_aside.iter().map(|aside| (aside.partition, &aside.reason[..12])).collect();
+    assert_eq!(reasons, [(1, "not TagData:"), (1, "TagData with")]);
+    snapshot_is_the_last_of_each_name(&endpoints, &first, &finished);
+
+    // A run never overwrites another, and says so before it starts anything.
+    let again = run(&first, &Stop::default(), &Live::default()).unwrap_err();
+    assert!(matches!(again, RunError::Exists(_)), "{again}");
+
+    // Redis holds keys of ours by now.
+    let careful = Request { reuse_redis: false, ..request("careful", out.path(), &endpoints, |_| ()) };
+    let refused = run(&careful, &Stop::default(), &Live::default()).unwrap_err();
+    assert!(refused.to_string().contains("--reuse-redis"), "{refused}");
+    assert!(!out.path().join("careful.csv").exists(), "what came to nothing leaves nothing");
+
+    // The topic has six partitions.
+    let other = request("other", out.path(), &endpoints, |layer| layer.partitions = Some(7));
+    let refused = run(&other, &Stop::default(), &Live::default()).unwrap_err();
+    assert!(refused.to_string().contains("partitions"), "{refused}");
+
+    // The same topic again, with the other engine: newer events win.
+    let second = request("second", out.path(), &endpoints, |layer| layer.engine = Some(Engine::Librdkafka));
+    let finished = run(&second, &Stop::default(), &Live::default()).unwrap();
+    books_balance(&finished);
+    assert_eq!(finished.manifest.conduct.generation, 1);
+    snapshot_is_the_last_of_each_name(&endpoints, &second, &finished);
+    interrupted(out.path(), &endpoints);
+}
+
+fn interrupted(out: &Path, endpoints: &Endpoints) {
+    let long = request("long", out, endpoints, |layer| layer.duration = "60s".parse().ok());
+    let stop = Stop::default();
+    let wish = stop.clone();
+    let rows = out.join("long.csv");
+    let waiting = std::thread::spawn(move || {
+        // As soon as rows are written, the window has begun.
+        while std::fs::metadata(&rows).map_or(0, |file| file.len()) < 1_000 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        wish.request();
+    });
+    let finished = run(&long, &stop, &Live::default()).unwrap();
+    waiting.join().unwrap();
+    let manifest = &finished.manifest;
+    assert!(manifest.interrupted && manifest.ledger.valid, "{:?}", manifest.ledger.problems);
+    assert!((1..6_000).contains(&manifest.ledger.planned));
+    assert_eq!(manifest.ledger.stored, manifest.ledger.planned);
+    assert_eq!(finished.verdict, Verdict::None("interrupted".into()));
+}
