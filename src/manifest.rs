@@ -101,6 +101,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// The resolved variant.
     pub variant: Variant,
+    /// Properties of the producing and the consuming clients.
+    pub clients: Value,
     /// Brokers, JVMs and Redis: settings and versions.
     pub cluster: Value,
     /// The topic as described: leaders, replicas and in-sync replicas.

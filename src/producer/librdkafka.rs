@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -66,27 +66,35 @@ impl ProducerContext for AckContext {
     }
 }
 
+/// The producer's properties, but for its name and how it logs in.
+pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
+    let Load { linger, delivery_timeout, backlog, .. } = load;
+    BTreeMap::from([
+        ("acks", "all".into()),
+        ("enable.idempotence", "true".into()),
+        ("linger.ms", linger.as_millis().to_string()),
+        ("message.timeout.ms", delivery_timeout.as_millis().to_string()),
+        ("queue.buffering.max.messages", backlog.to_string()),
+        // The defaults of 100 ms would each cost the SLO at the first retry.
+        ("retry.backoff.ms", "5".into()),
+        ("retry.backoff.max.ms", "200".into()),
+        ("reconnect.backoff.ms", "10".into()),
+        ("reconnect.backoff.max.ms", "200".into()),
+        ("socket.nagle.disable", "true".into()),
+    ])
+}
+
 impl Handles {
     pub fn new(load: Arc<Load>, outbox: &Rc<Outbox>) -> Self {
         Self { load, outbox: Rc::clone(outbox), acks: Arc::default(), handles: RefCell::default(), open: Cell::new(0) }
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {
-        let Load { access, linger, delivery_timeout, backlog, .. } = &*self.load;
-        let mut config = access.client_config();
-        config
-            .set("client.id", format!("shasta-p{connection}"))
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("linger.ms", linger.as_millis().to_string())
-            .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
-            .set("queue.buffering.max.messages", backlog.to_string())
-            // The defaults of 100 ms would each cost the SLO at the first retry.
-            .set("retry.backoff.ms", "5")
-            .set("retry.backoff.max.ms", "200")
-            .set("reconnect.backoff.ms", "10")
-            .set("reconnect.backoff.max.ms", "200")
-            .set("socket.nagle.disable", "true");
+        let mut config = self.load.access.client_config();
+        config.set("client.id", format!("shasta-p{connection}"));
+        for (name, value) in properties(&self.load) {
+            config.set(name, value);
+        }
         let context = AckContext { clock: self.load.clock, acks: Arc::clone(&self.acks) };
         Ok(Handle { producer: config.create_with_context(context)?, open: Cell::new(0) })
     }

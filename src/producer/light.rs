@@ -8,7 +8,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -72,6 +72,21 @@ enum Attempt {
     Unclear,
     /// Refused, nothing written, and no further attempt will help.
     Rejected,
+}
+
+/// How the client is set up, in the words of Java's producer.
+pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("acks", "all".into()),
+        ("enable.idempotence", "false: the client has no idempotent producer".into()),
+        ("max.in.flight.requests.per.connection", "1 a partition".into()),
+        ("linger.ms", "0".into()),
+        ("delivery.timeout.ms", load.delivery_timeout.as_millis().to_string()),
+        ("buffer.events", load.backlog.to_string()),
+        ("batch.events.max", REQUEST_EVENTS_MAX.to_string()),
+        ("retry.backoff.ms", BACKOFF_MIN.as_millis().to_string()),
+        ("retry.backoff.max.ms", BACKOFF_MAX.as_millis().to_string()),
+    ])
 }
 
 impl Light {

@@ -17,6 +17,7 @@ mod plan;
 mod timer;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -125,6 +126,14 @@ pub struct Load {
 }
 
 impl Load {
+    /// How the producing clients are set up, but for how they log in.
+    pub fn client_properties(&self) -> BTreeMap<&'static str, String> {
+        match self.engine {
+            EngineKind::Rskafka => light::properties(self),
+            EngineKind::Librdkafka => librdkafka::properties(self),
+        }
+    }
+
     fn partition(&self, tag: u64) -> i32 {
         partitioner::partition(&self.shape.partition_key(tag), self.leaders.len() as u32)
     }

@@ -93,6 +93,10 @@ impl Measured {
             set_aside: collected.set_aside,
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
+            clients: serde_json::json!({
+                "producer": stage.load.client_properties(),
+                "consumer": stage.worker_config(&request.variant, 0).consumer_properties(),
+            }),
             cluster: cluster.settings(),
             topic: serde_json::to_value(&stage.topic).unwrap_or_default(),
             command_line: request.command_line.clone(),

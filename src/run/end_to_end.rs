@@ -1,5 +1,7 @@
 //! Whole runs against a real cluster that outlives them: what is counted, what is set aside, what is refused.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,

@@ -147,7 +147,8 @@ impl Stage {
         Ok(())
     }
 
-    fn worker_config(&self, variant: &Variant, number: u32) -> worker::Config {
+    /// What a worker is told.
+    pub fn worker_config(&self, variant: &Variant, number: u32) -> worker::Config {
         worker::Config {
             clock: self.clock,
             run: self.load.run.clone(),

@@ -1,6 +1,7 @@
 //! The consuming half of a worker: subscribe, poll, stamp.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Sender, SyncSender},
@@ -50,6 +51,27 @@ impl ConsumerContext for Rebalances {
     }
 }
 
+/// The consumer's properties, but for how it logs in: ours, then the variant's.
+pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
+    let protocol = match config.group_protocol {
+        GroupProtocol::Consumer => ("group.protocol", "consumer".into()),
+        GroupProtocol::CooperativeSticky => ("partition.assignment.strategy", "cooperative-sticky".into()),
+        GroupProtocol::Range => ("partition.assignment.strategy", "range".into()),
+    };
+    let ours = [
+        protocol,
+        ("client.id", format!("shasta-w{}", config.worker)),
+        ("group.id", config.group.clone()),
+        ("enable.auto.offset.store", "false".into()),
+        ("enable.auto.commit", "true".into()),
+        ("auto.commit.interval.ms", config.commit_interval_ms.to_string()),
+        ("auto.offset.reset", "error".into()),
+        ("socket.nagle.disable", "true".into()),
+    ];
+    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+    ours.chain(config.consumer.clone()).collect()
+}
+
 /// Joins the run's group. Its starting offsets have been committed by the parent, so none is ever guessed.
 pub(super) fn subscribe(
     config: &Config,
@@ -57,20 +79,7 @@ pub(super) fn subscribe(
     news: Sender<Assignment>,
 ) -> Result<BaseConsumer<Rebalances>, WorkerError> {
     let mut client = access.client_config();
-    client
-        .set("client.id", format!("shasta-w{}", config.worker))
-        .set("group.id", &config.group)
-        .set("enable.auto.offset.store", "false")
-        .set("enable.auto.commit", "true")
-        .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
-        .set("auto.offset.reset", "error")
-        .set("socket.nagle.disable", "true");
-    match config.group_protocol {
-        GroupProtocol::Consumer => client.set("group.protocol", "consumer"),
-        GroupProtocol::CooperativeSticky => client.set("partition.assignment.strategy", "cooperative-sticky"),
-        GroupProtocol::Range => client.set("partition.assignment.strategy", "range"),
-    };
-    for (name, value) in &config.consumer {
+    for (name, value) in properties(config) {
         client.set(name, value);
     }
     let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock: config.clock, news })?;

@@ -74,6 +74,13 @@ pub struct Config {
     pub consumer: BTreeMap<String, String>,
 }
 
+impl Config {
+    /// The properties of the worker's consumer, but for how it logs in.
+    pub fn consumer_properties(&self) -> BTreeMap<String, String> {
+        consume::properties(self)
+    }
+}
+
 /// A worker could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
