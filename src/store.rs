@@ -159,8 +159,8 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (dir, child, url) = temporary_redis();
-            let client = Client::open(url).unwrap();
+            let (dir, child, port) = temporary_redis(&[]);
+            let client = Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
             let connection = client.get_connection().unwrap();
             Self { _redis: (dir, child), client, connection }
         }

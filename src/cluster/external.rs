@@ -149,31 +149,15 @@ impl Cluster for ExternalCluster {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::TcpListener};
+    use std::net::TcpListener;
 
     use rdkafka::mocking::MockCluster;
 
     use super::*;
-    use crate::{
-        cluster::Site,
-        process::{Child, Lifetime},
-    };
+    use crate::cluster::temporary_redis;
 
-    fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
-
-    fn redis(dir: &std::path::Path, settings: &[(&str, &str)]) -> (Child, u16) {
-        let port = free_port();
-        let settings = BTreeMap::from_iter(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let child = redis_server::start(&Site::from_env(), dir, port, &settings, Lifetime::WithParent).unwrap();
-        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!((0..400).any(|_| listens() || {
-            std::thread::sleep(Duration::from_millis(25));
-            false
-        }));
-        (child, port)
-    }
+    /// A port below those that anything here is given: nothing listens there.
+    const CLOSED: &str = "127.0.0.1:1";
 
     fn problem(bootstrap: &str, redis_url: String) -> String {
         let kafka = KafkaAccess::plaintext(bootstrap.split(',').map(str::to_owned).collect());
@@ -182,13 +166,12 @@ mod tests {
 
     #[test]
     fn a_redis_that_does_not_let_us_in_says_why_without_the_password() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_redis, port) = redis(dir.path(), &[("requirepass", "right")]);
-        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{port}"));
+        let (_dir, _redis, port) = temporary_redis(&[("requirepass", "right")]);
+        let text = problem(CLOSED, format!("redis://127.0.0.1:{port}"));
         assert!(text.contains("wants a password") && text.contains("SHASTA_REDIS"), "{text}");
-        let text = problem("127.0.0.1:1", format!("redis://:wr0ng@127.0.0.1:{port}"));
+        let text = problem(CLOSED, format!("redis://:wr0ng@127.0.0.1:{port}"));
         assert!(text.contains("refuses the password") && !text.contains("wr0ng"), "{text}");
-        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{}", free_port()));
+        let text = problem(CLOSED, format!("redis://{CLOSED}"));
         assert!(text.contains("nothing listens there"), "{text}");
     }
 
@@ -198,18 +181,16 @@ mod tests {
         let tls = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = tls.local_addr().unwrap().port();
         std::thread::spawn(move || tls.incoming().for_each(drop));
-        let text = problem("127.0.0.1:1", format!("redis://127.0.0.1:{port}"));
+        let text = problem(CLOSED, format!("redis://127.0.0.1:{port}"));
         assert!(text.contains("rediss://") && text.contains("--features tls"), "{text}");
     }
 
     #[test]
     fn a_broker_that_cannot_be_reached_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_redis, port) = redis(dir.path(), &[]);
+        let (_dir, _redis, port) = temporary_redis(&[]);
         let redis_url = format!("redis://127.0.0.1:{port}");
-        let closed = format!("127.0.0.1:{}", free_port());
-        let text = problem(&closed, redis_url.clone());
-        assert!(text.contains(&closed) && text.contains("refused"), "{text}");
+        let text = problem(CLOSED, redis_url.clone());
+        assert!(text.contains(CLOSED) && text.contains("refused"), "{text}");
 
         let brokers = MockCluster::new(2).unwrap();
         let all = brokers.bootstrap_servers();
@@ -217,14 +198,13 @@ mod tests {
         let endpoints = Endpoints { kafka, redis_url };
         assert_eq!(connect(endpoints.clone(), &|| false, &|_| ()).unwrap().brokers.len(), 2);
         // One of the named ones up, the other not.
-        let text = problem(&format!("{all},{closed}"), endpoints.redis_url);
-        assert!(text.contains(&closed), "{text}");
+        let text = problem(&format!("{all},{CLOSED}"), endpoints.redis_url);
+        assert!(text.contains(CLOSED), "{text}");
     }
 
     #[test]
     fn a_port_that_is_no_broker_is_named_and_the_wait_can_be_stopped() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_redis, port) = redis(dir.path(), &[]);
+        let (_dir, _redis, port) = temporary_redis(&[]);
         let address = format!("127.0.0.1:{port}");
         let access = KafkaAccess::plaintext(vec![address.clone()]);
         let started = Instant::now();

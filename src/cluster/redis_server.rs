@@ -101,15 +101,20 @@ fn info_fields(info: &str) -> Value {
 }
 /// A Redis of a test's own, on a free port; it ends with the values.
 #[cfg(test)]
-pub(crate) fn temporary() -> (tempfile::TempDir, Child, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = start(&Site::from_env(), dir.path(), port, &BTreeMap::new(), Lifetime::WithParent).unwrap();
-    let url = format!("redis://127.0.0.1:{port}");
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while ping(&url, Duration::from_millis(200)).is_err() {
-        assert!(std::time::Instant::now() < deadline, "{}", child.last_lines(10));
-        std::thread::sleep(Duration::from_millis(10));
+pub(crate) fn temporary(settings: &[(&str, &str)]) -> (tempfile::TempDir, Child, u16) {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    // A port can be taken between choice and bind, for tests run beside each other: then again with another.
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut child = start(&Site::from_env(), dir.path(), port, &settings, Lifetime::WithParent).unwrap();
+        while child.try_wait().unwrap().is_none() {
+            match ping(&format!("redis://127.0.0.1:{port}"), Duration::from_millis(200)) {
+                // One that wants a password answers as well.
+                Err(error) if error.is_io_error() => std::thread::sleep(Duration::from_millis(10)),
+                _ => return (dir, child, port),
+            }
+        }
     }
-    (dir, child, url)
+    panic!("five ports in a row were taken");
 }
