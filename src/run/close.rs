@@ -4,7 +4,11 @@ use std::{path::PathBuf, sync::atomic::Ordering::Relaxed};
 
 use jiff::Timestamp;
 
-use super::{Finished, Request, RunError, files::Files, stage::Stage};
+use super::{
+    Finished, Request, RunError,
+    files::Files,
+    stage::{REDIS_TIMEOUT, Stage},
+};
 use crate::{
     clock::Anchor,
     cluster::{Cluster, topic},
@@ -48,10 +52,18 @@ impl Measured {
         let half_us = start_us.midpoint(end_us);
         let latencies = Tables::read(files.rows_path(), half_us)
             .map_err(|source| RunError::Rows { path: files.rows_path().to_owned(), source })?;
-        let topic_records = topic_records(stage).unwrap_or_else(|error| {
-            warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
-            collected.ledger.consumed_records
-        });
+        let topic_records = match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
+            Ok(ends) => {
+                if let Err(error) = remember(stage, &ends) {
+                    warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
+                }
+                ends.iter().zip(&stage.start_offsets).map(|(end, start)| (end - start).max(0) as u64).sum()
+            }
+            Err(error) => {
+                warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
+                collected.ledger.consumed_records
+            }
+        };
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -109,12 +121,12 @@ impl Measured {
     }
 }
 
-/// Records that the topic took between the start and now; also remembered for the topic's next generation.
-fn topic_records(stage: &Stage) -> Result<u64, Box<dyn std::error::Error>> {
-    let ends = topic::end_offsets(&stage.endpoints.kafka, &stage.topic)?;
-    let mut redis = redis::Client::open(stage.endpoints.redis_url.as_str())?.get_connection()?;
-    Generation::of(&stage.topic).remember(&mut redis, &ends)?;
-    Ok(ends.iter().zip(&stage.start_offsets).map(|(end, start)| end.saturating_sub(*start).max(0) as u64).sum())
+/// Keeps where the topic ends, by which the next run knows whether it is still the same.
+fn remember(stage: &Stage, ends: &[i64]) -> redis::RedisResult<()> {
+    let client = redis::Client::open(stage.endpoints.redis_url.as_str())?;
+    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
+    redis.set_read_timeout(Some(REDIS_TIMEOUT))?;
+    Generation::of(&stage.topic).remember(&mut redis, ends)
 }
 
 fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {

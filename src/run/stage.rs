@@ -29,7 +29,8 @@ const ASSIGN_MAX: Duration = Duration::from_secs(90);
 const TICK: Duration = Duration::from_millis(50);
 /// Between the order to go and the first event that is due.
 const LEAD_US: i64 = 100_000;
-const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long Redis may take to answer.
+pub(super) const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cluster, and how long it took to be ready, in s.
 pub(super) fn start_cluster(request: &Request, stop: &Stop, live: &Live) -> Result<(Box<dyn Cluster>, f64), RunError> {
