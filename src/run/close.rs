@@ -52,18 +52,7 @@ impl Measured {
         let half_us = start_us.midpoint(end_us);
         let latencies = Tables::read(files.rows_path(), half_us)
             .map_err(|source| RunError::Rows { path: files.rows_path().to_owned(), source })?;
-        let topic_records = match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
-            Ok(ends) => {
-                if let Err(error) = remember(stage, &ends) {
-                    warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
-                }
-                ends.iter().zip(&stage.start_offsets).map(|(end, start)| (end - start).max(0) as u64).sum()
-            }
-            Err(error) => {
-                warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
-                collected.ledger.consumed_records
-            }
-        };
+        let topic_records = topic_records(stage, &mut warnings).unwrap_or(collected.ledger.consumed_records);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -118,6 +107,22 @@ impl Measured {
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
         manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source })?;
         Ok(Finished { manifest, verdict, files: paths })
+    }
+}
+
+/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say.
+fn topic_records(stage: &Stage, warnings: &mut Vec<String>) -> Option<u64> {
+    match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
+        Ok(ends) => {
+            if let Err(error) = remember(stage, &ends) {
+                warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
+            }
+            Some(ends.iter().zip(&stage.start_offsets).map(|(end, start)| (end - start).max(0) as u64).sum())
+        }
+        Err(error) => {
+            warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
+            None
+        }
     }
 }
 
