@@ -247,7 +247,11 @@ mod tests {
         let (goal, aws) = (load("goal"), load("goal-aws"));
         let Variant { question, partitions, cluster, broker_jvm, broker, redis, .. } = aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
-        assert_eq!(Variant { question, partitions, cluster, broker_jvm, broker, redis, ..goal }, aws);
+        // What suits brokers on the same machine (_local.toml) is all that may differ, and in consumers only how soon a
+        // member's death is noticed.
+        let mut consumer = goal.consumer.clone();
+        consumer.retain(|key, _| !matches!(key.as_str(), "session.timeout.ms" | "heartbeat.interval.ms"));
+        assert_eq!(Variant { question, partitions, cluster, broker_jvm, broker, redis, consumer, ..goal }, aws);
     }
 
     #[test]
