@@ -111,22 +111,7 @@ impl Distribution {
 
     /// The exact percentile `p`, 0 to 100.
     pub fn percentile_ms(&self, p: f64) -> Percentile {
-        assert!((0.0..=100.0).contains(&p), "percentiles lie between 0 and 100, {p} does not");
-        let Some(last) = self.n().checked_sub(1) else {
-            return Percentile { value: Value::Empty, samples_past: 0 };
-        };
-        // NumPy's "virtual index"; the quotient must not be written as a literal: 99.9 / 100.0 is not 0.999.
-        let position = last as f64 * (p / 100.0);
-        let below = (position.floor() as u64).min(last);
-        let above = (below + 1).min(last);
-        let weight = position - position.floor();
-        let value = match (self.at_ms(below), self.at_ms(above)) {
-            // NumPy would answer NaN here: 0 × ∞.
-            (Some(a), None) if weight == 0.0 => Value::Finite(a),
-            (Some(a), Some(b)) => Value::Finite(lerp(a, b, weight)),
-            _ => Value::PastDrain,
-        };
-        Percentile { value, samples_past: last - below }
+        interpolate(self.n(), p, |index| self.at_ms(index))
     }
 
     /// The 50th percentile.
@@ -161,6 +146,36 @@ impl Distribution {
     fn at_ms(&self, index: u64) -> Option<f64> {
         self.sorted_us.get(index as usize).map(|&us| us as f64 / 1000.0)
     }
+}
+
+/// The exact percentile `p`, 0 to 100, of `n` samples in ascending order; `at_ms` gives the sample at one of the two
+/// [`ranks`] that it lies between, none where that sample is +∞.
+pub fn interpolate(n: u64, p: f64, at_ms: impl Fn(u64) -> Option<f64>) -> Percentile {
+    let Some([below, above]) = ranks(n, p) else {
+        return Percentile { value: Value::Empty, samples_past: 0 };
+    };
+    let position = position(n, p);
+    let weight = position - position.floor();
+    let value = match (at_ms(below), at_ms(above)) {
+        // NumPy would answer NaN here: 0 × ∞.
+        (Some(a), None) if weight == 0.0 => Value::Finite(a),
+        (Some(a), Some(b)) => Value::Finite(lerp(a, b, weight)),
+        _ => Value::PastDrain,
+    };
+    Percentile { value, samples_past: n - 1 - below }
+}
+
+/// Indices of the samples, in ascending order, that the percentile `p` of `n` lies between; none when there are none.
+pub fn ranks(n: u64, p: f64) -> Option<[u64; 2]> {
+    assert!((0.0..=100.0).contains(&p), "percentiles lie between 0 and 100, {p} does not");
+    let last = n.checked_sub(1)?;
+    let below = (position(n, p).floor() as u64).min(last);
+    Some([below, (below + 1).min(last)])
+}
+
+/// NumPy's "virtual index"; the quotient must not be written as a literal: 99.9 / 100.0 is not 0.999.
+fn position(n: u64, p: f64) -> f64 {
+    (n - 1) as f64 * (p / 100.0)
 }
 
 /// NumPy's `_lerp`: from the nearer end, so that it is monotone and exact at both.

@@ -1,0 +1,5 @@
+//! x
+pub mod field;
+pub mod layout;
+pub mod line;
+pub mod names;

@@ -1,0 +1,179 @@
+//! Names of producing hosts, workers and their pairs as small numbers, the same for all threads that read a file.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::line::NAME_BYTES_MAX;
+use crate::row::Names;
+
+/// The pair of a row that no worker consumed.
+pub const NO_PAIR: u16 = u16::MAX;
+/// A name of up to this many bytes fits one register, with its length.
+const SHORT: usize = 7;
+/// Entries of a thread's table of short names; a power of two.
+const SLOTS: usize = 256;
+/// Entries of a thread's table of pairs: more than 128 hosts × 24 workers, the most that was published.
+const PAIR_SLOTS: usize = 1 << 13;
+
+/// The names met so far, numbered in the order of meeting.
+#[derive(Debug, Default)]
+pub struct Directory(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    names: [HashMap<Box<str>, u32>; 2],
+    pairs: HashMap<(u32, u32), u16>,
+}
+
+impl Directory {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names, and the (source, destination) of each pair.
+    pub fn finish(self) -> (Names, Vec<(u32, u32)>) {
+        let Known { names: [sources, destinations], pairs } =
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut by_number: Vec<_> = pairs.into_iter().collect();
+        by_number.sort_unstable_by_key(|&(_, number)| number);
+        let pairs = by_number.into_iter().map(|(pair, _)| pair).collect();
+        (Names { sources: in_order(sources), destinations: in_order(destinations) }, pairs)
+    }
+}
+
+fn in_order(numbers: HashMap<Box<str>, u32>) -> Vec<String> {
+    let mut names: Vec<_> = numbers.into_iter().collect();
+    names.sort_unstable_by_key(|&(_, number)| number);
+    names.into_iter().map(|(name, _)| name.into()).collect()
+}
+
+/// One thread's view of a [`Directory`]: what it has met once it finds again without a lock.
+#[derive(Debug)]
+pub struct Interner<'a> {
+    directory: &'a Directory,
+    short: [Vec<(u64, u32)>; 2],
+    long: [HashMap<Box<[u8]>, u32>; 2],
+    pairs: Vec<((u32, u32), u16)>,
+}
+
+impl<'a> Interner<'a> {
+    /// Of a directory that all threads share.
+    pub fn new(directory: &'a Directory) -> Self {
+        // Packed names carry their length, so that none is 0.
+        let short = || vec![(0, 0); SLOTS];
+        let pairs = vec![((u32::MAX, u32::MAX), NO_PAIR); PAIR_SLOTS];
+        Self { directory, short: [short(), short()], long: Default::default(), pairs }
+    }
+
+    /// Number of a producing host; none when the name is not UTF-8 or too long.
+    pub fn source(&mut self, name: &[u8]) -> Option<u32> {
+        self.number(0, name)
+    }
+
+    /// Number of a worker; none when the name is not UTF-8 or too long.
+    pub fn destination(&mut self, name: &[u8]) -> Option<u32> {
+        self.number(1, name)
+    }
+
+    #[inline]
+    fn number(&mut self, kind: usize, name: &[u8]) -> Option<u32> {
+        if name.len() <= SHORT {
+            let packed = pack(name);
+            let slot = (packed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % SLOTS;
+            let (known, number) = self.short[kind][slot];
+            if known == packed {
+                return Some(number);
+            }
+            let number = self.look_up(kind, name)?;
+            self.short[kind][slot] = (packed, number);
+            return Some(number);
+        }
+        if let Some(&number) = self.long[kind].get(name) {
+            return Some(number);
+        }
+        let number = self.look_up(kind, name)?;
+        self.long[kind].insert(name.into(), number);
+        Some(number)
+    }
+
+    fn look_up(&self, kind: usize, name: &[u8]) -> Option<u32> {
+        let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME_BYTES_MAX)?;
+        let mut known = self.directory.known();
+        let numbers = &mut known.names[kind];
+        if let Some(&number) = numbers.get(name) {
+            return Some(number);
+        }
+        // With more names than pairs can be numbered, something else is wrong.
+        let number = u32::try_from(numbers.len()).ok().filter(|&number| number < u32::from(NO_PAIR))?;
+        numbers.insert(name.into(), number);
+        Some(number)
+    }
+
+    /// Number of a pair; none when there are too many.
+    #[inline]
+    pub fn pair(&mut self, source: u32, destination: Option<u32>) -> Option<u16> {
+        let Some(destination) = destination else { return Some(NO_PAIR) };
+        let key = (source, destination);
+        let slot = (source as usize).wrapping_mul(31).wrapping_add(destination as usize) % PAIR_SLOTS;
+        let (known, number) = self.pairs[slot];
+        if known == key {
+            return Some(number);
+        }
+        let number = self.look_up_pair(key)?;
+        self.pairs[slot] = (key, number);
+        Some(number)
+    }
+
+    fn look_up_pair(&self, key: (u32, u32)) -> Option<u16> {
+        let mut known = self.directory.known();
+        let next = u16::try_from(known.pairs.len()).ok().filter(|&number| number < NO_PAIR);
+        let number = match known.pairs.get(&key) {
+            Some(&number) => number,
+            None => next?,
+        };
+        known.pairs.insert(key, number);
+        Some(number)
+    }
+}
+
+fn pack(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..name.len()].copy_from_slice(name);
+    bytes[SHORT] = name.len() as u8 + 1;
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_agree_on_numbers() {
+        let directory = Directory::default();
+        let (mut one, mut other) = (Interner::new(&directory), Interner::new(&directory));
+        assert_eq!(
+            (one.source(b"p0"), one.source(b"a-long-name"), other.source(b"a-long-name")),
+            (Some(0), Some(1), Some(1))
+        );
+        assert_eq!((other.source(b"p0"), other.source(b"p0\0"), other.source(b"p0\0")), (Some(0), Some(2), Some(2)));
+        assert_eq!((one.destination(b"p0"), one.destination(b"\xff")), (Some(0), None));
+        assert_eq!((one.pair(0, Some(0)), other.pair(1, Some(0)), one.pair(1, Some(0))), (Some(0), Some(1), Some(1)));
+        assert_eq!((other.pair(0, Some(0)), other.pair(0, None)), (Some(0), Some(NO_PAIR)));
+        let (names, pairs) = directory.finish();
+        assert_eq!(
+            (names.sources, names.destinations),
+            (vec!["p0".into(), "a-long-name".into(), "p0\0".into()], vec!["p0".into()])
+        );
+        assert_eq!(pairs, [(0, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn there_are_only_so_many_names() {
+        let directory = Directory::default();
+        let mut names = Interner::new(&directory);
+        let numbered = (0..70_000).filter(|k| names.source(format!("p{k}").as_bytes()).is_some()).count();
+        assert_eq!(numbered, usize::from(NO_PAIR));
+    }
+}
