@@ -25,4 +25,7 @@ pub mod rows;
 pub mod run;
 pub mod samples;
 pub mod scan;
+pub mod seen;
 pub mod spread;
+pub mod tally;
+pub mod top;

@@ -1,0 +1,227 @@
+//! Reads the rows of a CSV file with all cores. The file is cut into chunks of equal size; whoever is free takes the next,
+//! and reads the lines that begin in it.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use super::{
+    Progress, Scanned, Shared, Skipped,
+    layout::Layout,
+    line,
+    names::{Interner, NO_PAIR},
+};
+use crate::{input::Error, tally::Tally};
+
+/// Bytes of a chunk.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// A longer line is no row.
+const LINE_BYTES_MAX: usize = 1 << 16;
+
+/// What one thread leaves.
+struct Part {
+    tally: Tally,
+    /// Lines of each chunk that it read.
+    lines: Vec<(u64, usize)>,
+    skipped: Vec<Bad>,
+    skipped_count: u64,
+    cut_off: bool,
+}
+
+/// A line that is not a row, by its place in its chunk.
+#[derive(Debug)]
+struct Bad {
+    chunk: u64,
+    line: usize,
+    what: String,
+}
+
+enum Stop {
+    Bad(Bad),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Stop::Io(error)
+    }
+}
+
+struct Chunks<'a> {
+    file: &'a File,
+    layout: &'a Layout,
+    /// Where the rows begin, and where the file ended when it was opened.
+    start: u64,
+    end: u64,
+    next: AtomicU64,
+    shared: &'a Shared<'a>,
+    progress: Progress<'a>,
+}
+
+/// Reads all rows of an open file of `bytes` bytes.
+///
+/// # Errors
+/// The first line that is not a row, unless those are skipped; a header that is none; a file that cannot be read.
+pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Progress) -> Result<Scanned, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let (layout, start) = header(path, file, bytes)?;
+    let chunks = Chunks { file, layout: &layout, start, end: bytes, next: AtomicU64::new(0), shared, progress };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<(Part, Option<Stop>)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| chunks.work())).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut lines = Vec::new();
+    let (mut bad, mut all) = (Vec::new(), Vec::new());
+    for (part, stop) in parts {
+        lines.extend_from_slice(&part.lines);
+        match stop {
+            Some(Stop::Io(error)) => return Err(unreadable(error)),
+            Some(Stop::Bad(line)) => bad.push(line),
+            None => {}
+        }
+        all.push(part);
+    }
+    lines.sort_unstable();
+    // Every chunk before the first bad line was taken, and read to its end.
+    let number = |bad: &Bad| {
+        2 + bad.line + lines.iter().take_while(|(chunk, _)| *chunk < bad.chunk).map(|(_, lines)| lines).sum::<usize>()
+    };
+    if let Some(first) = bad.into_iter().min_by_key(|bad| (bad.chunk, bad.line)) {
+        return Err(Error::Line { path: path.to_owned(), line: number(&first), what: first.what });
+    }
+    let mut skipped = Skipped::default();
+    let mut merged: Option<(Tally, bool)> = None;
+    for part in all {
+        skipped.count += part.skipped_count;
+        skipped.first.extend(part.skipped.iter().map(|bad| (number(bad), bad.what.clone())));
+        merged = Some(match merged {
+            None => (part.tally, part.cut_off),
+            Some((mut tally, cut_off)) => {
+                tally.merge(part.tally);
+                (tally, cut_off || part.cut_off)
+            }
+        });
+    }
+    skipped.first.sort_unstable();
+    skipped.first.truncate(Skipped::SHOWN);
+    let (tally, cut_off) = merged.unwrap_or_else(|| (shared.tally(), false));
+    Ok(Scanned { tally, skipped, cut_off })
+}
+
+/// Reads the first line, and says what the file is when it is none of ours.
+fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let first_line = |what: &str| Error::Line { path: path.to_owned(), line: 1, what: what.to_owned() };
+    let mut start = vec![0; LINE_BYTES_MAX.min(usize::try_from(bytes).unwrap_or(LINE_BYTES_MAX))];
+    file.read_exact_at(&mut start, 0).map_err(unreadable)?;
+    for (magic, what) in [
+        (&b"\x1f\x8b"[..], "is gzip, not CSV; unpack it with `gunzip` and name the .csv"),
+        (b"\x28\xb5\x2f\xfd", "is zstd, not CSV; unpack it with `unzstd` and name the .csv"),
+        (b"PAR1", "is Parquet, not CSV; let its name end in .parquet"),
+    ] {
+        if start.starts_with(magic) {
+            return Err(first_line(what));
+        }
+    }
+    let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
+        let what = if start.is_empty() { "is empty" } else { "ends within its header" };
+        return Err(first_line(&format!("{what}: the run ended before its first event; record it again")));
+    };
+    let layout = Layout::of(&start[..end]).map_err(|what| first_line(&what))?;
+    Ok((layout, end as u64 + 1))
+}
+
+impl Chunks<'_> {
+    /// Reads chunks until there is none left or a line is no row.
+    fn work(&self) -> (Part, Option<Stop>) {
+        let mut part = Part {
+            tally: self.shared.tally(),
+            lines: Vec::new(),
+            skipped: Vec::new(),
+            skipped_count: 0,
+            cut_off: false,
+        };
+        let mut names = Interner::new(self.shared.directory);
+        let mut buffer = Vec::new();
+        loop {
+            let chunk = self.next.fetch_add(1, Ordering::Relaxed);
+            let start = self.start + chunk * CHUNK_BYTES;
+            if start >= self.end {
+                return (part, None);
+            }
+            if let Err(stop) = self.chunk(chunk, start, &mut buffer, &mut names, &mut part) {
+                // The others end with the chunks that they have; those before this one are among them.
+                self.next.store(u64::MAX / (2 * CHUNK_BYTES), Ordering::Relaxed);
+                return (part, Some(stop));
+            }
+            (self.progress)(CHUNK_BYTES.min(self.end - start));
+        }
+    }
+
+    fn chunk(
+        &self,
+        chunk: u64,
+        start: u64,
+        buffer: &mut Vec<u8>,
+        names: &mut Interner,
+        part: &mut Part,
+    ) -> Result<(), Stop> {
+        // One byte before, to know whether a line begins at the start; some after, to end the last line.
+        let from = start.saturating_sub(1).max(self.start);
+        let to = (start + CHUNK_BYTES + LINE_BYTES_MAX as u64).min(self.end);
+        buffer.resize((to - from) as usize, 0);
+        self.file.read_exact_at(buffer, from)?;
+        let newline = |at: usize| buffer[at..].iter().position(|&byte| byte == b'\n').map(|end| at + end + 1);
+        let first = if from == start { 0 } else { newline(0).unwrap_or(buffer.len()) };
+        let lines_start_before = ((start + CHUNK_BYTES).min(self.end) - from) as usize;
+        let (mut at, mut line) = (first, 0);
+        while at < lines_start_before {
+            let read = line::read(buffer, at, self.layout, names);
+            let numbered = read.and_then(|(row, end)| Some((row, names.pair(row.source, row.destination)?, end)));
+            if let Some((row, pair, end)) = numbered {
+                part.tally.add(&row, pair)?;
+                at = end;
+                line += 1;
+                continue;
+            }
+            let Some(end) = newline(at) else {
+                if to == self.end && buffer.len() - at < LINE_BYTES_MAX {
+                    // A line without its end may lack digits, too: it is never a row.
+                    part.cut_off = true;
+                    break;
+                }
+                let what = "is longer than 64 KiB: no record of a run; take the file out of the list".to_owned();
+                return Err(Stop::Bad(Bad { chunk, line, what }));
+            };
+            let what = line::explain(&buffer[at..end - 1], self.layout);
+            self.skip(Bad { chunk, line, what }, part)?;
+            at = end;
+            line += 1;
+        }
+        part.lines.push((chunk, line));
+        Ok(())
+    }
+
+    fn skip(&self, bad: Bad, part: &mut Part) -> Result<(), Stop> {
+        if !self.shared.skip_bad_rows {
+            return Err(Stop::Bad(bad));
+        }
+        part.skipped_count += 1;
+        if part.skipped.len() < Skipped::SHOWN {
+            part.skipped.push(bad);
+        }
+        Ok(())
+    }
+}
+
+// A row without a worker is in no pair, and its number is never looked up.
+const _: () = assert!(NO_PAIR == u16::MAX);
