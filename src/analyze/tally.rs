@@ -9,6 +9,7 @@ use crate::{
     columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
     row::{MISSING, Row, Stamp},
     samples::{MEMORY_BYTES, Sample, Samples},
+    scan::Sink,
     seen::Seen,
     top::Top,
 };
@@ -117,13 +118,11 @@ impl Tally {
             origin,
         }
     }
+}
 
-    /// Takes in a row; `pair` is the number of its (source, destination).
-    ///
-    /// # Errors
-    /// Those of the temporary file for many rows.
+impl Sink for Tally {
     #[inline]
-    pub fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
+    fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
         self.rows += 1;
         for (count, stamp) in self.stamped.iter_mut().zip(row.stamps) {
             *count += u64::from(stamp != MISSING);
@@ -141,8 +140,7 @@ impl Tally {
         self.samples.push(Sample { pair, second, latencies_us: &self.latencies_us })
     }
 
-    /// Takes over what another thread's rows left.
-    pub fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) -> io::Result<()> {
         self.samples.merge(other.samples);
         self.rows += other.rows;
         self.stamped.iter_mut().zip(other.stamped).for_each(|(sum, count)| *sum += count);
@@ -153,6 +151,7 @@ impl Tally {
             (Some(own), Some(other)) => Some([own[0].min(other[0]), own[1].max(other[1])]),
             (own, other) => own.or(other),
         };
+        Ok(())
     }
 }
 

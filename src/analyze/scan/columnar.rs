@@ -14,7 +14,7 @@ use std::{
 use polars::prelude::*;
 
 use super::{
-    Progress, Scanned, Shared, Skipped,
+    Progress, Scanned, Shared, Sink, Skipped,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
     names::Interner,
@@ -23,7 +23,6 @@ use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
     input::Error,
     row::{MISSING, Row},
-    tally::Tally,
 };
 
 /// Rows that a thread reads at once: 14 columns of them take some 30 MB.
@@ -33,7 +32,13 @@ const SLICE_ROWS: usize = 1 << 18;
 ///
 /// # Errors
 /// A file that is not Parquet, lacks columns or has them in other types; the first row that no run records.
-pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Progress) -> Result<Scanned, Error> {
+pub fn scan<S: Sink>(
+    path: &Path,
+    file: &File,
+    bytes: u64,
+    shared: &Shared<S>,
+    progress: Progress,
+) -> Result<Scanned<S>, Error> {
     let not_rows = |what: String| Error::NotRows { path: path.to_owned(), what };
     let broken = |error: PolarsError| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
@@ -46,7 +51,7 @@ pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Pro
     let slices = Mutex::new(slices(metadata.row_groups.iter().map(|group| group.num_rows())).into_iter());
     let failed = AtomicBool::new(false);
     let work = || {
-        let (mut tally, mut skipped) = (shared.tally(), Skipped::default());
+        let mut part = Part { sink: (shared.sink)(), rows: 0, skipped: Skipped::default() };
         let mut names = Interner::new(shared.directory);
         while !failed.load(Ordering::Relaxed)
             && let Some(slice) = { slices.lock().unwrap_or_else(PoisonError::into_inner).next() }
@@ -57,7 +62,7 @@ pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Pro
                     .with_columns(Some(COLUMNS.map(str::to_owned).to_vec()))
                     .with_slice(Some((slice.start, slice.len())));
                 reader.set_metadata(metadata.clone());
-                Batch::of(reader.finish()?, slice.clone())?.add(shared, &mut names, &mut tally, &mut skipped)
+                Batch::of(reader.finish()?, slice.clone())?.add(shared.skip_bad_rows, &mut names, &mut part)
             });
             if let Err(failure) = read {
                 failed.store(true, Ordering::Relaxed);
@@ -65,7 +70,7 @@ pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Pro
             }
             progress((bytes as u128 * slice.len() as u128 / rows.max(1) as u128) as u64);
         }
-        Ok((tally, skipped))
+        Ok(part)
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<_> = thread::scope(|scope| {
@@ -90,16 +95,23 @@ pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Pro
             Failure::Row(row, what) => not_rows(format!("row {row}: {what}")),
         });
     }
-    let merged = done.into_iter().reduce(|(mut tally, mut skipped), (other, also)| {
-        tally.merge(other);
-        skipped.count += also.count;
-        skipped.first.extend(also.first);
-        (tally, skipped)
-    });
-    let (tally, mut skipped) = merged.unwrap_or_else(|| (shared.tally(), Skipped::default()));
+    let (mut sink, mut rows, mut skipped) = ((shared.sink)(), 0, Skipped::default());
+    for part in done {
+        rows += part.rows;
+        skipped.count += part.skipped.count;
+        skipped.first.extend(part.skipped.first);
+        sink.merge(part.sink).map_err(unreadable)?;
+    }
     skipped.first.sort_unstable();
     skipped.first.truncate(Skipped::SHOWN);
-    Ok(Scanned { tally, skipped, cut_off: false })
+    Ok(Scanned { sink, rows, skipped, cut_off: false })
+}
+
+/// What one thread leaves.
+struct Part<S> {
+    sink: S,
+    rows: u64,
+    skipped: Skipped,
 }
 
 /// Ranges of rows that lie within one row group each.
@@ -156,13 +168,7 @@ impl Batch {
         Ok(Self { rows, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
-    fn add(
-        &self,
-        shared: &Shared,
-        names: &mut Interner,
-        tally: &mut Tally,
-        skipped: &mut Skipped,
-    ) -> Result<(), Failure> {
+    fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Part<S>) -> Result<(), Failure> {
         let mut numbers: Vec<_> = self.numbers.iter().map(|column| column.iter()).collect();
         let mut texts = self.names.iter().map(|column| column.iter());
         let (Some(sources), Some(destinations)) = (texts.next(), texts.next()) else { return Ok(()) };
@@ -173,16 +179,17 @@ impl Batch {
             }
             let taken = numbered(names, source, destination, &values);
             if let Some((row, pair)) = taken {
-                tally.add(&row, pair).map_err(Failure::Io)?;
+                part.sink.add(&row, pair).map_err(Failure::Io)?;
+                part.rows += 1;
                 continue;
             }
             let what = explain(source, destination, &values);
-            if !shared.skip_bad_rows {
+            if !skip {
                 return Err(Failure::Row(row + 1, what));
             }
-            skipped.count += 1;
-            if skipped.first.len() < Skipped::SHOWN {
-                skipped.first.push((row + 1, what));
+            part.skipped.count += 1;
+            if part.skipped.first.len() < Skipped::SHOWN {
+                part.skipped.first.push((row + 1, what));
             }
         }
         Ok(())

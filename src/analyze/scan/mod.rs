@@ -1,19 +1,18 @@
-//! One pass over the rows of a run: CSV or Parquet in, a [`Tally`] out.
+//! One pass over files of rows, CSV or Parquet, into whatever takes rows in: a [`crate::tally::Tally`], or the buckets in
+//! which the parts of a run are [`joined`].
 
 use std::{
     fs::{self, File, Metadata},
+    io,
     path::Path,
-    sync::{Arc, atomic::AtomicU64},
 };
 
 use self::names::Directory;
-use crate::{
-    input::Error,
-    tally::{Origin, Question, Tally},
-};
+use crate::{input::Error, row::Row};
 
 mod columnar;
 pub mod field;
+pub mod joined;
 pub mod layout;
 pub mod line;
 pub mod names;
@@ -36,36 +35,38 @@ impl Skipped {
     pub const SHOWN: usize = 5;
 }
 
-/// What the threads that read a run have in common.
-pub struct Shared<'a> {
-    question: &'a Question,
-    directory: &'a Directory,
-    in_memory: Arc<AtomicU64>,
-    origin: Arc<Origin>,
-    skip_bad_rows: bool,
+/// Takes rows in. Each reading thread has its own; they are merged at the end.
+pub trait Sink: Send {
+    /// Takes in a row; `pair` is the number of its (source, destination).
+    ///
+    /// # Errors
+    /// Those of the temporary file for many rows.
+    fn add(&mut self, row: &Row, pair: u16) -> io::Result<()>;
+
+    /// Takes over what another thread's rows left.
+    ///
+    /// # Errors
+    /// Those of the temporary file.
+    fn merge(&mut self, other: Self) -> io::Result<()>;
 }
 
-impl<'a> Shared<'a> {
-    /// For the rows of one run.
-    pub fn new(question: &'a Question, directory: &'a Directory, skip_bad_rows: bool) -> Self {
-        Self { question, directory, in_memory: Arc::default(), origin: Origin::of(question), skip_bad_rows }
-    }
-
-    fn tally(&self) -> Tally {
-        Tally::new(self.question, Arc::clone(&self.in_memory), Arc::clone(&self.origin))
-    }
-
-    /// Where second 0 of the run begins.
-    pub fn origin_us(&self) -> Option<i64> {
-        self.origin.us()
-    }
+/// What the threads that read a file have in common.
+pub struct Shared<'a, S> {
+    /// Names of all files of a run.
+    pub directory: &'a Directory,
+    /// Makes a thread's sink.
+    pub sink: &'a (dyn Fn() -> S + Sync),
+    /// Whether lines that are no rows are skipped and counted.
+    pub skip_bad_rows: bool,
 }
 
 /// What one file's rows left behind.
 #[derive(Debug)]
-pub struct Scanned {
+pub struct Scanned<S> {
     /// The rows.
-    pub tally: Tally,
+    pub sink: S,
+    /// How many.
+    pub rows: u64,
     /// Lines that are no rows.
     pub skipped: Skipped,
     /// Whether the file ended within a line, as a killed run leaves it; that line is not a row.
@@ -76,7 +77,7 @@ pub struct Scanned {
 ///
 /// # Errors
 /// What is wrong, with file and line.
-pub fn file(path: &Path, shared: &Shared, progress: Progress) -> Result<Scanned, Error> {
+pub fn file<S: Sink>(path: &Path, shared: &Shared<S>, progress: Progress) -> Result<Scanned<S>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let not_rows = |what: &str| Error::NotRows { path: path.to_owned(), what: what.to_owned() };
     let before = fs::metadata(path).map_err(unreadable)?;
@@ -95,7 +96,7 @@ pub fn file(path: &Path, shared: &Shared, progress: Progress) -> Result<Scanned,
     if state(&before) != state(&after) {
         return Err(not_rows("changed while it was read; wait until the run has ended, then analyze it"));
     }
-    if scanned.tally.rows == 0 {
+    if scanned.rows == 0 && scanned.skipped.count == 0 {
         return Err(not_rows("has a header and no rows: the run ended before its first event; record it again"));
     }
     Ok(scanned)

@@ -10,13 +10,8 @@ use std::{
     thread,
 };
 
-use super::{
-    Progress, Scanned, Shared, Skipped,
-    layout::Layout,
-    line,
-    names::{Interner, NO_PAIR},
-};
-use crate::{input::Error, tally::Tally};
+use super::{Progress, Scanned, Shared, Sink, Skipped, layout::Layout, line, names::Interner};
+use crate::input::Error;
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -24,8 +19,9 @@ const CHUNK_BYTES: u64 = 4 << 20;
 const LINE_BYTES_MAX: usize = 1 << 16;
 
 /// What one thread leaves.
-struct Part {
-    tally: Tally,
+struct Part<S> {
+    sink: S,
+    rows: u64,
     /// Lines of each chunk that it read.
     lines: Vec<(u64, usize)>,
     skipped: Vec<Bad>,
@@ -52,14 +48,14 @@ impl From<io::Error> for Stop {
     }
 }
 
-struct Chunks<'a> {
+struct Chunks<'a, S> {
     file: &'a File,
     layout: &'a Layout,
     /// Where the rows begin, and where the file ended when it was opened.
     start: u64,
     end: u64,
     next: AtomicU64,
-    shared: &'a Shared<'a>,
+    shared: &'a Shared<'a, S>,
     progress: Progress<'a>,
 }
 
@@ -67,12 +63,18 @@ struct Chunks<'a> {
 ///
 /// # Errors
 /// The first line that is not a row, unless those are skipped; a header that is none; a file that cannot be read.
-pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Progress) -> Result<Scanned, Error> {
+pub fn scan<S: Sink>(
+    path: &Path,
+    file: &File,
+    bytes: u64,
+    shared: &Shared<S>,
+    progress: Progress,
+) -> Result<Scanned<S>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let (layout, start) = header(path, file, bytes)?;
     let chunks = Chunks { file, layout: &layout, start, end: bytes, next: AtomicU64::new(0), shared, progress };
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts: Vec<(Part, Option<Stop>)> = thread::scope(|scope| {
+    let parts: Vec<(Part<S>, Option<Stop>)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| chunks.work())).collect();
         threads
             .into_iter()
@@ -99,22 +101,17 @@ pub fn scan(path: &Path, file: &File, bytes: u64, shared: &Shared, progress: Pro
         return Err(Error::Line { path: path.to_owned(), line: number(&first), what: first.what });
     }
     let mut skipped = Skipped::default();
-    let mut merged: Option<(Tally, bool)> = None;
+    let (mut sink, mut rows, mut cut_off) = ((shared.sink)(), 0, false);
     for part in all {
         skipped.count += part.skipped_count;
         skipped.first.extend(part.skipped.iter().map(|bad| (number(bad), bad.what.clone())));
-        merged = Some(match merged {
-            None => (part.tally, part.cut_off),
-            Some((mut tally, cut_off)) => {
-                tally.merge(part.tally);
-                (tally, cut_off || part.cut_off)
-            }
-        });
+        rows += part.rows;
+        cut_off |= part.cut_off;
+        sink.merge(part.sink).map_err(unreadable)?;
     }
     skipped.first.sort_unstable();
     skipped.first.truncate(Skipped::SHOWN);
-    let (tally, cut_off) = merged.unwrap_or_else(|| (shared.tally(), false));
-    Ok(Scanned { tally, skipped, cut_off })
+    Ok(Scanned { sink, rows, skipped, cut_off })
 }
 
 /// Reads the first line, and says what the file is when it is none of ours.
@@ -140,11 +137,12 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
     Ok((layout, end as u64 + 1))
 }
 
-impl Chunks<'_> {
+impl<S: Sink> Chunks<'_, S> {
     /// Reads chunks until there is none left or a line is no row.
-    fn work(&self) -> (Part, Option<Stop>) {
+    fn work(&self) -> (Part<S>, Option<Stop>) {
         let mut part = Part {
-            tally: self.shared.tally(),
+            sink: (self.shared.sink)(),
+            rows: 0,
             lines: Vec::new(),
             skipped: Vec::new(),
             skipped_count: 0,
@@ -173,7 +171,7 @@ impl Chunks<'_> {
         start: u64,
         buffer: &mut Vec<u8>,
         names: &mut Interner,
-        part: &mut Part,
+        part: &mut Part<S>,
     ) -> Result<(), Stop> {
         // One byte before, to know whether a line begins at the start; some after, to end the last line.
         let from = start.saturating_sub(1).max(self.start);
@@ -188,7 +186,8 @@ impl Chunks<'_> {
             let read = line::read(buffer, at, self.layout, names);
             let numbered = read.and_then(|(row, end)| Some((row, names.pair(row.source, row.destination)?, end)));
             if let Some((row, pair, end)) = numbered {
-                part.tally.add(&row, pair)?;
+                part.sink.add(&row, pair)?;
+                part.rows += 1;
                 at = end;
                 line += 1;
                 continue;
@@ -211,7 +210,7 @@ impl Chunks<'_> {
         Ok(())
     }
 
-    fn skip(&self, bad: Bad, part: &mut Part) -> Result<(), Stop> {
+    fn skip(&self, bad: Bad, part: &mut Part<S>) -> Result<(), Stop> {
         if !self.shared.skip_bad_rows {
             return Err(Stop::Bad(bad));
         }
@@ -222,6 +221,3 @@ impl Chunks<'_> {
         Ok(())
     }
 }
-
-// A row without a worker is in no pair, and its number is never looked up.
-const _: () = assert!(NO_PAIR == u16::MAX);
