@@ -206,7 +206,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_rounded_number_says_no_more(number in -1e9..1e9, places in 0usize..6) {
-            prop_assert!(says_no_more(&format!("{number:.places$}"), number));
+            let shown = format!("{number:.places$}");
+            prop_assert!(says_no_more(&shown, number));
             let marked = format!("{number:.places$}†");
             prop_assert!(!says_no_more(&marked, number));
         }

@@ -13,7 +13,7 @@ pub mod svg;
 pub mod text;
 pub mod tidy;
 
-use crate::document::{Block, Document, Table};
+use crate::document::{Block, Cell, Document, Table};
 
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -84,7 +84,7 @@ fn figures(table: &Table) -> Vec<bool> {
     let like_one = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || "<>≤≥–−-+±×".contains(c));
     let figures = |column| {
         let mut cells = table.rows.iter().filter_map(|row| row.get(column));
-        column > 0 && cells.any(|cell| cell.number.is_some() || like_one(&cell.text))
+        column > 0 && cells.any(|cell: &Cell| cell.number.is_some() || like_one(&cell.text))
     };
     (0..table.header.len()).map(figures).collect()
 }
@@ -107,7 +107,6 @@ fn harmless(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Cell;
 
     /// Every kind of block, with names that try to break out of it.
     pub(super) fn hostile() -> Document {
