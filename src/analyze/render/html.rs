@@ -128,7 +128,7 @@ fn of_table(table: &Table) -> String {
     for row in &table.rows {
         text += "<tr>";
         for (column, cell) in row.iter().enumerate().take(table.header.len()) {
-            let cell = escaped(&cell.text);
+            let cell = marked(&cell.text);
             text += &match column {
                 0 => format!("<th scope=\"row\">{cell}</th>"),
                 _ => format!("<td{}>{cell}</td>", class(column)),
@@ -137,6 +137,12 @@ fn of_table(table: &Table) -> String {
         text += "</tr>\n";
     }
     text + "</tbody>\n</table>\n</div>\n"
+}
+
+/// A cell's text, with a † at its end told apart so that it does not push the figure to the left.
+fn marked(text: &str) -> String {
+    let Some(figure) = text.strip_suffix('†') else { return escaped(text) };
+    format!("{}<span class=\"few\">†</span>", escaped(figure))
 }
 
 fn figure(path: &Path, number: usize, caption: &str) -> Result<String, Error> {
