@@ -3,6 +3,7 @@
 //! In the order in which a run passes: [`input`] finds and reads `results/<run>.csv` (or `.parquet`) into [`rows`],
 //! [`manifest`] reads what the run says about itself in `<run>.json`, [`run`] holds the two against each other and
 //! judges, [`pairs`] computes D2–D5 with [`spread`], and [`report`] puts it all into words and [`markdown`] tables.
+//! [`render`] turns a [`document`] into text, Markdown, CSV, JSON and HTML, which [`write`] puts into files.
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
 #[path = "../columns.rs"]
@@ -16,9 +17,9 @@ pub mod document;
 pub mod input;
 pub mod lines;
 pub mod manifest;
-pub mod markdown;
 pub mod pairs;
 pub mod quantile;
+pub mod render;
 pub mod report;
 pub mod row;
 pub mod rows;
@@ -29,3 +30,6 @@ pub mod seen;
 pub mod spread;
 pub mod tally;
 pub mod top;
+pub mod write;
+
+pub use render::markdown;

@@ -1,0 +1,117 @@
+//! Files that are whole or not there: written beside their place and renamed into it, so that nobody reads half a page
+//! and a failure leaves the old one.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// Why a file was not written; what stood in its place stands there still.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("{}: cannot be written ({source}); {}", path.display(), advice(path, source))]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory or a device would be replaced.
+    #[error("{}: is no file, so it is not replaced; remove it, or write to another place", path.display())]
+    NoFile {
+        /// What stands there.
+        path: PathBuf,
+    },
+}
+
+/// Writes a file, and the directories above it where they are missing. A file that is replaced keeps its permissions;
+/// a symbolic link stays one, and the file that it names is replaced.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let before = fs::metadata(&target).ok();
+    if before.as_ref().is_some_and(|before| !before.is_file()) {
+        return Err(Error::NoFile { path: path.to_owned() });
+    }
+    replace(&target, before, bytes).map_err(|source| Error::Refused { path: path.to_owned(), source })
+}
+
+fn replace(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Result<()> {
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".analyze-");
+    // A temporary file is for its owner's eyes only unless told otherwise; the umask still applies to this.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    if let Some(before) = before {
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    file.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn advice(path: &Path, error: &io::Error) -> String {
+    let in_the_way = path.ancestors().skip(1).find(|above| above.is_file());
+    match (in_the_way, error.kind()) {
+        (Some(file), _) => {
+            format!("{} is a file and would have to be a directory: move it away, or write elsewhere", file.display())
+        }
+        (None, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            "make its directory writable, or write elsewhere".to_owned()
+        }
+        (None, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => "free some space".to_owned(),
+        _ => "check its directory, or write elsewhere".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_comes_with_its_directories_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tables/run.md");
+        write_atomically(&path, b"one").unwrap();
+        write_atomically(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_and_links_are_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("file"), home.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        symlink("file", &link).unwrap();
+        write_atomically(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        let fresh = home.path().join("fresh");
+        write_atomically(&fresh, b"").unwrap();
+        fs::write(home.path().join("usual"), "").unwrap();
+        let mode = |name: &str| fs::metadata(home.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode("fresh"), mode("usual"), "others may read it as they may read any new file");
+    }
+
+    #[test]
+    fn errors_name_the_path_and_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let said = |path: &Path| write_atomically(path, b"").unwrap_err().to_string();
+        let directory = said(home.path());
+        assert!(directory.contains(&*home.path().to_string_lossy()) && directory.contains("is no file"), "{directory}");
+        fs::write(home.path().join("file"), "").unwrap();
+        let below = said(&home.path().join("file/tables/run.md"));
+        assert!(below.contains("file is a file and would have to be a directory"), "{below}");
+        let denied = Error::Refused { path: "/x/run.md".into(), source: io::ErrorKind::PermissionDenied.into() };
+        assert!(denied.to_string().ends_with("make its directory writable, or write elsewhere"), "{denied}");
+    }
+}
