@@ -15,14 +15,12 @@ pub mod slo;
 
 pub mod document;
 pub mod input;
-pub mod lines;
 pub mod manifest;
 pub mod pairs;
 pub mod quantile;
 pub mod render;
 pub mod report;
 pub mod row;
-pub mod rows;
 pub mod run;
 pub mod samples;
 pub mod scan;
