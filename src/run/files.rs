@@ -1,4 +1,5 @@
 //! The files of a run. Their names are taken before anything starts, and given back if nothing comes of it.
+//! Rows are in CSV while the run goes on, and in the format that was asked for when it has ended.
 
 use std::{
     fs, io,
@@ -8,9 +9,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Request, RunError};
-use crate::record::Rows;
+use crate::{
+    convert::to_parquet,
+    record::{Format, Rows},
+};
 
-/// `<run>.csv` and `<run>.json`, of a run that has just taken that name.
+/// `<run>.csv` (or `.parquet`) and `<run>.json`, of a run that has just taken that name.
 #[derive(Debug)]
 pub(super) struct Files {
     run: String,
@@ -31,7 +35,7 @@ impl Files {
             if run.is_empty() || run.len() > 200 || !run.chars().all(valid) || run.starts_with('.') {
                 return Err(RunError::Name(run.clone()));
             }
-            return Self::take(out, run)?.ok_or_else(|| RunError::Exists(out.join(format!("{run}.csv"))));
+            return Self::take(out, run)?.ok_or_else(|| RunError::Exists(taken(out, run)));
         }
         let stamp = format!("{}-{}", request.name, Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let names = std::iter::once(stamp.clone()).chain((2..).map(|n| format!("{stamp}-{n}")));
@@ -71,10 +75,42 @@ impl Files {
         &self.manifest_path
     }
 
+    /// Name of the file of rows.
+    pub fn rows_file(&self) -> String {
+        self.rows_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Brings the rows, all of them written, into `format`. Whatever goes wrong, the rows are where [`Self::rows_path`]
+    /// says; returns what to tell about it.
+    pub fn settle(&mut self, format: Format) -> Option<String> {
+        if format == Format::Csv {
+            return None;
+        }
+        let csv = self.rows_path.clone();
+        let parquet = csv.with_extension("parquet");
+        if let Err(error) = to_parquet(&csv, &parquet) {
+            let (parquet, csv) = (parquet.display(), csv.display());
+            return Some(format!("{parquet} could not be written, so the rows stay in {csv}: {error}"));
+        }
+        self.rows_path = parquet;
+        let error = fs::remove_file(&csv).err()?;
+        Some(format!(
+            "{} holds the rows now, but {} could not be removed: {error}",
+            self.rows_path.display(),
+            csv.display()
+        ))
+    }
+
     /// The open file of rows; whoever takes it writes it.
     pub fn take_rows(&mut self) -> Rows {
         self.rows.take().expect("the rows are taken once")
     }
+}
+
+/// The file that has the name of a run already.
+fn taken(out: &Path, run: &str) -> PathBuf {
+    let path = |extension| out.join(format!("{run}.{extension}"));
+    [path("json"), path("parquet")].into_iter().find(|path| path.exists()).unwrap_or_else(|| path("csv"))
 }
 
 impl Drop for Files {
