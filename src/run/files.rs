@@ -122,3 +122,48 @@ impl Drop for Files {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Row;
+
+    fn files(out: &Path) -> Files {
+        let mut files = Files::take(out, "x.1").unwrap().unwrap();
+        let mut rows = files.take_rows();
+        rows.write(&Row { source: "p0".into(), ..Row::default() }).unwrap();
+        rows.flush().unwrap();
+        files
+    }
+
+    fn names(out: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn rows_end_in_the_format_asked_for_and_keep_their_name() {
+        let out = tempfile::tempdir().unwrap();
+        let mut files = files(out.path());
+        assert_eq!((files.settle(Format::Csv), files.rows_file()), (None, "x.1.csv".into()));
+        assert_eq!((files.settle(Format::Parquet), files.rows_file()), (None, "x.1.parquet".into()));
+        drop(files);
+        assert_eq!(names(out.path()), ["x.1.parquet"], "rows were measured, so they stay");
+        assert!(Files::take(out.path(), "x.1").unwrap().is_none());
+        assert_eq!(taken(out.path(), "x.1"), out.path().join("x.1.parquet"));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_converted_stay_as_they_are() {
+        let out = tempfile::tempdir().unwrap();
+        let mut files = files(out.path());
+        fs::write(out.path().join("x.1.parquet"), "another's").unwrap();
+        let trouble = files.settle(Format::Parquet).unwrap();
+        assert!(trouble.contains("so the rows stay in") && trouble.contains("x.1.csv"), "{trouble}");
+        assert_eq!(files.rows_file(), "x.1.csv");
+        drop(files);
+        assert_eq!(names(out.path()), ["x.1.csv", "x.1.parquet"]);
+    }
+}
