@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     cluster::{Addresses, redacted},
+    record::Format,
     variant::{self, Layer},
 };
 
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// Directory for rows and manifest
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
+    /// Format of the rows: CSV as streamed, or converted at the end to Parquet (the same columns, typed, zstd)
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "csv|parquet", default_value = "csv")]
+    pub format: Format,
     /// Fail when the SLO was missed (exit code 3), is not resolvable (5), or the run is INVALID (6)
     #[arg(long)]
     pub assert_slo: bool,

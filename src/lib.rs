@@ -8,7 +8,8 @@
 //! 4. [`worker`]: a process that consumes, stores and tells its parent.
 //! 5. [`store`]: snapshot and delta in one atomic step.
 //! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event.
-//! 7. [`record`], [`ledger`], [`tables`], [`manifest`]: rows, books, exact percentiles, and all else about a run.
+//! 7. [`record`], [`convert`], [`ledger`], [`tables`], [`manifest`]: rows in CSV or Parquet, books, exact percentiles,
+//!    and all else about a run.
 //!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
 //! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`] and [`screen`] (what a person sees).
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod cluster;
 pub mod collect;
 pub mod columns;
+pub mod convert;
 pub mod crew;
 pub mod generation;
 pub mod group;

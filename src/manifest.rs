@@ -61,6 +61,8 @@ pub struct Conduct {
 pub struct Manifest {
     /// Name of the run.
     pub run: String,
+    /// Name of the file of rows, beside this one.
+    pub rows_file: String,
     /// Name of the variant.
     pub variant_name: String,
     /// Whether it was ended before its time.

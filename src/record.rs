@@ -1,4 +1,4 @@
-//! One row per planned event, streamed to `results/<run>.csv` as it completes.
+//! One row per planned event, streamed to `results/<run>.csv` as it completes; [`crate::convert`] makes Parquet of it.
 
 use std::{
     fs::File,
@@ -9,6 +9,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Latency;
+
+/// How a run's rows are kept in the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// As they were streamed.
+    #[default]
+    Csv,
+    /// The same columns, typed, compressed with zstd.
+    Parquet,
+}
 
 /// One planned event of the window; the columns are those of [`crate::columns::COLUMNS`], in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,7 @@ use crate::{
     harness::Harness,
     live::Live,
     manifest::{Conduct, Manifest},
+    record::Format,
     slo::Verdict,
     variant::Variant,
 };
@@ -40,6 +41,8 @@ pub struct Request {
     pub run: Option<String>,
     /// Directory for rows and manifest.
     pub out: PathBuf,
+    /// Format of the rows.
+    pub format: Format,
     /// Addresses of an external cluster.
     pub addresses: Addresses,
     /// Leave the local cluster running.
@@ -59,7 +62,7 @@ pub struct Finished {
     pub manifest: Manifest,
     /// The verdict.
     pub verdict: Verdict,
-    /// The files written.
+    /// The files written: rows and manifest.
     pub files: [PathBuf; 2],
 }
 

@@ -81,6 +81,7 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         variant,
         run: arguments.run.clone(),
         out: arguments.out.clone(),
+        format: arguments.format,
         addresses: arguments.addresses.clone(),
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,

@@ -36,13 +36,13 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Checks the books, computes the percentiles from the file, and writes the manifest.
+    /// Computes the percentiles from the rows, brings those into their format, checks the books, and writes the manifest.
     pub fn close(
         self,
         request: &Request,
         stage: &Stage,
         cluster: &dyn Cluster,
-        files: Files,
+        mut files: Files,
         counters: &Counters,
         collected: Collected,
     ) -> Result<Finished, RunError> {
@@ -52,6 +52,11 @@ impl Measured {
         let half_us = start_us.midpoint(end_us);
         let latencies = Tables::read(files.rows_path(), half_us)
             .map_err(|source| RunError::Rows { path: files.rows_path().to_owned(), source })?;
+        // Only now, since the percentiles are read from the CSV.
+        if let Some(trouble) = files.settle(request.format) {
+            tracing::warn!("{trouble}");
+            warnings.push(trouble);
+        }
         let topic_records = topic_records(stage, &mut warnings).unwrap_or(collected.ledger.consumed_records);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
@@ -70,6 +75,7 @@ impl Measured {
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
             run: files.run().to_owned(),
+            rows_file: files.rows_file(),
             variant_name: request.name.clone(),
             interrupted: self.interrupted,
             verdict: verdict.to_string(),

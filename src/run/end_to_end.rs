@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use prost::Message;
 use rdkafka::{
     message::{Header, OwnedHeaders},
@@ -17,7 +19,7 @@ use shasta::{
     cluster::{self, Addresses, Cluster, Endpoints},
     live::Live,
     process::Lifetime,
-    record,
+    record::{self, Format},
     run::{Finished, Request, RunError, Stop, run},
     slo::Verdict,
     tag_data::{Identifier, Stamps, TagData},
@@ -56,6 +58,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
             redis_url: Some(endpoints.redis_url.clone()),
             ..Addresses::default()
         },
+        format: Format::Csv,
         keep_cluster: false,
         reuse_redis: true,
         program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
@@ -159,9 +162,11 @@ fn runs_on_one_cluster() {
 
 fn interrupted(out: &Path, endpoints: &Endpoints) {
     let long = request("long", out, endpoints, |layer| layer.duration = "60s".parse().ok());
+    let long = Request { format: Format::Parquet, ..long };
     let stop = Stop::default();
     let wish = stop.clone();
-    let rows = out.join("long.csv");
+    let csv = out.join("long.csv");
+    let rows = csv.clone();
     let waiting = std::thread::spawn(move || {
         // As soon as rows are written, the window has begun.
         while std::fs::metadata(&rows).map_or(0, |file| file.len()) < 1_000 {
@@ -176,4 +181,9 @@ fn interrupted(out: &Path, endpoints: &Endpoints) {
     assert!((1..6_000).contains(&manifest.ledger.planned));
     assert_eq!(manifest.ledger.stored, manifest.ledger.planned);
     assert_eq!(finished.verdict, Verdict::None("interrupted".into()));
+
+    // Rows were in CSV while it went on, and are in Parquet now.
+    assert_eq!((manifest.rows_file.as_str(), csv.exists()), ("long.parquet", false));
+    let reader = SerializedFileReader::new(File::open(&finished.files[0]).unwrap()).unwrap();
+    assert_eq!(reader.metadata().file_metadata().num_rows() as u64, manifest.ledger.planned);
 }

@@ -1,4 +1,5 @@
 //! The files of a run. Their names are taken before anything starts, and given back if nothing comes of it.
+//! Rows are in CSV while the run goes on, and in the format that was asked for when it has ended.
 
 use std::{
     fs, io,
@@ -8,9 +9,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Request, RunError};
-use crate::record::Rows;
+use crate::{
+    convert::to_parquet,
+    record::{Format, Rows},
+};
 
-/// `<run>.csv` and `<run>.json`, of a run that has just taken that name.
+/// `<run>.csv` (or `.parquet`) and `<run>.json`, of a run that has just taken that name.
 #[derive(Debug)]
 pub(super) struct Files {
     run: String,
@@ -31,7 +35,7 @@ impl Files {
             if run.is_empty() || run.len() > 200 || !run.chars().all(valid) || run.starts_with('.') {
                 return Err(RunError::Name(run.clone()));
             }
-            return Self::take(out, run)?.ok_or_else(|| RunError::Exists(out.join(format!("{run}.csv"))));
+            return Self::take(out, run)?.ok_or_else(|| RunError::Exists(taken(out, run)));
         }
         let stamp = format!("{}-{}", request.name, Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let names = std::iter::once(stamp.clone()).chain((2..).map(|n| format!("{stamp}-{n}")));
@@ -71,10 +75,42 @@ impl Files {
         &self.manifest_path
     }
 
+    /// Name of the file of rows.
+    pub fn rows_file(&self) -> String {
+        self.rows_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Brings the rows, all of them written, into `format`. Whatever goes wrong, the rows are where [`Self::rows_path`]
+    /// says; returns what to tell about it.
+    pub fn settle(&mut self, format: Format) -> Option<String> {
+        if format == Format::Csv {
+            return None;
+        }
+        let csv = self.rows_path.clone();
+        let parquet = csv.with_extension("parquet");
+        if let Err(error) = to_parquet(&csv, &parquet) {
+            let (parquet, csv) = (parquet.display(), csv.display());
+            return Some(format!("{parquet} could not be written, so the rows stay in {csv}: {error}"));
+        }
+        self.rows_path = parquet;
+        let error = fs::remove_file(&csv).err()?;
+        Some(format!(
+            "{} holds the rows now, but {} could not be removed: {error}",
+            self.rows_path.display(),
+            csv.display()
+        ))
+    }
+
     /// The open file of rows; whoever takes it writes it.
     pub fn take_rows(&mut self) -> Rows {
         self.rows.take().expect("the rows are taken once")
     }
+}
+
+/// The file that has the name of a run already.
+fn taken(out: &Path, run: &str) -> PathBuf {
+    let path = |extension| out.join(format!("{run}.{extension}"));
+    [path("json"), path("parquet")].into_iter().find(|path| path.exists()).unwrap_or_else(|| path("csv"))
 }
 
 impl Drop for Files {
@@ -84,5 +120,50 @@ impl Drop for Files {
             // Nothing came of the run, so its name is free again.
             let _ = fs::remove_file(&self.rows_path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Row;
+
+    fn files(out: &Path) -> Files {
+        let mut files = Files::take(out, "x.1").unwrap().unwrap();
+        let mut rows = files.take_rows();
+        rows.write(&Row { source: "p0".into(), ..Row::default() }).unwrap();
+        rows.flush().unwrap();
+        files
+    }
+
+    fn names(out: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn rows_end_in_the_format_asked_for_and_keep_their_name() {
+        let out = tempfile::tempdir().unwrap();
+        let mut files = files(out.path());
+        assert_eq!((files.settle(Format::Csv), files.rows_file()), (None, "x.1.csv".into()));
+        assert_eq!((files.settle(Format::Parquet), files.rows_file()), (None, "x.1.parquet".into()));
+        drop(files);
+        assert_eq!(names(out.path()), ["x.1.parquet"], "rows were measured, so they stay");
+        assert!(Files::take(out.path(), "x.1").unwrap().is_none());
+        assert_eq!(taken(out.path(), "x.1"), out.path().join("x.1.parquet"));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_converted_stay_as_they_are() {
+        let out = tempfile::tempdir().unwrap();
+        let mut files = files(out.path());
+        fs::write(out.path().join("x.1.parquet"), "another's").unwrap();
+        let trouble = files.settle(Format::Parquet).unwrap();
+        assert!(trouble.contains("so the rows stay in") && trouble.contains("x.1.csv"), "{trouble}");
+        assert_eq!(files.rows_file(), "x.1.csv");
+        drop(files);
+        assert_eq!(names(out.path()), ["x.1.csv", "x.1.parquet"]);
     }
 }
