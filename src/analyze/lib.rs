@@ -12,12 +12,14 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod compare;
 pub mod document;
 pub mod input;
 pub mod lines;
 pub mod manifest;
 pub mod markdown;
 pub mod pairs;
+pub mod published;
 pub mod report;
 pub mod row;
 pub mod rows;
