@@ -16,8 +16,9 @@ use super::{
     interval::{Effect, of_ratio},
     matrix::{ALPHA, RUNS_TO_RESOLVE},
     permutation::over_all,
+    tables::{percent, times},
 };
-use crate::spread::{Spread, value};
+use crate::spread::Spread;
 
 /// How much higher than the baseline a candidate may be: `10%`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,7 +140,7 @@ fn evidence(before: &[f64], after: &[f64], allowed: Allowance) -> String {
     let ratio = match of_ratio(before, after, 1.0 - 2.0 * ALPHA) {
         Some(Effect { ratio, interval: Some(interval) }) => {
             let [ratio, low, high] = [ratio, interval.low, interval.high].map(times);
-            format!("{ratio} times the baseline ({:.0} % interval {low} to {high})", interval.coverage * 100.0)
+            format!("{ratio} times the baseline ({} interval {low} to {high})", percent(interval.coverage))
         }
         _ => "no ratio".to_owned(),
     };
@@ -152,15 +153,10 @@ fn evidence(before: &[f64], after: &[f64], allowed: Allowance) -> String {
     )
 }
 
-/// A ratio with 2 places; `∞` where it has none.
-pub(super) fn times(ratio: f64) -> String {
-    if ratio.is_finite() { value(ratio).to_string() } else { "∞".to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{arm::tests::arm, permutation::tests::uniform},
+        super::{arm::tests::arm, null::tests::uniform},
         *,
     };
 
@@ -192,7 +188,7 @@ mod tests {
         assert_eq!(same.exit_code(), 0, "{same}");
         let near = decided(&BEFORE, &[43.0, 46.0, 47.0, 49.0], "10%");
         assert_eq!(near.exit_code(), 5, "{near}");
-        assert!(near.to_string().contains("1.12 times the baseline (94 % interval 1.05 to 1.20)"), "{near}");
+        assert!(near.to_string().contains("1.12 times the baseline (94.2 % interval 1.02 to 1.20)"), "{near}");
         assert_eq!(decided(&BEFORE, &BEFORE.map(|ms| ms * 1.05), "0%").exit_code(), 5, "within the noise");
     }
 
