@@ -116,7 +116,7 @@ pub(super) mod tests {
     #[test]
     fn a_hundred_runs_are_exact_and_more_are_drawn() {
         let values: Vec<f64> = (0..100).map(f64::from).collect();
-        let (even, odd): (Vec<f64>, Vec<f64>) = values.iter().partition(|value| **value as u64 % 2 == 0);
+        let (even, odd): (Vec<f64>, Vec<f64>) = values.iter().partition(|value| (**value as u64).is_multiple_of(2));
         let exact = permutation::over_all(&even, &odd);
         // `math.comb(100, 50)` is 1.0089134454556417e+29.
         let Ways::All(ways) = exact.ways else { panic!("{exact:?}") };

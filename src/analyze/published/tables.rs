@@ -162,9 +162,9 @@ fn figures(spread: &Spread, few: bool) -> Vec<Cell> {
     figures.map(cell).into()
 }
 
-/// `432`, `4.3`: a derived count is not a whole number.
+/// `432`, `4.3`, `0.04`: a derived count is not a whole number, and none of them is 0.
 fn few_digits(samples: f64) -> String {
-    let text = format!("{samples:.1}");
+    let text = if samples < 0.1 { format!("{samples:.2}") } else { format!("{samples:.1}") };
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
@@ -234,5 +234,6 @@ mod tests {
         assert_eq!((rows.len(), rows[0][1].as_str(), rows[0][2].as_str()), (40, "D2", "37.00"));
         let marked: Vec<bool> = rows.iter().map(|row| row[2].ends_with('†')).collect();
         assert!(marked.chunks(4).all(|test| !test[0] && test[2] && test[3]), "no published pair has 10 past D4");
+        assert_eq!([0, 1, 2, 39].map(|k| rows[k][8].as_str()), ["432", "43.2", "4.3", "0.04"]);
     }
 }
