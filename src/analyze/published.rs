@@ -1,9 +1,9 @@
 //! The ten published load tests (`notebooks-data/published.csv`, compiled in); [`tables`] lays a run beside one.
 //!
-//! They were published without sample counts. A pair's samples are derived from the load: producers per instance × rate ×
-//! duration ÷ workers, which assumes that the workers shared each instance's events evenly. Had all events of a producer
-//! gone to one worker instead, the smallest pair would hold rate × duration (43,200 or 21,600), and no percentile but
-//! docker-4p-24w's D3 would cross the 10 samples past it that a ratio takes.
+//! They were published without sample counts. A pair's samples are derived from the load: producers per instance × rate
+//! × duration ÷ workers, which assumes that the workers shared each instance's events evenly. Had all events of a
+//! producer gone to one worker instead, the smallest pair would hold rate × duration (43,200 or 21,600), and no
+//! percentile but docker-4p-24w's D3 would cross the 10 samples past it that a ratio takes.
 
 pub mod tables;
 

@@ -92,7 +92,8 @@ impl Sorted<'_> {
     }
 }
 
-/// Sorts out each arm's runs. A run is one observation: named twice in an arm it counts once, named in two arms in neither.
+/// Sorts out each arm's runs. A run is one observation: named twice in an arm it counts once, named in two arms in
+/// neither.
 pub fn sort_out<'a>(arms: &[&'a Arm]) -> Vec<Sorted<'a>> {
     let sorted = arms.iter().enumerate().map(|(k, arm)| {
         let others = || arms.iter().enumerate().filter(move |(other, _)| *other != k).map(|(_, other)| other);
@@ -126,7 +127,8 @@ pub fn by_seed(first: &Sorted<'_>, second: &Sorted<'_>) -> Option<Vec<(f64, f64)
     (same && !first.is_empty()).then(|| first.iter().zip(&second).map(|(a, b)| (a.1, b.1)).collect())
 }
 
-/// Whether one arm's runs were all made before the other's, so that a drift of the machine explains a difference as well.
+/// Whether one arm's runs were all made before the other's, so that a drift of the machine explains a difference as
+/// well.
 pub fn one_after_the_other(first: &Sorted<'_>, second: &Sorted<'_>) -> bool {
     let starts = |arm: &Sorted<'_>| {
         let mut starts = arm.usable.iter().map(|run| run.started.clone()).collect::<Option<Vec<String>>>()?;

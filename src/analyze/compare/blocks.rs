@@ -12,10 +12,10 @@ use super::{
 use crate::{document::Block, spread::Spread};
 
 /// How the figures were made; stands below the tables.
-const METHOD: &str = "The run is the unit. Median, best and worst are over an arm's valid runs, and the interval of the median is \
-    between two of them (order statistics), covering as often as it says. The ratio is the median of all ratios of one run to \
-    one of the first arm (Hodges and Lehmann), its interval Moses'. p is the two-sided exact permutation test on ranks, \
-    corrected by Holm over the comparisons of this table.";
+const METHOD: &str = "The run is the unit. Median, best and worst are over an arm's valid runs, and the interval of \
+    the median is between two of them (order statistics), covering as often as it says. The ratio is the median of all \
+    ratios of one run to one of the first arm (Hodges and Lehmann), its interval Moses'. p is the two-sided exact \
+    permutation test on ranks, corrected by Holm over the comparisons of this table.";
 
 /// A comparison of arms with the first of them.
 pub fn comparison(arms: &[Arm]) -> Vec<Block> {
@@ -33,8 +33,8 @@ pub fn comparison(arms: &[Arm]) -> Vec<Block> {
     }
     blocks.extend(set_aside(&matrix.arms));
     if !matrix.exploratory.is_empty() {
-        let prose = "Exploratory, whatever its p: these endpoints were not the one named before the runs, and nothing is \
-                     corrected for how many there are.";
+        let prose = "Exploratory, whatever its p: these endpoints were not the one named before the runs, and nothing \
+                     is corrected for how many there are.";
         blocks.push(Block::Prose(prose.to_owned()));
         blocks.push(Block::Table(exploratory_table(&matrix)));
     }
@@ -98,13 +98,13 @@ fn method(matrix: &Matrix<'_>) -> String {
     let mut text = METHOD.to_owned();
     if needed > RUNS_TO_RESOLVE {
         text += &format!(
-            " Among {} comparisons, nothing can be resolved below {needed} runs an arm, however far apart the arms are.",
+            " Among {} comparisons, nothing can be resolved below {needed} runs an arm, however far apart they are.",
             matrix.comparisons.len()
         );
     }
     if matrix.comparisons.iter().any(|comparison| comparison.within_seeds.is_some()) {
-        text += " The arms have the same seeds; p within seeds deals the labels only within a pair of one seed, stands beside \
-                 it, and decides nothing (4 pairs cannot go below 0.125).";
+        text += " The arms have the same seeds; p within seeds deals the labels only within a pair of one seed, stands \
+                 beside it, and decides nothing (4 pairs cannot go below 0.125).";
     }
     text
 }

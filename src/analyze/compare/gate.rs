@@ -1,10 +1,11 @@
 //! `--baseline DIR --max-regression 10%`: whether a candidate may pass.
 //!
-//! The baseline's figures are multiplied by 1 + the allowance, and the candidate's ranked among them. Two one-sided exact
-//! permutation tests on the primary endpoint follow, each at 5 %: *higher* than that is a resolved regression (exit code
-//! 4), *lower* is a pass (0), neither is undecided (5). So at most one candidate in twenty that sits exactly on the
-//! allowance is called a regression, and at most one is passed. No difference found is not a pass: with few runs, or
-//! with runs that scatter more than the allowance, nobody knows. The 90 % interval that is printed says the same.
+//! The baseline's figures are multiplied by 1 + the allowance, and the candidate's ranked among them. Two one-sided
+//! exact permutation tests on the primary endpoint follow, each at 5 %: *higher* than that is a resolved regression
+//! (exit code 4), *lower* is a pass (0), neither is undecided (5). So at most one candidate in twenty that sits exactly
+//! on the allowance is called a regression, and at most one is passed. No difference found is not a pass: with few
+//! runs, or with runs that scatter more than the allowance, nobody knows. The 90 % interval that is printed says the
+//! same.
 //!
 //! A candidate's run that has no usable figure (INVALID, interrupted) may be missing because it was slow, so to pass
 //! the candidate must be low enough with such runs taken for +∞. They do not count towards a regression.
@@ -121,8 +122,8 @@ pub fn gate(baseline: &Arm, candidate: &Arm, allowed: Allowance) -> Gate {
             ),
         };
         Gate::Undecided(format!(
-            "{evidence}; the runs could lie on either side of it (p {higher:.4} for above, {lower:.4} for below{runs}). \
-             More runs of both arms, interleaved, would tell."
+            "{evidence}; the runs could lie on either side of it (p {higher:.4} for above, {lower:.4} for \
+             below{runs}). More runs of both arms, interleaved, would tell."
         ))
     }
 }
@@ -145,8 +146,8 @@ fn evidence(before: &[f64], after: &[f64], allowed: Allowance) -> String {
         _ => "no ratio".to_owned(),
     };
     format!(
-        "{PRIMARY} {after_ms} ms in the median of {} runs, {before_ms} ms in the baseline's {}: {ratio}, where up to {} \
-         is allowed",
+        "{PRIMARY} {after_ms} ms in the median of {} runs, {before_ms} ms in the baseline's {}: {ratio}, where up to \
+         {} is allowed",
         after.len(),
         before.len(),
         times(allowed.factor()),

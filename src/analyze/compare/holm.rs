@@ -32,7 +32,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holm_is_monotone_and_never_below_p(ps in prop::collection::vec(prop::option::weighted(0.9, 0.0001..=1.0f64), 0..12)) {
+        fn holm_is_monotone_and_never_below_p(
+            ps in prop::collection::vec(prop::option::weighted(0.9, 0.0001..=1.0f64), 0..12),
+        ) {
             let corrected = holm(&ps);
             for (p, holm) in ps.iter().zip(&corrected) {
                 prop_assert_eq!(p.is_some(), holm.is_some());

@@ -13,7 +13,8 @@ pub struct Interval {
     pub low: f64,
     /// Upper end; may be +∞.
     pub high: f64,
-    /// At least this share of such intervals covers it. Few runs cannot reach the confidence asked: this says what they reach.
+    /// At least this share of such intervals covers it. Few runs cannot reach the confidence asked: this says what they
+    /// reach.
     pub coverage: f64,
 }
 
@@ -26,8 +27,9 @@ pub struct Effect {
     pub interval: Option<Interval>,
 }
 
-/// The interval of the median of which `values` are independent draws: the order statistics [x(k), x(n+1−k)] with the largest
-/// k that covers with `confidence`, else the whole range [x(1), x(n)], which covers with 1 − 2^(1−n): 87.5 % for 4 runs.
+/// The interval of the median of which `values` are independent draws: the order statistics [x(k), x(n+1−k)] with the
+/// largest k that covers with `confidence`, else the whole range [x(1), x(n)], which covers with 1 − 2^(1−n): 87.5 %
+/// for 4 runs.
 pub fn of_median(values: &[f64], confidence: f64) -> Option<Interval> {
     let n = values.len();
     let mut sorted = values.to_vec();

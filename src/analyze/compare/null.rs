@@ -1,5 +1,6 @@
-//! What rank sums are likely when labels mean nothing: the ways to deal them, counted sum by sum and never listed, so that
-//! the counts are exact for as many as 100 runs. Beyond, labels are dealt at random from a fixed seed, and the answer says so.
+//! What rank sums are likely when labels mean nothing: the ways to deal them, counted sum by sum and never listed, so
+//! that the counts are exact for as many as 100 runs. Beyond, labels are dealt at random from a fixed seed, and the
+//! answer says so.
 
 /// Runs of both arms together, or pairs, up to which the ways are counted.
 pub const EXACT_RUNS: usize = 100;

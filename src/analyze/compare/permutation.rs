@@ -2,13 +2,14 @@
 //!
 //! If the arms differ in nothing, their labels are arbitrary: each way of dealing the labels to the runs was equally
 //! likely, and p is the share of those ways that are as far from the expected as the one observed. The statistic is the
-//! sum of one arm's ranks (ties share their mean rank), the Wilcoxon–Mann–Whitney statistic: a tail percentile is skewed
-//! and may be +∞, so any mean is ruled by one run or has no value, while a rank is finite and the same in ms and in log ms.
+//! sum of one arm's ranks (ties share their mean rank), the Wilcoxon–Mann–Whitney statistic: a tail percentile is
+//! skewed and may be +∞, so any mean is ruled by one run or has no value, while a rank is finite and the same in ms and
+//! in log ms.
 //!
 //! At 4 runs against 4 there are 70 ways, so the smallest two-sided p is 2/70 = 0.029 and only arms that do not overlap
-//! reach it. Dealt only within pairs of one seed there are 2⁴ ways and the smallest is 2/16 = 0.125: that test cannot resolve
-//! anything below 6 pairs. Therefore the test over all ways decides, and the one within seeds stands beside it. The
-//! deciding test stays valid for paired runs unless two runs of one seed are *less* alike than runs of two seeds.
+//! reach it. Dealt only within pairs of one seed there are 2⁴ ways and the smallest is 2/16 = 0.125: that test cannot
+//! resolve anything below 6 pairs. Therefore the test over all ways decides, and the one within seeds stands beside it.
+//! The deciding test stays valid for paired runs unless two runs of one seed are *less* alike than runs of two seeds.
 
 use super::null::{Null, Ways};
 
@@ -32,7 +33,7 @@ pub fn over_all(first: &[f64], second: &[f64]) -> Test {
     test(&Null::over_all(&ranks, second.len()), ranks[first.len()..].iter().sum())
 }
 
-/// The same with labels dealt only within pairs (figure of the first arm, of the second), at most [`EXACT_RUNS`].
+/// The same with labels dealt only within pairs (figure of the first arm, of the second), at most 100.
 pub fn within_pairs(pairs: &[(f64, f64)]) -> Test {
     let (first, second): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let ranks = doubled_ranks(&[first, second].concat());

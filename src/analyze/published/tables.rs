@@ -1,7 +1,8 @@
 //! The published tables as they are, and a run's D2–D5 beside those of the published test that its manifest names.
 //!
-//! A ratio is given only where both programs had the same load and at least 10 samples past the percentile in each pair;
-//! otherwise words say why not. Beside each ratio stands that the published figures are another program's on other machines.
+//! A ratio is given only where both programs had the same load and at least 10 samples past the percentile in each
+//! pair; otherwise words say why not. Beside each ratio stands that the published figures are another program's on
+//! other machines.
 
 use super::{METRICS, Published, all, find};
 use crate::{
@@ -85,10 +86,10 @@ pub fn beside(named: Option<&str>, measured: &Measured) -> Vec<Block> {
 fn introduction(published: &Published, Measured { load, .. }: &Measured) -> String {
     let assumed = published.assumed.as_ref().map_or("", |_| ", a duration that is assumed");
     format!(
-        "Beside the published test `{}`. The published figures were {CAVEAT}: {} connections at {}/s for {} h{assumed}, \
-         {} workers, {} brokers. This run: {} connections at {}/s, {} workers, substrate {}. A ratio compares two programs \
-         and two places, not two versions of one; extremes over pairs have none, as they grow with the number of pairs, \
-         which is not published. † fewer than {FEW} samples lie past it.",
+        "Beside the published test `{}`. The published figures were {CAVEAT}: {} connections at {}/s for {} \
+         h{assumed}, {} workers, {} brokers. This run: {} connections at {}/s, {} workers, substrate {}. A ratio \
+         compares two programs and two places, not two versions of one; extremes over pairs have none, as they grow \
+         with the number of pairs, which is not published. † fewer than {FEW} samples lie past it.",
         published.name,
         count(published.connections()),
         published.rate_per_s,
