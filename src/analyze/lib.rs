@@ -13,12 +13,14 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod compare;
 pub mod document;
 pub mod input;
 pub mod manifest;
 pub mod pairs;
 pub mod quantile;
 pub mod render;
+pub mod published;
 pub mod report;
 pub mod row;
 pub mod run;
