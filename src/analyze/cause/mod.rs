@@ -1,0 +1,226 @@
+//! Why the tail of a run is as it is: stalls, stages, places and coincidences, as far as rows and manifest can tell.
+//!
+//! Nothing here reads a file: whoever scans the rows hands over the slowest of them ([`Input::tail`]), counts of all
+//! ([`Totals`], [`Stages`]) and the manifest's [`Events`]. In the order in which it is worked out: [`tail`] clumps late
+//! rows into stalls, [`level`] counts them past each percentile with an [`interval`], [`episode`] describes each stall
+//! by what its events share ([`shared`], against [`chance`]) and what coincides with it ([`coincide`]), [`attribution`]
+//! parts the time into [`stage`]s and a [`busy`] worker's share, [`halves`] compares the window's, and [`words`] and
+//! [`tables`] say it.
+
+pub mod attribution;
+pub mod busy;
+pub mod chance;
+pub mod coincide;
+pub mod episode;
+pub mod events;
+pub mod halves;
+pub mod interval;
+pub mod level;
+pub mod shared;
+pub mod stage;
+mod tables;
+pub mod tail;
+pub mod totals;
+mod words;
+
+pub use self::{
+    events::Events,
+    level::Level,
+    stage::{Stages, bands},
+    tables::blocks,
+    totals::Totals,
+};
+
+use crate::row::{Names, Row};
+
+use self::{
+    attribution::Attribution,
+    busy::Batches,
+    coincide::Hiccups,
+    episode::Episode,
+    events::Second,
+    halves::Halves,
+    shared::{Bases, Share},
+    tail::{Late, Tail},
+};
+
+/// Stalls that are described one by one, the longest waits first.
+pub const EPISODES_SHOWN: usize = 10;
+/// Seconds that are listed, those with the most late events first.
+const SECONDS_SHOWN: usize = 5;
+
+/// What is known of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The rows with the largest scheduled → stored, those without an end first of all; all of them, or the largest K.
+    pub tail: &'a [Row],
+    /// All rows of the run: what the percentiles are of.
+    pub n: u64,
+    /// Names of sources and workers.
+    pub names: &'a Names,
+    /// Counts of all rows.
+    pub totals: &'a Totals,
+    /// Sums over all rows, by how late they were.
+    pub stages: &'a Stages,
+    /// What the manifest says happened.
+    pub events: &'a Events,
+}
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Causes {
+    /// All rows.
+    pub n: u64,
+    /// Start and end of the window, µs of the Unix epoch.
+    pub window_us: [i64; 2],
+    /// Names of sources and workers.
+    pub names: Names,
+    /// Events past each percentile and over the SLO, and their stalls.
+    pub levels: Vec<Level>,
+    /// The place in `levels` of the highest percentile with enough events past it to speak of.
+    pub focus: Option<usize>,
+    /// The place in `levels` of the one whose stalls, places and seconds are listed.
+    pub listed: Option<usize>,
+    /// The stalls of the listed level with the longest waits, longest first.
+    pub episodes: Vec<Episode>,
+    /// The largest stall of the focus level.
+    pub largest: Option<Episode>,
+    /// How often stalls of the listed level coincide with hiccups.
+    pub hiccups: Hiccups,
+    /// The machine's median second, and its median second among those that stalls of the listed level touch.
+    pub machine: Option<[Second; 2]>,
+    /// Where the time goes: around the median, then past each percentile.
+    pub attributions: Vec<Attribution>,
+    /// The window's halves at each level whose rows are at hand.
+    pub halves: Vec<Halves>,
+    /// Planned events in each half.
+    pub planned_halves: [u64; 2],
+    /// Of the listed level, the likeliest to stand out of each place, each with its base rate.
+    pub shares: Vec<Share>,
+    /// Of the listed level, seconds of the window with the most late events: the second, late events, all events.
+    pub seconds: Vec<(usize, u64, u64)>,
+    /// Faults, and rebalances within the window, each with the late events of the listed level that were waiting within
+    /// a second of it: when it began, what it was, how many.
+    pub happened: Vec<(i64, String, u64)>,
+}
+
+/// Works out the causes of a run's tail; the order of the rows does not matter.
+pub fn find(input: &Input) -> Causes {
+    let tail = Tail::new(input.tail);
+    let (totals, events) = (input.totals, input.events);
+    let length_us = totals.per_second.len() as i64 * 1_000_000;
+    let window_us = events.window_us.unwrap_or([totals.start_us, totals.start_us.saturating_add(length_us)]);
+    let levels = level::all(&tail, input.n);
+    let (focus, listed) = level::choose(&levels);
+    let bases = Bases::new(totals, events);
+    let stalls_of = |level: Option<usize>| level.map_or_else(Vec::new, |k| tail.stalls(levels[k].events as usize));
+    let late = listed.map_or(&[][..], |k| &tail.slowest[..levels[k].events as usize]);
+    let stalls = stalls_of(listed);
+    let times: Vec<(i64, i64)> = stalls.iter().map(|stall| time(&tail, stall)).collect();
+    let independent = shared::independent(&stalls.iter().map(|stall| stall.len() as u64).collect::<Vec<_>>());
+    let (middle_us, planned_halves) = halves::planned(totals, window_us);
+    // Of stalls of one size the earliest.
+    let largest = stalls_of(focus).into_iter().rev().max_by_key(Vec::len);
+    Causes {
+        n: input.n,
+        window_us,
+        names: input.names.clone(),
+        episodes: described(&tail, stalls, &bases, events),
+        largest: largest.map(|stall| Episode::of(&tail, &stall, &bases, events)),
+        hiccups: Hiccups::of(events, times.iter().copied()),
+        machine: machine(events, &times),
+        attributions: attribution::all(&tail, input.stages, input.n, &levels, &Batches::of(input.tail)),
+        halves: levels.iter().filter_map(|level| halves::of(&tail, level, middle_us)).collect(),
+        planned_halves,
+        shares: first_of_each(bases.shares(late.iter().map(|late| late.row), independent)),
+        seconds: seconds(late, totals),
+        happened: happened(events, window_us, late),
+        levels,
+        focus,
+        listed,
+    }
+}
+
+fn time(tail: &Tail, stall: &[usize]) -> (i64, i64) {
+    let late = || stall.iter().map(|&place| &tail.slowest[place]);
+    (late().map(Late::start_us).min().unwrap_or(0), late().map(Late::end_us).max().unwrap_or(0))
+}
+
+fn described(tail: &Tail, mut stalls: Vec<Vec<usize>>, bases: &Bases, events: &Events) -> Vec<Episode> {
+    // The smallest place in the tail is the longest wait.
+    stalls.sort_by_key(|stall| stall.iter().min().copied());
+    stalls.iter().take(EPISODES_SHOWN).map(|stall| Episode::of(tail, stall, bases, events)).collect()
+}
+
+/// Of each place the share that chance explains worst; the next one, too, if it stands out.
+fn first_of_each(shares: Vec<Share>) -> Vec<Share> {
+    let mut kept: Vec<Share> = Vec::new();
+    for share in shares {
+        let before = kept.iter().filter(|kept| kept.place == share.place).count();
+        if before == 0 || (before < 3 && share.stands_out()) {
+            kept.push(share);
+        }
+    }
+    kept
+}
+
+fn seconds(late: &[Late], totals: &Totals) -> Vec<(usize, u64, u64)> {
+    let mut counts = vec![0u64; totals.per_second.len()];
+    for late in late {
+        let second = late.start_us().saturating_sub(totals.start_us).div_euclid(1_000_000);
+        if let Some(count) = usize::try_from(second).ok().and_then(|second| counts.get_mut(second)) {
+            *count += 1;
+        }
+    }
+    let mut seconds: Vec<(usize, u64, u64)> =
+        counts.into_iter().zip(&totals.per_second).enumerate().map(|(k, (late, &all))| (k, late, all)).collect();
+    seconds.retain(|&(_, late, _)| late > 0);
+    seconds.sort_by_key(|&(second, late, _)| (std::cmp::Reverse(late), second));
+    seconds.truncate(SECONDS_SHOWN);
+    seconds
+}
+
+fn happened(events: &Events, window_us: [i64; 2], late: &[Late]) -> Vec<(i64, String, u64)> {
+    let waiting = |from_us: i64, to_us: i64| {
+        let [from_us, to_us] = [from_us.saturating_sub(coincide::NEAR_US), to_us.saturating_add(coincide::NEAR_US)];
+        late.iter().filter(|late| late.start_us() <= to_us && late.end_us() >= from_us).count() as u64
+    };
+    let faults = events.faults.iter().map(|fault| {
+        let late = waiting(fault.start_us, fault.end_us.unwrap_or(fault.start_us));
+        (fault.start_us, format!("fault: {}", fault.what), late)
+    });
+    let within = events.rebalances.iter().filter(|rebalance| (window_us[0]..window_us[1]).contains(&rebalance.at_us));
+    let rebalances = within.map(|rebalance| {
+        let what = format!("rebalance of worker {}", rebalance.worker);
+        (rebalance.at_us, what, waiting(rebalance.at_us, rebalance.at_us))
+    });
+    let mut happened: Vec<(i64, String, u64)> = faults.chain(rebalances).collect();
+    happened.sort();
+    happened
+}
+
+/// Medians over all seconds, and over those that a stall touches.
+fn machine(events: &Events, stalls: &[(i64, i64)]) -> Option<[Second; 2]> {
+    let mut touched: Vec<Second> = stalls
+        .iter()
+        .flat_map(|&(start_us, end_us)| coincide::seconds(&events.seconds, start_us, end_us).iter().copied())
+        .collect();
+    touched.sort_by_key(|second| second.at_us);
+    touched.dedup_by_key(|second| second.at_us);
+    Some([median(&events.seconds)?, median(&touched)?])
+}
+
+fn median(seconds: &[Second]) -> Option<Second> {
+    let of = |value: fn(&Second) -> f64| {
+        let mut values: Vec<f64> = seconds.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    Some(Second {
+        at_us: 0,
+        foreign_cores: of(|second| second.foreign_cores)?,
+        steal_cores: of(|second| second.steal_cores)?,
+        cpu_pressure: of(|second| second.cpu_pressure)?,
+        hiccup_ms_max: of(|second| second.hiccup_ms_max)?,
+    })
+}
