@@ -182,7 +182,7 @@ mod tests {
         rows[1].stamps[Stamp::BeforePublish as usize] = 1;
         rows[2].stamps[Stamp::BeforePublish as usize] = 1;
         rows[2].stamps[Stamp::AfterConsume as usize] = 2;
-        let set = &sets(&rows, &rows, 4)[1];
+        let set = sets(&rows, &rows, 4).pop().unwrap();
         assert_eq!(set.stopped, Stopped { unsent: 1, unconsumed: 1, unstored: 1 });
         assert_eq!((set.sums.count, set.stopped.count()), (1, 3));
     }

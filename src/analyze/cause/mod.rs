@@ -42,6 +42,7 @@ use self::{
     halves::Halves,
     shared::{Bases, Share},
     tail::{Late, Tail},
+    totals::{PLACES, Place},
 };
 
 /// Stalls that are described one by one, the longest waits first.
@@ -83,6 +84,8 @@ pub struct Causes {
     pub listed: Option<usize>,
     /// The stalls of the listed level with the longest waits, longest first.
     pub episodes: Vec<Episode>,
+    /// Of the listed level's stalls, how many are each on one broker, worker …, beyond chance; zeros left out.
+    pub concentrated: Vec<(Place, u64)>,
     /// The largest stall of the focus level.
     pub largest: Option<Episode>,
     /// How often stalls of the listed level coincide with hiccups.
@@ -117,7 +120,11 @@ pub fn find(input: &Input) -> Causes {
     let late = listed.map_or(&[][..], |k| &tail.slowest[..levels[k].events as usize]);
     let stalls = stalls_of(listed);
     let times: Vec<(i64, i64)> = stalls.iter().map(|stall| time(&tail, stall)).collect();
-    let independent = shared::independent(&stalls.iter().map(|stall| stall.len() as u64).collect::<Vec<_>>());
+    let votes: Vec<(&Row, f64)> = stalls
+        .iter()
+        .flat_map(|stall| stall.iter().map(|&place| (tail.slowest[place].row, 1.0 / stall.len() as f64)))
+        .collect();
+    let (concentrated, episodes) = described(&tail, stalls, &bases, events);
     let (middle_us, planned_halves) = halves::planned(totals, window_us);
     // Of stalls of one size the earliest.
     let largest = stalls_of(focus).into_iter().rev().max_by_key(Vec::len);
@@ -125,14 +132,15 @@ pub fn find(input: &Input) -> Causes {
         n: input.n,
         window_us,
         names: input.names.clone(),
-        episodes: described(&tail, stalls, &bases, events),
+        episodes,
+        concentrated,
         largest: largest.map(|stall| Episode::of(&tail, &stall, &bases, events)),
         hiccups: Hiccups::of(events, times.iter().copied()),
         machine: machine(events, &times),
         attributions: attribution::all(&tail, input.stages, input.n, &levels, &Batches::of(input.tail)),
         halves: levels.iter().filter_map(|level| halves::of(&tail, level, middle_us)).collect(),
         planned_halves,
-        shares: first_of_each(bases.shares(late.iter().map(|late| late.row), independent)),
+        shares: first_of_each(bases.shares(votes.into_iter())),
         seconds: seconds(late, totals),
         happened: happened(events, window_us, late),
         levels,
@@ -146,10 +154,23 @@ fn time(tail: &Tail, stall: &[usize]) -> (i64, i64) {
     (late().map(Late::start_us).min().unwrap_or(0), late().map(Late::end_us).max().unwrap_or(0))
 }
 
-fn described(tail: &Tail, mut stalls: Vec<Vec<usize>>, bases: &Bases, events: &Events) -> Vec<Episode> {
+/// How many stalls are each on one place of a kind, and the stalls with the longest waits.
+fn described(
+    tail: &Tail,
+    mut stalls: Vec<Vec<usize>>,
+    bases: &Bases,
+    events: &Events,
+) -> (Vec<(Place, u64)>, Vec<Episode>) {
     // The smallest place in the tail is the longest wait.
     stalls.sort_by_key(|stall| stall.iter().min().copied());
-    stalls.iter().take(EPISODES_SHOWN).map(|stall| Episode::of(tail, stall, bases, events)).collect()
+    let mut episodes: Vec<Episode> = stalls.iter().map(|stall| Episode::of(tail, stall, bases, events)).collect();
+    let on = |place: Place| {
+        let common = |episode: &&Episode| episode.common.iter().any(|common| common.place == place);
+        episodes.iter().filter(common).count() as u64
+    };
+    let concentrated = PLACES.map(|place| (place, on(place))).into_iter().filter(|(_, n)| *n > 0).collect();
+    episodes.truncate(EPISODES_SHOWN);
+    (concentrated, episodes)
 }
 
 /// Of each place the share that chance explains worst; the next one, too, if it stands out.
@@ -223,4 +244,107 @@ fn median(seconds: &[Second]) -> Option<Second> {
         cpu_pressure: of(|second| second.cpu_pressure)?,
         hiccup_ms_max: of(|second| second.hiccup_ms_max)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        cause::{
+            events::{Fault, Rebalance},
+            tail::tests::{row, rows},
+        },
+        document::Block,
+    };
+
+    fn causes(rows: &[Row], n: u64, events: &Events) -> Causes {
+        let names = Names { sources: vec!["p0".into()], destinations: vec!["w0".into(), "w1".into()] };
+        let (mut totals, mut stages) = (Totals::default(), Stages::default());
+        for row in rows {
+            totals.add(row);
+            stages.add(row);
+        }
+        find(&Input { tail: rows, n, names: &names, totals: &totals, stages: &stages, events })
+    }
+
+    /// 20,000 events in 200 s, 5 ms each; every 10 s, partition 1 stalls for 100 ms; a fault at the last one.
+    fn stalled() -> (Vec<Row>, Events) {
+        let rows = (0..20_000).map(|k| {
+            let (at_us, into_us) = (k * 10_000, k * 10_000 % 10_000_000);
+            row(k, at_us, Some(if into_us < 100_000 && k % 3 == 1 { 110_000 - into_us } else { 5_000 }))
+        });
+        let second = |k: i64| Second { at_us: k * 1_000_000, cpu_pressure: 0.5, ..Second::default() };
+        let events = Events {
+            window_us: Some([0, 200_000_000]),
+            faults: vec![Fault { what: "broker 2 paused".into(), start_us: 190_000_000, end_us: Some(190_100_000) }],
+            rebalances: vec![Rebalance { worker: 0, at_us: -5_000_000 }],
+            seconds: (1..=200).map(second).collect(),
+            leaders: [(0, 1), (1, 2), (2, 3)].into(),
+        };
+        (rows.collect(), events)
+    }
+
+    fn text(causes: &Causes) -> String {
+        let cells = |table: &crate::document::Table| {
+            assert!(table.rows.iter().all(|row| row.len() == table.header.len()), "{}", table.name);
+            table.rows.iter().flatten().map(|cell| cell.text.clone()).collect::<Vec<_>>().join(" | ")
+        };
+        let blocks = blocks(causes).into_iter().map(|block| match block {
+            Block::Heading(_, text) | Block::Prose(text) | Block::Lines(text) => text,
+            Block::Table(table) => cells(&table),
+            Block::Chart { caption, .. } => caption,
+        });
+        blocks.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_run_whose_partition_stalls_is_read_aloud() {
+        let (rows, events) = stalled();
+        let causes = causes(&rows, 20_000, &events);
+        let text = text(&causes);
+        assert_eq!(causes.levels[1].stalls, [1; 20], "the slowest of each stall");
+        for words in [
+            "**The slowest 20 of 20,000 events (past p99.9,",
+            "came in 20 separate stalls**",
+            "60 % of their time is **Kafka**",
+            "fault: broker 2 paused at second 190.0",
+            "these stand out: 20 of 20 on broker 2 (33 % of all events); 20 of 20 on partition 1",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(!text.contains("rebalance of worker") && !text.contains("caused by"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_too_little() {
+        for n in [0, 1, 500] {
+            let rows: Vec<Row> = (0..n).map(|k| row(k, k * 1_000, Some(5_000))).collect();
+            let causes = causes(&rows, n as u64, &Events::default());
+            assert!(text(&causes).contains("too few to say"), "{n}");
+            assert_eq!((causes.focus, causes.episodes.len()), (None, 0));
+        }
+    }
+
+    #[test]
+    fn a_run_that_lost_everything_is_described() {
+        let rows: Vec<Row> = (0..2_000).map(|k| row(k, k * 1_000, None)).collect();
+        let text = text(&causes(&rows, 2_000, &Events::default()));
+        assert!(text.contains("20 of them were never stored: 20 unsent"), "{text}");
+        assert!(text.contains("> drain to > drain ms"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_rows_does_not_matter(rows in rows(), seed in any::<u64>(), more in 0u64..100_000) {
+            let mut shuffled = rows.clone();
+            shuffled.sort_by_key(|row| (row.sequence as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let n = rows.len() as u64 + more;
+            let (_, events) = stalled();
+            let found = causes(&rows, n, &events);
+            prop_assert_eq!(&found, &causes(&shuffled, n, &events));
+            text(&found);
+        }
+    }
 }

@@ -3,8 +3,9 @@
 //! A share of the tail means nothing without the share of all events, and with 1,000 producers some producer always
 //! stands out. So a share is named only when it is at least [`ABOVE`] times its base rate and the binomial's upper tail,
 //! times the number of values looked at, is below [`chance::RARE`]. Over a whole tail, where one stall makes many events
-//! late together, events are counted as fewer than they are: (Σ sizes)² / Σ sizes² independent ones, Kish's effective
-//! number, so that a single stall, however many events it hit, accuses no partition.
+//! late together, stalls are counted in place of events: each has one vote, parted among the places of its events. The
+//! sum of such votes strays from its mean no further than the binomial that it is held against (Hoeffding, 1963), so a
+//! single stall, however many events it hit, accuses no partition.
 
 use std::collections::BTreeMap;
 
@@ -82,14 +83,16 @@ impl<'a> Bases<'a> {
         Self { events, rows }
     }
 
-    /// Every share of these events, the least likely first within its place. `independent` is how many of them are
-    /// worth one independent event each, as a share of their number: 1, or less when they clump.
-    pub fn shares<'r>(&self, rows: impl Iterator<Item = &'r Row>, independent: f64) -> Vec<Share> {
-        let mut counts: [BTreeMap<i64, u64>; PLACES.len()] = Default::default();
-        for row in rows {
+    /// Every share of these events, the least likely first within its place; each event with its weight: 1 if it stands
+    /// for itself, or 1 / the events of its stall.
+    pub fn shares<'r>(&self, rows: impl Iterator<Item = (&'r Row, f64)>) -> Vec<Share> {
+        let mut counts: [BTreeMap<i64, (u64, f64)>; PLACES.len()] = Default::default();
+        for (row, weight) in rows {
             for (place, counts) in PLACES.iter().zip(&mut counts) {
                 if let Some(value) = place.of(row, self.events) {
-                    *counts.entry(value).or_default() += 1;
+                    let (events, votes) = counts.entry(value).or_default();
+                    *events += 1;
+                    *votes += weight;
                 }
             }
         }
@@ -98,14 +101,16 @@ impl<'a> Bases<'a> {
             if rows.len() < 2 {
                 continue;
             }
-            let n: u64 = counts.values().sum();
+            let n: u64 = counts.values().map(|(events, _)| events).sum();
+            // Rounded for the voters; a sum of thirds may miss its whole number by a hair, and a vote and a half is one.
+            let voters = counts.values().map(|(_, votes)| votes).sum::<f64>().round() as u64;
+            let whole = |votes: f64| (votes + 1e-6).floor() as u64;
             let looked_at = (rows.len() * PLACES.len()) as f64;
             let from = shares.len();
-            shares.extend(counts.into_iter().map(|(value, k)| {
+            shares.extend(counts.into_iter().map(|(value, (k, votes))| {
                 // A row outside the totals would make the base zero, and the share infinitely remarkable.
                 let base = rows.get(&value).copied().unwrap_or(0).max(1) as f64 / (*all).max(1) as f64;
-                let fewer = |count: u64| (count as f64 * independent).floor() as u64;
-                let probability = (chance::at_least(fewer(k), fewer(n).max(1), base) * looked_at).min(1.0);
+                let probability = (chance::at_least(whole(votes), voters, base) * looked_at).min(1.0);
                 Share { place, value, k, n, base, probability }
             }));
             shares[from..].sort_by(|a, b| {
@@ -121,20 +126,13 @@ impl<'a> Bases<'a> {
     /// What events of one stall share: of each place the least likely share, if it stands out.
     pub fn common<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Vec<Share> {
         let mut common: Vec<Share> = Vec::new();
-        for share in self.shares(rows, 1.0).into_iter().filter(Share::stands_out) {
+        for share in self.shares(rows.map(|row| (row, 1.0))).into_iter().filter(Share::stands_out) {
             if common.last().is_none_or(|last| last.place != share.place) {
                 common.push(share);
             }
         }
         common
     }
-}
-
-/// Of events that came in clumps of these sizes, the share that is worth one independent event each.
-pub fn independent(sizes: &[u64]) -> f64 {
-    let sum: f64 = sizes.iter().map(|&size| size as f64).sum();
-    let squares: f64 = sizes.iter().map(|&size| (size as f64).powi(2)).sum();
-    if squares > 0.0 { sum / squares } else { 1.0 }
 }
 
 #[cfg(test)]
@@ -173,9 +171,8 @@ mod tests {
     fn one_stall_accuses_no_one() {
         let (rows, totals, events) = run();
         let bases = Bases::new(&totals, &events);
-        let late = || rows.iter().filter(|row| row.partition == 2).take(30);
-        assert_eq!(independent(&[30]), 1.0 / 30.0);
-        assert!(bases.shares(late(), independent(&[30])).iter().all(|share| !share.stands_out()));
-        assert!(bases.shares(late(), independent(&[1; 30])).iter().any(Share::stands_out));
+        let late = |weight| rows.iter().filter(|row| row.partition == 2).take(30).map(move |row| (row, weight));
+        assert!(bases.shares(late(1.0 / 30.0)).iter().all(|share| !share.stands_out()), "one stall of 30 events");
+        assert!(bases.shares(late(1.0 / 2.0)).iter().any(Share::stands_out), "15 stalls of 2 events");
     }
 }

@@ -1,7 +1,7 @@
 //! The causes of a run's tail as prose and tables.
 
 use crate::{
-    columns::{CHAIN, READ},
+    columns::{CHAIN, READ, SCHEDULED_TO_STORED},
     document::{Block, Cell, Table},
     markdown::count,
 };
@@ -30,7 +30,8 @@ pub fn blocks(causes: &Causes) -> Vec<Block> {
     }
     if !causes.attributions.is_empty() {
         blocks.push(stages(&causes.attributions));
-        blocks.push(Block::Prose(annotations(&causes.attributions)));
+        blocks.push(annotations(&causes.attributions));
+        blocks.push(Block::Prose(ANNOTATIONS.to_owned()));
     }
     if !causes.halves.is_empty() {
         blocks.push(halves(causes));
@@ -39,7 +40,7 @@ pub fn blocks(causes: &Causes) -> Vec<Block> {
         blocks.push(shares(causes));
         blocks.push(Block::Prose(
             "Chance: how often an even spread would show any share as high (binomial, × the number of values looked \
-             at; events of one stall count as one, as far as sizes tell)."
+             at; each stall has one vote, parted among its events' places)."
                 .to_owned(),
         ));
     }
@@ -85,6 +86,11 @@ fn fixed(value: f64, places: usize) -> Cell {
 
 fn share(value: f64) -> Cell {
     number(words::percent(value), value)
+}
+
+fn chance(probability: f64) -> Cell {
+    let text = if probability < 0.001 { "< 0.001".to_owned() } else { format!("{probability:.3}") };
+    number(text, probability)
 }
 
 fn wait(us: Option<i64>) -> Cell {
@@ -151,7 +157,7 @@ fn stages(sets: &[Attribution]) -> Block {
     let row = |set: &Attribution| {
         let mut row: Vec<Cell> = vec![set.name.as_str().into(), whole(set.sums.count)];
         let Some((total, means)) = set.means_10us() else {
-            row.extend(std::iter::repeat_n(Cell::from("–"), CHAIN.len() + 2));
+            row.extend(std::iter::repeat_n(Cell::from("–"), CHAIN.len() + 1));
             return row;
         };
         let ms = |tens_us: i128| fixed(tens_us as f64 / 100.0, 2);
@@ -164,62 +170,57 @@ fn stages(sets: &[Attribution]) -> Block {
             cell
         }));
         row.push(ms(total));
-        let behind = set.behind_us_sum.map_or_else(
-            || Cell::from("–"),
-            |us_sum| {
-                let mut cell = fixed(set.sums.mean_ms(us_sum), 2);
-                if !set.behind_is_exact {
-                    cell.text.insert_str(0, "≥ ");
-                }
-                cell
-            },
-        );
-        row.push(behind);
         row
     };
-    let behind = format!("of {}: behind an earlier batch", CHAIN[2].name);
     let mut header = vec!["Mean ms of events", "Events"];
     header.extend(CHAIN.iter().map(|stage| stage.name));
-    header.extend(["scheduled → stored", &behind]);
+    header.push(SCHEDULED_TO_STORED.name);
     table("stages", &header, sets.iter().map(row).collect())
 }
 
 /// What stands beside the stages and is no term of their sum.
-fn annotations(sets: &[Attribution]) -> String {
-    let mut text = "Means over the same events, so each line's stages sum to its whole.".to_owned();
-    for set in sets {
-        let sums = &set.sums;
-        if sums.count > 0 && sums.append_count == sums.count {
-            // The broker's clock gives whole ms: the instant lies up to 1 ms after its reading.
-            let to = sums.mean_ms(sums.append_us_sum);
-            let from = sums.mean_ms(sums.stage_us_sums[1] - sums.append_us_sum);
-            text += &format!(
-                " {}, by the broker's clock: {to:.1} to {:.1} ms until appended to the leader's log, then {:.1} to \
-                 {from:.1} ms (replication, fetch, a worker not fetching) until consumed.",
-                capital(&set.name),
-                to + 1.0,
-                from - 1.0
-            );
-        }
-        if sums.read_count > 0 {
-            let ms = sums.read_us_sum as f64 / sums.read_count as f64 / 1000.0;
-            text += &format!(
-                " {}, {} {ms:.2} ms on average over {} that a reader has.",
-                set.name,
-                READ.name,
-                count(sums.read_count)
-            );
-        }
-    }
-    text + " “Behind an earlier batch”: consumed while the worker's batch before its own was on its way; ≥ where that \
-            batch may be missing among the slow rows. A worker too busy to fetch at all cannot be told from a slow \
-            broker by rows: it lies within Kafka."
+fn annotations(sets: &[Attribution]) -> Block {
+    let row = |set: &Attribution| {
+        let (sums, none) = (&set.sums, Cell::from("–"));
+        // The broker's clock gives whole ms: the instant lies up to 1 ms after its reading.
+        let appended = (sums.count > 0 && sums.append_count == sums.count).then(|| {
+            let from_ms = sums.mean_ms(sums.append_us_sum);
+            (from_ms, sums.mean_ms(sums.stage_us_sums[1]) - from_ms - 1.0)
+        });
+        let within_1_ms = |from_ms: f64| number(format!("{from_ms:.1} to {:.1}", from_ms + 1.0), from_ms);
+        let behind = set.behind_us_sum.filter(|_| sums.count > 0).map(|us_sum| {
+            let mut cell = fixed(sums.mean_ms(us_sum), 2);
+            if !set.behind_is_exact {
+                cell.text.insert_str(0, "≥ ");
+            }
+            cell
+        });
+        let read = (sums.read_count > 0).then(|| {
+            let mut cell = fixed(sums.read_us_sum as f64 / sums.read_count as f64 / 1000.0, 2);
+            if sums.read_count < sums.count {
+                cell.text += &format!(" (of {})", count(sums.read_count));
+            }
+            cell
+        });
+        vec![
+            set.name.as_str().into(),
+            appended.map_or(none.clone(), |(until_ms, _)| within_1_ms(until_ms)),
+            appended.map_or(none.clone(), |(_, after_ms)| within_1_ms(after_ms)),
+            behind.unwrap_or(none.clone()),
+            read.unwrap_or(none.clone()),
+            if set.stopped.count() > 0 { whole(set.stopped.count()) } else { none },
+        ]
+    };
+    let behind = format!("of {}: behind an earlier batch", CHAIN[2].name);
+    let until = format!("of {}: until appended", CHAIN[1].name);
+    let header = ["Beside it, mean ms", &until, "appended → consumed", &behind, READ.name, "Never stored (events)"];
+    table("beside-stages", &header, sets.iter().map(row).collect())
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
+const ANNOTATIONS: &str = "The stages are means over the same events, so each line sums to its whole. Appended is the \
+    broker's clock in whole ms, so its two parts of Kafka are known to 1 ms; what follows it is replication, the fetch, \
+    and a worker too busy to fetch, which rows cannot tell apart. Behind an earlier batch: consumed while the worker's \
+    batch before its own was on its way; ≥ where that batch may be missing among the slow rows.";
 
 fn halves(causes: &Causes) -> Block {
     let planned = causes.planned_halves.map(whole);
@@ -229,7 +230,7 @@ fn halves(causes: &Causes) -> Block {
         let [events, stalls] = [halves.events, halves.stalls].map(|pair| pair.map(whole));
         let [first, second] = events;
         let [first_stalls, second_stalls] = stalls;
-        vec![halves.name.as_str().into(), first, second, first_stalls, second_stalls, fixed(halves.probability, 3)]
+        vec![halves.name.as_str().into(), first, second, first_stalls, second_stalls, chance(halves.probability)]
     }));
     let header = [
         "Half of the window",
@@ -250,11 +251,7 @@ fn shares(causes: &Causes) -> Block {
             share(found.k as f64 / found.n as f64),
             share(found.base),
             fixed(found.ratio(), 2),
-            if found.probability >= 1.0 {
-                "1".into()
-            } else {
-                number(format!("{:.2e}", found.probability), found.probability)
-            },
+            chance(found.probability),
             if found.stands_out() { "stands out".into() } else { "–".into() },
         ]
     });

@@ -147,7 +147,7 @@ pub(super) mod tests {
         let gap = |us| [row(0, 0, Some(50_000)), row(1, 40_000, Some(20_000)), row(2, 60_000 + us, Some(30_000))];
         assert_eq!(Tail::new(&gap(GAP_US)).sizes(3), [3]);
         assert_eq!(Tail::new(&gap(GAP_US + 1)).sizes(3), [2, 1]);
-        assert_eq!(Tail::new(&gap(0)).sizes(2), [1, 1], "what does not wait long enough does not join others");
+        assert_eq!(Tail::new(&gap(1)).sizes(2), [1, 1], "what does not wait long enough does not join others");
     }
 
     #[test]

@@ -68,7 +68,10 @@ fn stalls(causes: &Causes, focus: &Level) -> String {
             percent(throughout)
         );
     } else if stalls < FEW {
-        text += &format!(" With so few, {} says what these stalls were, not what another run would see.", focus.name);
+        text += &format!(
+            " With so few, p{} says what these stalls were, not what another run would see.",
+            focus.percentile.unwrap_or_default()
+        );
     }
     text
 }
@@ -77,7 +80,7 @@ fn describe(causes: &Causes, episode: &Episode) -> String {
     let mut text = format!("{} over {:.0} ms", plural(episode.events, "event"), episode.length_ms());
     match episode.common.first() {
         Some(common) => text += &format!(", {}", share(common, causes)),
-        None => text += ", spread over brokers, workers, partitions and producers as all events are",
+        None => text += ", on no one broker, worker, partition or producer beyond chance",
     }
     if !episode.coincides.is_empty() {
         let what: Vec<String> = episode.coincides.iter().map(ToString::to_string).collect();
@@ -150,7 +153,7 @@ fn coincidences(causes: &Causes) -> String {
         " Of the {} {listed}, {} in a second with a harness hiccup of {:.0} ms or more, {expected:.1} by chance alone: \
          {judged}.",
         plural(stalls, "stall"),
-        if hiccups.stalls == 1 { "1 coincides".to_owned() } else { format!("{} lie", count(hiccups.stalls)) },
+        if hiccups.stalls == 1 { "1 lies".to_owned() } else { format!("{} lie", count(hiccups.stalls)) },
         super::coincide::HICCUP_MS
     );
     if let Some([all, stalled]) = &causes.machine {
@@ -180,9 +183,28 @@ fn halves(causes: &Causes) -> String {
 fn places(causes: &Causes) -> String {
     let out: Vec<String> =
         causes.shares.iter().filter(|share| share.stands_out()).map(|out| share(out, causes)).collect();
-    match (out.as_slice(), causes.listed) {
-        (_, None) => String::new(),
-        ([], _) => "Over all stalls together, no broker, worker, source, partition or producer stands out.".to_owned(),
-        (out, _) => format!("Over all stalls together, these stand out: {}.", out.join("; ")),
-    }
+    let Some(level) = causes.listed.map(|k| &causes.levels[k]) else { return String::new() };
+    let alone: Vec<String> = causes
+        .concentrated
+        .iter()
+        .map(|(place, stalls)| format!("{} on one {}", count(*stalls), place.name()))
+        .collect();
+    let mut text = if alone.is_empty() {
+        format!("No stall {} is on one broker, worker, source, partition or producer beyond chance", level.name)
+    } else {
+        // Each stall is named wrongly with at most this probability.
+        let by_chance = level.stalls.len() as f64 * chance::RARE;
+        format!(
+            "Taken one by one, of the {} {} {} (chance makes at most {by_chance:.1} of these; stalls of few events \
+             cannot tell)",
+            plural(level.stalls.len() as u64, "stall"),
+            level.name,
+            alone.join(", ")
+        )
+    };
+    text += match out.is_empty() {
+        true => "; over all of them together, none stands out.",
+        false => "; over all of them together, these stand out: ",
+    };
+    if out.is_empty() { text } else { text + &out.join("; ") + "." }
 }
