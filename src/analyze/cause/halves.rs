@@ -33,7 +33,7 @@ pub fn planned(totals: &Totals, window_us: [i64; 2]) -> (i64, [u64; 2]) {
 
 /// The late events of a level; none when its rows are not all at hand.
 pub fn of(tail: &Tail, level: &Level, middle_us: i64) -> Option<Halves> {
-    let late = tail.slowest.get(..level.events as usize).filter(|late| !late.is_empty())?;
+    let late = tail.slowest.get(..level.events as usize).filter(|late| level.whole && !late.is_empty())?;
     let first = late.iter().filter(|late| late.start_us() < middle_us).count();
     let stalls = tail.stalls(late.len());
     // A stall's first place is its earliest event.
@@ -58,7 +58,7 @@ mod tests {
         rows.iter().for_each(|row| totals.add(row));
         let (middle_us, halves) = planned(&totals, [0, 99_000_000]);
         assert_eq!((middle_us, halves), (49_500_000, [495, 505]), "half of second 49 is in the first half");
-        let level = Level { name: "past p99".into(), events: 10, ..Level::default() };
+        let level = Level { name: "past p99".into(), events: 10, whole: true, ..Level::default() };
         let early = of(&Tail::new(&rows[..10]), &level, middle_us).unwrap();
         assert_eq!((early.events, early.stalls), ([10, 0], [10, 0]));
         assert!(early.probability < 0.01);

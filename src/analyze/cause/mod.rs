@@ -8,7 +8,10 @@
 //! [`tables`] say it.
 
 pub mod attribution;
+pub mod bands;
+mod beside;
 pub mod busy;
+mod cells;
 pub mod chance;
 pub mod coincide;
 pub mod episode;
@@ -23,13 +26,7 @@ pub mod tail;
 pub mod totals;
 mod words;
 
-pub use self::{
-    events::Events,
-    level::Level,
-    stage::{Stages, bands},
-    tables::blocks,
-    totals::Totals,
-};
+pub use self::{bands::bands, events::Events, level::Level, stage::Stages, tables::blocks, totals::Totals};
 
 use crate::row::{Names, Row};
 
@@ -136,13 +133,13 @@ pub fn find(input: &Input) -> Causes {
         concentrated,
         largest: largest.map(|stall| Episode::of(&tail, &stall, &bases, events)),
         hiccups: Hiccups::of(events, times.iter().copied()),
-        machine: machine(events, &times),
+        machine: beside::machine(events, &times),
         attributions: attribution::all(&tail, input.stages, input.n, &levels, &Batches::of(input.tail)),
         halves: levels.iter().filter_map(|level| halves::of(&tail, level, middle_us)).collect(),
         planned_halves,
         shares: first_of_each(bases.shares(votes.into_iter())),
         seconds: seconds(late, totals),
-        happened: happened(events, window_us, late),
+        happened: beside::happened(events, window_us, late),
         levels,
         focus,
         listed,
@@ -199,51 +196,6 @@ fn seconds(late: &[Late], totals: &Totals) -> Vec<(usize, u64, u64)> {
     seconds.sort_by_key(|&(second, late, _)| (std::cmp::Reverse(late), second));
     seconds.truncate(SECONDS_SHOWN);
     seconds
-}
-
-fn happened(events: &Events, window_us: [i64; 2], late: &[Late]) -> Vec<(i64, String, u64)> {
-    let waiting = |from_us: i64, to_us: i64| {
-        let [from_us, to_us] = [from_us.saturating_sub(coincide::NEAR_US), to_us.saturating_add(coincide::NEAR_US)];
-        late.iter().filter(|late| late.start_us() <= to_us && late.end_us() >= from_us).count() as u64
-    };
-    let faults = events.faults.iter().map(|fault| {
-        let late = waiting(fault.start_us, fault.end_us.unwrap_or(fault.start_us));
-        (fault.start_us, format!("fault: {}", fault.what), late)
-    });
-    let within = events.rebalances.iter().filter(|rebalance| (window_us[0]..window_us[1]).contains(&rebalance.at_us));
-    let rebalances = within.map(|rebalance| {
-        let what = format!("rebalance of worker {}", rebalance.worker);
-        (rebalance.at_us, what, waiting(rebalance.at_us, rebalance.at_us))
-    });
-    let mut happened: Vec<(i64, String, u64)> = faults.chain(rebalances).collect();
-    happened.sort();
-    happened
-}
-
-/// Medians over all seconds, and over those that a stall touches.
-fn machine(events: &Events, stalls: &[(i64, i64)]) -> Option<[Second; 2]> {
-    let mut touched: Vec<Second> = stalls
-        .iter()
-        .flat_map(|&(start_us, end_us)| coincide::seconds(&events.seconds, start_us, end_us).iter().copied())
-        .collect();
-    touched.sort_by_key(|second| second.at_us);
-    touched.dedup_by_key(|second| second.at_us);
-    Some([median(&events.seconds)?, median(&touched)?])
-}
-
-fn median(seconds: &[Second]) -> Option<Second> {
-    let of = |value: fn(&Second) -> f64| {
-        let mut values: Vec<f64> = seconds.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
-    };
-    Some(Second {
-        at_us: 0,
-        foreign_cores: of(|second| second.foreign_cores)?,
-        steal_cores: of(|second| second.steal_cores)?,
-        cpu_pressure: of(|second| second.cpu_pressure)?,
-        hiccup_ms_max: of(|second| second.hiccup_ms_max)?,
-    })
 }
 
 #[cfg(test)]

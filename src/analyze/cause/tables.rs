@@ -2,12 +2,17 @@
 
 use crate::{
     columns::{CHAIN, READ, SCHEDULED_TO_STORED},
-    document::{Block, Cell, Table},
+    document::{Block, Cell},
     markdown::count,
 };
 
 use super::{
-    Causes, EPISODES_SHOWN, Level, attribution::Attribution, episode::Episode, interval::EPISODES, tail, words,
+    Causes, EPISODES_SHOWN, Level,
+    attribution::Attribution,
+    cells::{chance, fixed, number, share, table, wait, whole},
+    episode::Episode,
+    interval::EPISODES,
+    tail, words,
 };
 
 /// Everything that is to be said, below a heading of its own.
@@ -16,7 +21,7 @@ pub fn blocks(causes: &Causes) -> Vec<Block> {
         vec![Block::Heading(3, "What dominates the tail".to_owned()), Block::Prose(words::of(causes)), levels(causes)];
     blocks.push(Block::Prose(format!(
         "A stall: late events whose waits, scheduled → stored, overlap or lie at most {} ms apart. The interval is \
-         *within this run*, nominally 95 % (89–98 % covered in simulation), and only given from {EPISODES} stalls on: \
+         **within this run**, nominally 95 % (89–98 % covered in simulation), and only given from {EPISODES} stalls on: \
          it does not know what other runs would see.",
         tail::GAP_US / 1000
     )));
@@ -62,42 +67,6 @@ fn listed(causes: &Causes, what: &str) -> String {
         format!("The {shown} of {} {what} {} with the longest waits.", count(all as u64), level.name)
     } else {
         format!("All {what} {}, the longest wait first.", level.name)
-    }
-}
-
-fn table(name: &'static str, header: &[&str], rows: Vec<Vec<Cell>>) -> Block {
-    let header = header.iter().map(|&name| name.to_owned()).collect();
-    Block::Table(Table { name, header, rows, exact_header: false })
-}
-
-fn number(text: String, number: f64) -> Cell {
-    Cell { text, number: number.is_finite().then_some(number) }
-}
-
-fn whole(n: u64) -> Cell {
-    number(count(n), n as f64)
-}
-
-fn fixed(value: f64, places: usize) -> Cell {
-    let text = format!("{value:.places$}");
-    let rounded = text.parse().unwrap_or(f64::NAN);
-    number(text, rounded)
-}
-
-fn share(value: f64) -> Cell {
-    number(words::percent(value), value)
-}
-
-fn chance(probability: f64) -> Cell {
-    let text = if probability < 0.001 { "< 0.001".to_owned() } else { format!("{probability:.3}") };
-    number(text, probability)
-}
-
-fn wait(us: Option<i64>) -> Cell {
-    match us {
-        None => "–".into(),
-        Some(tail::NEVER) => words::wait(tail::NEVER).into(),
-        Some(us) => fixed(us as f64 / 1000.0, 2),
     }
 }
 
