@@ -148,7 +148,7 @@ fn coincidences(causes: &Causes) -> String {
     let stalls = causes.listed.map_or(0, |k| causes.levels[k].stalls.len() as u64);
     let expected = hiccups.expected;
     let probability = chance::at_least(hiccups.stalls, stalls, expected / stalls.max(1) as f64);
-    let judged = if probability < chance::RARE { "more than chance" } else { "no more than chance would have it" };
+    let judged = if probability < chance::RARE { "beyond chance" } else { "within chance" };
     text += &format!(
         " Of the {} {listed}, {} in a second with a harness hiccup of {:.0} ms or more, {expected:.1} by chance alone: \
          {judged}.",
@@ -195,7 +195,7 @@ fn places(causes: &Causes) -> String {
         // Each stall is named wrongly with at most this probability.
         let by_chance = level.stalls.len() as f64 * chance::RARE;
         format!(
-            "Taken one by one, of the {} {} {} (chance makes at most {by_chance:.1} of these; stalls of few events \
+            "Taken one by one, of the {} {}: {} (chance makes at most {by_chance:.1} of these; stalls of few events \
              cannot tell)",
             plural(level.stalls.len() as u64, "stall"),
             level.name,
