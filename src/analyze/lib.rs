@@ -14,6 +14,7 @@ pub mod percentile;
 pub mod slo;
 
 pub mod compare;
+pub mod cause;
 pub mod document;
 pub mod input;
 pub mod manifest;
