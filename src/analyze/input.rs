@@ -75,19 +75,26 @@ pub fn find(named: Vec<PathBuf>) -> Result<Vec<Recorded>, Error> {
     if named.is_empty() {
         return in_directory(Path::new(RESULTS));
     }
+    if let [pattern] = &named[..]
+        && let Some(directory) = unmatched(pattern)
+    {
+        return in_directory(directory);
+    }
     let mut seen = BTreeMap::new();
     for path in &named {
-        let place = path.canonicalize().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if path.to_string_lossy().contains('*') => {
-                not_rows(path, "no such files; `cargo run --bin experiment` records a run")
-            }
-            _ => Error::Unreadable { path: path.clone(), source },
-        })?;
+        let place = path.canonicalize().map_err(|source| Error::Unreadable { path: path.clone(), source })?;
         if seen.insert(place, path).is_some() {
             return Err(not_rows(path, "is named twice; name each file once"));
         }
     }
     grouped(named)
+}
+
+/// The directory of `results/*.csv` when no file is named so and the shell left the pattern as it was: the runs that are
+/// there in another format are meant.
+fn unmatched(pattern: &Path) -> Option<&Path> {
+    let matches_rows = ["*.csv", "*.parquet", "*.json"].iter().any(|name| pattern.ends_with(name));
+    (matches_rows && !pattern.exists()).then(|| pattern.parent()).flatten()
 }
 
 /// Every run in a directory.
@@ -225,6 +232,7 @@ mod tests {
         assert_eq!(named(&directory, &["a.csv"]).unwrap(), runs[..1]);
         assert_eq!(named(&directory, &["a.json"]).unwrap(), runs[..1], "a manifest brings its rows");
         assert_eq!(named(&directory, &["a.csv", "a.json"]).unwrap(), runs[..1]);
+        assert_eq!(named(&directory, &["*.csv"]).unwrap(), runs, "a pattern that the shell found no file for");
     }
 
     #[test]
@@ -237,7 +245,8 @@ mod tests {
         assert!(told(&["x/r@1.csv", "y/r@1.csv"]).contains("same part"));
         assert!(told(&["@1.csv"]).contains("names no run"));
         assert!(told(&["none.csv"]).contains("No such file"));
-        assert!(told(&["*.csv"]).contains("records a run"));
+        let none = find(vec![directory.path().join("sub/none/*.csv")]).unwrap_err().to_string();
+        assert!(none.contains("no recorded run is here"), "{none}");
         assert!(told(&["n.txt"]).contains("neither .csv nor"));
         assert!(told(&["sub"]).contains("is a directory"));
         assert!(in_directory(&directory.path().join("none")).unwrap_err().to_string().contains("no recorded run"));

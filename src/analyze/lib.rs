@@ -13,15 +13,16 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
-pub mod compare;
 pub mod cause;
+pub mod compare;
+pub mod counts;
 pub mod document;
 pub mod input;
 pub mod manifest;
 pub mod pairs;
+pub mod published;
 pub mod quantile;
 pub mod render;
-pub mod published;
 pub mod report;
 pub mod row;
 pub mod run;

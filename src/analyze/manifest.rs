@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::percentile::Value;
+use crate::{cause::Events, percentile::Value};
 
 /// Why a manifest cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,9 @@ pub struct Manifest {
     /// The machine.
     #[serde(default)]
     pub host: Host,
+    /// Faults, rebalances, leaders, and the machine second by second.
+    #[serde(skip)]
+    pub events: Events,
 }
 
 /// The parts of a resolved variant that are shown.
@@ -155,7 +158,9 @@ impl Manifest {
     pub fn of(run: &str, paths: &[PathBuf]) -> Result<Option<Self>, Error> {
         let read = |path: &PathBuf| -> Result<Self, Error> {
             let text = fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
-            serde_json::from_str(&text).map_err(|source| Error::Malformed { path: path.clone(), source })
+            let malformed = |source| Error::Malformed { path: path.clone(), source };
+            let manifest: Self = serde_json::from_str(&text).map_err(malformed)?;
+            Ok(Self { events: serde_json::from_str(&text).map_err(malformed)?, ..manifest })
         };
         let whole = paths.iter().find(|path| path.file_stem().is_some_and(|stem| stem.to_str() == Some(run)));
         if let Some(path) = whole {

@@ -7,13 +7,16 @@ use std::{
 };
 
 use crate::{
+    chart,
+    cause::{self, Causes, Events, Totals, bands::Band},
     columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
+    counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
     pairs::{PAIR_PERCENTILES, Pair, Pairs},
     percentile::PERCENTILES,
     quantile::Quantiles,
-    row::{Names, Row, Stamp},
+    row::{Names, Stamp},
     samples::{By, Groups, Samples},
     scan::{
         self, Progress, Shared, Skipped,
@@ -96,12 +99,10 @@ pub struct Measured {
     pub seconds: Vec<Quantiles>,
     /// Scheduled → stored in the first and in the second half of those seconds.
     pub halves: [Quantiles; 2],
-    /// The slowest rows, slowest first.
-    pub slowest: Vec<Row>,
-    /// Whether there are rows besides the slowest.
-    pub has_others: bool,
-    /// What the numbers in the slowest rows stand for.
-    pub names: Names,
+    /// Why the tail is as it is.
+    pub causes: Causes,
+    /// Mean stages by percentile of the whole latency.
+    pub bands: Vec<Band>,
     /// Lines that were skipped, by file.
     pub skipped: Vec<(PathBuf, Skipped)>,
     /// Files that ended within a line.
@@ -115,10 +116,11 @@ impl Run {
     /// What is wrong with one of its files.
     pub fn load(recorded: &Recorded, options: &Options, progress: Progress) -> Result<Self, Error> {
         let manifest = Manifest::of(&recorded.name, &recorded.manifests)?;
-        let window_us = manifest.as_ref().and_then(|manifest| manifest.window_us);
+        let none = Events::default();
+        let events = manifest.as_ref().map_or(&none, |manifest| &manifest.events);
         let measured = match recorded.rows.is_empty() {
             true => None,
-            false => Some(measure(recorded, options, window_us, progress)?),
+            false => Some(measure(recorded, options, events, progress)?),
         };
         let problems = problems(measured.as_ref(), manifest.as_ref());
         Ok(Self { name: recorded.name.clone(), files: recorded.rows.clone(), measured, manifest, problems })
@@ -170,9 +172,10 @@ impl Run {
 fn measure(
     recorded: &Recorded,
     options: &Options,
-    window_us: Option<[i64; 2]>,
+    events: &Events,
     progress: Progress,
 ) -> Result<Measured, Error> {
+    let window_us = events.window_us;
     let temporary = |source| Error::Temporary { run: recorded.name.clone(), source };
     let question = Question::new(options.latency, window_us.map(|[start, _]| start));
     let (in_memory, origin) = (Arc::new(AtomicU64::new(0)), Origin::of(&question));
@@ -209,8 +212,8 @@ fn measure(
     };
     let (names, pairs) = directory.finish();
     let start_us = window_us.map(|[start, _]| start).or(origin.us()).unwrap_or(0);
-    let summary = Summary { question: &question, latency: options.latency, names, pairs, start_us };
-    let measured = summary.of(tally, window_us.is_some()).map_err(temporary)?;
+    let summary = Summary { question: &question, latency: options.latency, names, pairs, start_us, events };
+    let measured = summary.of(tally).map_err(temporary)?;
     Ok(Measured { repeated: measured.repeated + repeated, skipped, cut_off, ..measured })
 }
 
@@ -221,12 +224,16 @@ struct Summary<'a> {
     names: Names,
     pairs: Vec<(u32, u32)>,
     start_us: i64,
+    events: &'a Events,
 }
 
 impl Summary<'_> {
-    fn of(self, tally: Tally, from_window: bool) -> io::Result<Measured> {
+    fn of(self, tally: Tally) -> io::Result<Measured> {
+        let from_window = self.events.window_us.is_some();
         let place = |latency: &Latency| self.question.place(latency).unwrap_or(0);
-        let pooled = |latency: &Latency| tally.samples.pooled(place(latency), &RUN_PERCENTILES);
+        let mut of_run = RUN_PERCENTILES.to_vec();
+        of_run.extend(chart::percentile_curve::percentiles(tally.rows));
+        let pooled = |latency: &Latency| tally.samples.pooled(place(latency), &of_run);
         let stored = place(&SCHEDULED_TO_STORED);
         let seconds = self.seconds(&tally, from_window);
         let by_second = |groups: &Groups, ps: &[f64]| tally.samples.grouped(By::Second, groups, stored, ps);
@@ -237,8 +244,20 @@ impl Summary<'_> {
         let [first, second] = [&halves[0], &halves[1]].map(Quantiles::clone);
         let headlines = [pooled(&HEADLINES[0])?, pooled(&HEADLINES[1])?, pooled(&HEADLINES[2])?];
         let of_pairs = pooled(&self.latency)?;
-        let per_second = by_second(&each, &SECOND_PERCENTILES)?;
-        let (slowest, has_others) = tally.top.finish();
+        let of_seconds = by_second(&each, &SECOND_PERCENTILES)?;
+        let [per_source, per_producer, per_partition, per_destination] = tally.places.map(Counts::into_map);
+        let start_us = self.start_us + i64::from(seconds[0]) * 1_000_000;
+        let per_second = of_seconds.iter().map(Quantiles::n).collect();
+        let totals = Totals { start_us, per_source, per_producer, per_partition, per_destination, per_second };
+        let slowest = tally.top.finish();
+        let causes = cause::find(&cause::Input {
+            tail: &slowest,
+            n: tally.rows,
+            names: &self.names,
+            totals: &totals,
+            stages: &tally.stages,
+            events: self.events,
+        });
         Ok(Measured {
             rows: tally.rows,
             stamped: tally.stamped,
@@ -246,12 +265,11 @@ impl Summary<'_> {
             headlines,
             pairs,
             pooled: of_pairs,
-            start_us: self.start_us + i64::from(seconds[0]) * 1_000_000,
-            seconds: per_second,
+            start_us,
+            seconds: of_seconds,
             halves: [first, second],
-            slowest,
-            has_others,
-            names: self.names,
+            causes,
+            bands: cause::bands(&tally.stages, tally.rows),
             skipped: Vec::new(),
             cut_off: Vec::new(),
         })
@@ -376,7 +394,7 @@ pub(crate) mod tests {
         assert_eq!((stored.n(), stored.missing(), stored.over_slo()), (2, 1, 1));
         assert_eq!((stored.percentile_ms(0.0).value, stored.max_ms()), (Value::Finite(1.2), Value::PastDrain));
         assert_eq!((rows.rows, rows.stamped[Stamp::AfterStore as usize], rows.cut_off.len()), (2, 1, 0));
-        assert_eq!((rows.seconds.len(), rows.halves[0].n(), rows.slowest[0].sequence), (1, 2, 1));
+        assert_eq!((rows.seconds.len(), rows.halves[0].n(), rows.causes.n), (1, 2, 2));
     }
 
     #[test]

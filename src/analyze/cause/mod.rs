@@ -21,12 +21,20 @@ pub mod interval;
 pub mod level;
 pub mod shared;
 pub mod stage;
-mod tables;
+pub mod tables;
 pub mod tail;
 pub mod totals;
-mod words;
+pub mod words;
 
-pub use self::{bands::bands, events::Events, level::Level, stage::Stages, tables::blocks, totals::Totals};
+pub use self::{
+    bands::bands,
+    events::Events,
+    level::Level,
+    stage::Stages,
+    tables::{blocks, levels as past},
+    totals::Totals,
+    words::of as paragraph,
+};
 
 use crate::row::{Names, Row};
 

@@ -15,10 +15,9 @@ use super::{
     tail, words,
 };
 
-/// Everything that is to be said, below a heading of its own.
+/// What is to be said beyond [`levels`] and the paragraph in [`words`], below a heading of its own.
 pub fn blocks(causes: &Causes) -> Vec<Block> {
-    let mut blocks =
-        vec![Block::Heading(3, "What dominates the tail".to_owned()), Block::Prose(words::of(causes)), levels(causes)];
+    let mut blocks = vec![Block::Heading(3, "Where the tail comes from".to_owned())];
     blocks.push(Block::Prose(format!(
         "A stall: late events whose waits, scheduled → stored, overlap or lie at most {} ms apart. The interval is \
          **within this run**, nominally 95 % (89–98 % covered in simulation), and only given from {EPISODES} stalls on: \
@@ -70,7 +69,8 @@ fn listed(causes: &Causes, what: &str) -> String {
     }
 }
 
-fn levels(causes: &Causes) -> Block {
+/// Events and stalls past each percentile, and where it may lie.
+pub fn levels(causes: &Causes) -> Block {
     let row = |level: &Level| {
         let events = if level.whole || level.percentile.is_some() {
             whole(level.events)
