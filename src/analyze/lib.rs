@@ -12,6 +12,7 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod chart;
 pub mod document;
 pub mod input;
 pub mod lines;
