@@ -57,8 +57,10 @@ impl DeviationBars {
     }
 
     fn notes(&self, y: &Axis) -> Vec<String> {
-        let mut notes =
-            vec!["Bar: median over pairs (source, destination); whisker: smallest to largest pair.".to_owned()];
+        let mut notes = vec![
+            "Bar: median over pairs (source, destination); whisker: smallest to largest pair; order: the legend's."
+                .to_owned(),
+        ];
         if self.sets.iter().any(|set| set.published) {
             notes.push("Hatched: published, measured by others with another program on other machines.".to_owned());
         }
@@ -83,7 +85,8 @@ fn bar(scene: &mut Scene, panel: &Panel, figure: Figure, (left, right): (f64, f6
     let (low, high) = (panel.up(figure.min_ms), panel.up(figure.max_ms));
     let cap = ((right - left) / 4.0).min(8.0);
     // White around black, so that it is seen on the bar and on paper.
-    for (colour, width) in [(WHITE, 5.0), (INK, 2.0)] {
+    let thin = right - left < 20.0;
+    for (colour, width) in if thin { [(INK, 1.0); 2] } else { [(WHITE, 5.0), (INK, 2.0)] } {
         scene.line(vec![(middle, low), (middle, high)], colour, width);
         scene.line(vec![(middle - cap, low), (middle + cap, low)], colour, width);
         scene.line(vec![(middle - cap, high), (middle + cap, high)], colour, width);

@@ -34,9 +34,10 @@ pub enum Error {
     },
 }
 
-/// A bitmap is drawn twice as large and halved, which smooths what plotters draws in whole px.
-const BITMAP: Surface = Surface { scale: 2.0, size_em: 1.164, base_line_em: 0.582, whole_lines: false };
-/// Twice as large as well, since plotters' SVG has whole px too.
+/// A bitmap is drawn so many times larger and reduced, which smooths what plotters draws in whole px.
+const LARGER: usize = 3;
+const BITMAP: Surface = Surface { scale: LARGER as f64, size_em: 1.164, base_line_em: 0.582, whole_lines: false };
+/// Larger as well, since plotters' SVG has whole px too.
 const VECTOR: Surface = Surface { scale: 2.0, size_em: 1.24, base_line_em: 0.76, whole_lines: true };
 
 /// Writes both files into `directory`, which is made if it is not there.
@@ -68,7 +69,7 @@ fn bitmap(scene: &Scene) -> Result<Vec<u8>, String> {
     let (width, height) = ((SIZE.0 * BITMAP.scale) as u32, (SIZE.1 * BITMAP.scale) as u32);
     let mut rgb = vec![255; width as usize * height as usize * 3];
     paint(scene, BITMAP, &mut BitMapBackend::with_buffer(&mut rgb, (width, height))).map_err(|e| e.to_string())?;
-    png::encode(&png::halved(&rgb, width as usize), width / 2, height / 2).map_err(|e| e.to_string())
+    png::encode(&png::reduced(&rgb, width as usize, LARGER), SIZE.0 as u32, SIZE.1 as u32).map_err(|e| e.to_string())
 }
 
 fn vector(scene: &Scene) -> Result<String, String> {
@@ -78,7 +79,10 @@ fn vector(scene: &Scene) -> Result<String, String> {
     let shown = format!("width=\"{}\" height=\"{}\" role=\"img\"", SIZE.0, SIZE.1);
     let svg = svg.replacen(&format!("width=\"{width}\" height=\"{height}\""), &shown, 1);
     let told = format!(">\n<title>{}</title>\n<desc>{}</desc>\n", escaped(&scene.title), escaped(&scene.caption));
-    Ok(svg.replacen(">\n", &told, 1))
+    let mut svg = svg.replacen(">\n", &told, 1);
+    // XML has no way to write them, and names may come from a manifest that someone else wrote.
+    svg.retain(|letter| letter == '\n' || !letter.is_control() && !('\u{fffe}'..='\u{ffff}').contains(&letter));
+    Ok(svg)
 }
 
 fn escaped(text: &str) -> String {

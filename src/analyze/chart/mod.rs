@@ -22,7 +22,11 @@ pub mod scene;
 pub mod stage_bands;
 
 #[cfg(test)]
+mod any_data;
+#[cfg(test)]
 mod legible;
+#[cfg(test)]
+mod samples;
 
 pub use deviation_bars::{DeviationBars, Deviations, Figure};
 pub use file::Error;

@@ -57,6 +57,8 @@ pub struct OverTime {
 
 const FAULT: Colour = SKY;
 const LABEL_ROWS: usize = 3;
+/// Thirty years.
+const WINDOW_S_MAX: f64 = 1e9;
 
 impl OverTime {
     fn values(&self) -> impl Iterator<Item = f64> {
@@ -93,9 +95,11 @@ impl OverTime {
 
     fn maxima(&self, scene: &mut Scene, panel: &Panel) {
         let shown = self.seconds.iter().filter(|second| !second.max_ms.is_nan());
-        let places = shown.map(|second| panel.at((second.at_s + 0.5, second.max_ms)));
+        let places: Vec<Point> = shown.map(|second| panel.at((second.at_s + 0.5, second.max_ms))).collect();
         let radius = if self.seconds.len() > 300 { 2.0 } else { 3.0 };
-        for at in once(places) {
+        // Of seconds that share a px the highest is the maximum.
+        let columns = places.chunk_by(|a, b| a.0.floor() == b.0.floor());
+        for at in columns.filter_map(|column| column.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))) {
             if at.1 <= panel.from.1 { scene.arrow(at, VERMILION) } else { scene.dot(at, radius, VERMILION, true) }
         }
     }
@@ -104,7 +108,7 @@ impl OverTime {
 /// Places, each pixel once: long runs have more seconds than a chart has px.
 fn once(places: impl Iterator<Item = Point>) -> impl Iterator<Item = Point> {
     let mut seen = HashSet::new();
-    places.filter(move |(x, y)| seen.insert(((x * 1.0).round() as i32, y.round() as i32)))
+    places.filter(move |(x, y)| seen.insert((x.round() as i32, y.round() as i32)))
 }
 
 /// Names of faults at the top, in rows so that none covers another; those without room are in the caption alone.
@@ -116,7 +120,7 @@ fn fault_names(scene: &mut Scene, panel: &Panel, faults: &[Span]) {
         let left = (panel.across(fault.from_s) + 4.0).min(panel.to.0 - wide);
         if let Some(row) = ends.iter().position(|end| *end + 4.0 <= left) {
             ends[row] = left + wide;
-            label(scene, &text, (left, panel.from.1 + 18.0 + 20.0 * row as f64), Anchor::Start);
+            label(scene, &text, (left, panel.from.1 + 30.0 + 20.0 * row as f64), Anchor::Start);
         }
     }
 }
@@ -124,12 +128,14 @@ fn fault_names(scene: &mut Scene, panel: &Panel, faults: &[Span]) {
 impl Chart for OverTime {
     fn scene(&self) -> Scene {
         let end = self.seconds.iter().map(|second| second.at_s + 1.0).chain([self.window_s, 1.0]);
-        let end = end.filter(|s| s.is_finite()).fold(1.0, f64::max);
+        let end = end.filter(|s| s.is_finite()).fold(1.0, f64::max).min(WINDOW_S_MAX);
         let x = Axis::new("s since the window began", Scale::Linear { from: 0.0, to: end }, 12);
         let highest = self.values().filter(|ms| ms.is_finite()).fold(crate::slo::SLO_MS, f64::max);
         // The names of faults stand above the data.
         let headroom = if self.faults.is_empty() { 1.0 } else { 4.0 };
-        let y = Axis::new("latency, ms", Scale::log_ms(self.values().chain([highest * headroom])), 14);
+        // Marks of hiccups stand below.
+        let lowest = self.values().filter(|ms| *ms > 0.0).fold(highest, f64::min) * 0.7;
+        let y = Axis::new("latency, ms", Scale::log_ms(self.values().chain([highest * headroom, lowest])), 14);
         let page = Page {
             title: self.title.clone(),
             caption: self.caption.clone(),
@@ -148,10 +154,10 @@ impl Chart for OverTime {
             let x = panel.across(*at);
             scene.dashed(&[(x, from.1), (x, to.1)], GREEN, 2.0, (7.0, 4.0));
         }
-        panel.slo(&mut scene);
-        self.maxima(&mut scene, &panel);
         self.line(&mut scene, &panel, |second| second.p99_ms, ORANGE);
         self.line(&mut scene, &panel, |second| second.p50_ms, BLUE);
+        self.maxima(&mut scene, &panel);
+        panel.slo(&mut scene);
         for (x, y) in once(self.hiccups_s.iter().map(|at| (panel.across(*at), to.1))) {
             scene.line(vec![(x, y - 12.0), (x, y)], PURPLE, 2.0);
         }

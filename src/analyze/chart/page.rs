@@ -39,7 +39,7 @@ pub struct Page {
 /// Room at the canvas' edges, in px.
 pub const EDGE: f64 = 24.0;
 /// More series than this are drawn, but not named.
-const KEYS_MAX: usize = 18;
+const KEYS_MAX: usize = 24;
 const LINE: f64 = 20.0;
 const CAPTION_LINES_MAX: usize = 5;
 const MARK: f64 = 28.0;
@@ -73,7 +73,7 @@ fn legend(scene: &mut Scene, mut keys: Vec<Key>, top: f64) -> f64 {
     }
     let wide = SIZE.0 - 2.0 * EDGE;
     for (mark, colour, name) in keys {
-        let name = font::cut(&name, MEDIUM, wide / 2.0 - MARK - 16.0);
+        let name = font::cut(&name, MEDIUM, wide - MARK - 8.0);
         let needed = MARK + 8.0 + font::width(&name, MEDIUM);
         if x > EDGE && x + needed > EDGE + wide {
             (x, y) = (EDGE, y + LINE + 2.0);

@@ -11,7 +11,7 @@ pub const GRID: Colour = Colour(226, 226, 226);
 /// Paper.
 pub const WHITE: Colour = Colour(255, 255, 255);
 /// Where there is no figure.
-pub const NOTHING: Colour = Colour(240, 240, 240);
+pub const NOTHING: Colour = Colour(222, 222, 222);
 
 /// Okabe and Ito, "Color Universal Design" (2008), without black, which is the axes', and with yellow last, which is
 /// faint on white.
@@ -48,7 +48,8 @@ pub fn scale(share: f64) -> Colour {
         Colour(45, 69, 109),
         Colour(0, 34, 78),
     ];
-    let at = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+    let at = share * (STOPS.len() - 1) as f64;
     let below = (at as usize).min(STOPS.len() - 2);
     STOPS[below].towards(STOPS[below + 1], at - below as f64)
 }

@@ -40,6 +40,11 @@ impl Axis {
         MEDIUM + 18.0 + widest.min(LABEL_MAX) + 10.0
     }
 
+    /// One in how many names is shown where there is room for so many; round values were chosen for theirs.
+    fn every(&self, room: f64) -> usize {
+        if self.grid { 1 } else { (self.ticks.len() as f64 / room.max(1.0)).ceil().max(1.0) as usize }
+    }
+
     /// What is not drawn where it belongs, in sentences.
     pub fn notes(&self, values: impl IntoIterator<Item = f64>) -> Vec<String> {
         let (mut low, mut high) = (false, false);
@@ -108,6 +113,8 @@ impl Panel {
     pub fn slo(&self, scene: &mut Scene) {
         let y = self.up(SLO_MS);
         scene.dashed(&[(self.from.0, y), (self.to.0, y)], INK, 2.0, (10.0, 5.0));
+        // Where the line is at an end, the name stays beside the panel.
+        let y = y.clamp(self.from.1 + SMALL, (self.to.1 - SMALL).max(self.from.1 + SMALL));
         scene.text("SLO", (self.to.0 + 8.0, y - 4.0), SMALL, INK, Anchor::Start);
         scene.text(format!("{} ms", number(SLO_MS)), (self.to.0 + 8.0, y + 13.0), SMALL, INK, Anchor::Start);
     }
@@ -118,7 +125,7 @@ impl Panel {
         scene.outline(from, to, GREY, 1.0);
         self.names_below(scene, lowest);
         let mut above = f64::INFINITY;
-        for (value, name) in &self.y.ticks {
+        for (value, name) in self.y.ticks.iter().step_by(self.y.every((to.1 - from.1) / (SMALL + 2.0))) {
             let y = self.up(*value);
             if above - y >= SMALL + 2.0 {
                 above = y;
@@ -135,7 +142,8 @@ impl Panel {
     fn names_below(&self, scene: &mut Scene, lowest: bool) {
         let (from, to) = (self.from, self.to);
         let mut before = f64::NEG_INFINITY;
-        for (value, name) in &self.x.ticks {
+        let widest = self.x.ticks.iter().map(|(_, name)| font::width(name, SMALL)).fold(1.0, f64::max).min(LABEL_MAX);
+        for (value, name) in self.x.ticks.iter().step_by(self.x.every((to.0 - from.0) / (widest + 9.0))) {
             let x = self.across(*value);
             let name = font::cut(name, SMALL, LABEL_MAX);
             let half = font::width(&name, SMALL) / 2.0;

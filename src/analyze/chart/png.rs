@@ -30,17 +30,22 @@ pub fn encode(rgb: &[u8], width: u32, height: u32) -> io::Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Half as wide and high: each px the mean of four, so that edges are smooth.
-pub fn halved(rgb: &[u8], width: usize) -> Vec<u8> {
-    let mut smaller = Vec::with_capacity(rgb.len() / 4);
-    for rows in rgb.chunks_exact(width * 3 * 2) {
-        let (upper, lower) = rows.split_at(width * 3);
-        for (upper, lower) in upper.chunks_exact(6).zip(lower.chunks_exact(6)) {
-            for k in 0..3 {
-                let sum = [upper[k], upper[k + 3], lower[k], lower[k + 3]].map(u16::from).iter().sum::<u16>();
-                smaller.push(((sum + 2) / 4) as u8);
+/// `by` times less wide and high: each px the mean of a square, so that edges are smooth.
+pub fn reduced(rgb: &[u8], width: usize, by: usize) -> Vec<u8> {
+    let wide = width / by * 3;
+    let area = (by * by) as u32;
+    let mut smaller = Vec::with_capacity(rgb.len() / (by * by));
+    let mut sums = vec![0_u32; wide];
+    for rows in rgb.chunks_exact(width * 3 * by) {
+        sums.fill(area / 2);
+        for row in rows.chunks_exact(width * 3) {
+            for (sums, square) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * by)) {
+                for px in square.chunks_exact(3) {
+                    sums.iter_mut().zip(px).for_each(|(sum, channel)| *sum += u32::from(*channel));
+                }
             }
         }
+        smaller.extend(sums.iter().map(|sum| (sum / area) as u8));
     }
     smaller
 }
@@ -60,6 +65,6 @@ mod tests {
 
     #[test]
     fn four_px_become_their_mean() {
-        assert_eq!(halved(&[0, 0, 8, 4, 0, 8, 0, 0, 8, 0, 1, 8], 2), [1, 0, 8]);
+        assert_eq!(reduced(&[0, 0, 8, 4, 0, 8, 0, 0, 8, 0, 1, 8], 2, 2), [1, 0, 8]);
     }
 }

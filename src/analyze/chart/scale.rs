@@ -35,7 +35,7 @@ const LOG_MS: (f64, f64) = (0.001, 1e8);
 impl Scale {
     /// A linear one around all finite values, at round ends.
     pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
-        let finite = values.into_iter().filter(|value| value.is_finite()).map(|value| value.clamp(-1e15, 1e15));
+        let finite = values.into_iter().filter(|value| value.is_finite()).map(|value| value.clamp(-1e12, 1e12));
         let (from, to) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
         let (from, to) = match () {
             () if from > to => (0.0, 1.0),
@@ -58,7 +58,7 @@ impl Scale {
         let drawn = values.into_iter().filter(|value| value.is_finite() && *value > 0.0);
         let drawn = drawn.map(|value| value.clamp(LOG_MS.0, LOG_MS.1));
         let (from, to) = drawn.fold((f64::INFINITY, 0.0_f64), |(a, b), value| (a.min(value), b.max(value)));
-        let (from, to) = if from > to { (1.0, 10.0) } else { (from, to) };
+        let (from, to) = if from > to { (1.0, 1.0) } else { (from, to) };
         let from = one_digit(from, false);
         Self::Log { from, to: one_digit((to * 1.1).max(from * 10.0), true) }
     }

@@ -98,7 +98,10 @@ impl Chart for StageBands {
             self.buckets.iter().map(|bucket| bucket.from).filter(|p| (0.0..100.0).contains(p)).fold(0.0, f64::max);
         // The last bucket reaches to the slowest event: it is drawn a nine wide.
         let nines = (1.0 - (1.0 - last / 100.0).log10()).round().max(2.0);
-        let x = Axis::new("percentile of the total (each step is one more nine)", Scale::nines(nines), 12);
+        let mut x = Axis::new("percentile of the total (each step is one more nine)", Scale::nines(nines), 12);
+        if let Some((_, name)) = x.ticks.last_mut() {
+            *name = "100".to_owned();
+        }
         let totals = self.buckets.iter().map(Bucket::total);
         let ms = Axis::new("mean, ms", Scale::linear(totals.chain([0.0])), 8);
         let percent = Axis::new("share, %", Scale::Linear { from: 0.0, to: 100.0 }, 5);
