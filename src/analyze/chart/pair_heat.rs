@@ -6,7 +6,7 @@ use super::{
     page::{Key, Mark, Page},
     palette::{self, GREY, INK, NOTHING, VERMILION, WHITE},
     panel::{Axis, Panel},
-    scale::{Scale, number},
+    scale::{Scale, Tick, number},
     scene::{Anchor, Colour, Point, Scene, Shape, Text},
 };
 
@@ -29,13 +29,17 @@ pub struct PairHeat {
 
 const PAST_DRAIN: Colour = VERMILION;
 const BAR_WIDTH: f64 = 22.0;
-/// Room for the colour bar, its numbers and its name.
-const BAR_ROOM: f64 = 150.0;
+/// Between the panel and the colour bar.
+const GAP: f64 = 20.0;
+/// Longer than any latency can be, in ms.
+const MS_MAX: f64 = 1e8;
 
 impl PairHeat {
     fn figure(&self, source: usize, destination: usize) -> Option<f64> {
         let figure = self.figures_ms.get(source)?.get(destination).copied().flatten();
-        figure.filter(|ms| !ms.is_nan())
+        // False for NaN as well.
+        let figure = figure.filter(|ms| *ms > f64::NEG_INFINITY);
+        figure.map(|ms| if ms.is_finite() { ms.clamp(-MS_MAX, MS_MAX) } else { ms })
     }
 
     fn all(&self) -> impl Iterator<Item = Option<f64>> {
@@ -69,7 +73,8 @@ impl PairHeat {
         }
     }
 
-    fn colour_bar(&self, scene: &mut Scene, scale: &Scale, from: Point, to: Point) {
+    /// A bar of all colours with its numbers and its name, as wide as the room between the corners.
+    fn colour_bar(&self, scene: &mut Scene, scale: &Scale, ticks: Vec<Tick>, from: Point, to: Point) {
         let height = to.1 - from.1;
         let y = |share: f64| to.1 - height * share;
         const STEPS: usize = 128;
@@ -79,7 +84,7 @@ impl PairHeat {
         }
         scene.outline(from, (from.0 + BAR_WIDTH, to.1), GREY, 1.0);
         let mut above = f64::INFINITY;
-        for (value, name) in scale.ticks((height / 40.0) as usize) {
+        for (value, name) in ticks {
             let y = y(scale.share(value));
             if above - y >= SMALL + 2.0 {
                 above = y;
@@ -87,7 +92,7 @@ impl PairHeat {
             }
         }
         let text = font::cut(&format!("{}, ms", self.figure), MEDIUM, height);
-        let at = (from.0 + BAR_ROOM - 50.0, (from.1 + to.1) / 2.0);
+        let at = (to.0 - 5.0, (from.1 + to.1) / 2.0);
         let (size, colour, anchor) = (MEDIUM, INK, Anchor::Middle);
         scene.shapes.push(Shape::Text(Text { text, at, size, colour, anchor, upwards: true }));
     }
@@ -120,7 +125,11 @@ impl Chart for PairHeat {
         let destinations = Axis::of_names("destination (worker)", self.destinations.clone());
         let (x, y) = if turned { (sources, destinations) } else { (destinations, sources) };
         let (columns, rows) = (x.ticks.len(), y.ticks.len());
-        let (from, to) = ((from.0 + y.width(), from.1), (to.0 - BAR_ROOM, to.1 - Panel::BELOW));
+        let ticks = scale.ticks(12);
+        let widest = ticks.iter().map(|(_, name)| font::width(name, SMALL)).fold(0.0, f64::max);
+        let bar = GAP + BAR_WIDTH + 8.0 + widest + 30.0;
+        let edge = to.0;
+        let (from, to) = ((from.0 + y.width(), from.1), (edge - bar, to.1 - Panel::BELOW));
         let panel = Panel::open(&mut scene, x, y, from, to);
         for column in 0..columns {
             for row in 0..rows {
@@ -133,7 +142,7 @@ impl Chart for PairHeat {
         if columns * rows == 0 {
             scene.text("no pairs", ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0), MEDIUM, INK, Anchor::Middle);
         }
-        self.colour_bar(&mut scene, &scale, (to.0 + 20.0, from.1), to);
+        self.colour_bar(&mut scene, &scale, ticks, (to.0 + GAP, from.1), (edge, to.1));
         panel.close(&mut scene, true);
         scene
     }
