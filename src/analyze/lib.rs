@@ -13,12 +13,17 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod arguments;
 pub mod cause;
+pub mod chart;
 pub mod compare;
 pub mod counts;
 pub mod document;
+pub mod drawings;
+pub mod figures;
 pub mod input;
 pub mod manifest;
+pub mod output;
 pub mod pairs;
 pub mod published;
 pub mod quantile;
@@ -32,6 +37,7 @@ pub mod seen;
 pub mod spread;
 pub mod tally;
 pub mod top;
+pub mod weighed;
 pub mod write;
 
 pub use render::markdown;
