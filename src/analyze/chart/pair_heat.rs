@@ -48,11 +48,12 @@ impl PairHeat {
         pairs.map(|(s, d)| self.figure(s, d))
     }
 
-    /// Colours in equal ratios where figures differ much, else in equal differences.
+    /// Colours in equal ratios where figures differ much, else in equal differences from 0, so that
+    /// pairs which are nearly alike look it.
     fn scale(&self) -> Scale {
         let finite: Vec<f64> = self.all().flatten().filter(|ms| ms.is_finite()).collect();
         let (min, max) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), ms| (a.min(*ms), b.max(*ms)));
-        if min > 0.0 && max / min > 10.0 { Scale::log(finite) } else { Scale::linear(finite) }
+        if min > 0.0 && max / min > 10.0 { Scale::log(finite) } else { Scale::linear(finite.into_iter().chain([0.0])) }
     }
 
     fn cell(&self, scene: &mut Scene, scale: &Scale, figure: Option<f64>, from: Point, to: Point) {
