@@ -31,6 +31,7 @@ const PAST_DRAIN: Colour = VERMILION;
 const BAR_WIDTH: f64 = 22.0;
 /// Between the panel and the colour bar.
 const GAP: f64 = 20.0;
+const SEAM: f64 = 0.5;
 /// Longer than any latency can be, in ms.
 const MS_MAX: f64 = 1e8;
 
@@ -47,11 +48,12 @@ impl PairHeat {
         pairs.map(|(s, d)| self.figure(s, d))
     }
 
-    /// Colours in equal ratios where figures differ much, else in equal differences.
+    /// Colours in equal ratios where figures differ much, else in equal differences from 0, so that
+    /// pairs which are nearly alike look it.
     fn scale(&self) -> Scale {
         let finite: Vec<f64> = self.all().flatten().filter(|ms| ms.is_finite()).collect();
         let (min, max) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), ms| (a.min(*ms), b.max(*ms)));
-        if min > 0.0 && max / min > 10.0 { Scale::log(finite) } else { Scale::linear(finite) }
+        if min > 0.0 && max / min > 10.0 { Scale::log(finite) } else { Scale::linear(finite.into_iter().chain([0.0])) }
     }
 
     fn cell(&self, scene: &mut Scene, scale: &Scale, figure: Option<f64>, from: Point, to: Point) {
@@ -80,7 +82,7 @@ impl PairHeat {
         const STEPS: usize = 128;
         for k in 0..STEPS {
             let share = |k: usize| k as f64 / STEPS as f64;
-            scene.rect((from.0, y(share(k + 1))), (from.0 + BAR_WIDTH, y(share(k))), palette::scale(share(k)));
+            scene.rect((from.0, y(share(k + 1)) - SEAM), (from.0 + BAR_WIDTH, y(share(k))), palette::scale(share(k)));
         }
         scene.outline(from, (from.0 + BAR_WIDTH, to.1), GREY, 1.0);
         let mut above = f64::INFINITY;
@@ -136,7 +138,8 @@ impl Chart for PairHeat {
                 let figure = if turned { self.figure(column, row) } else { self.figure(row, column) };
                 let corner = |column: usize, row: usize| panel.at((column as f64, row as f64));
                 let ((left, low), (right, high)) = (corner(column, row), corner(column + 1, row + 1));
-                self.cell(&mut scene, &scale, figure, (left, high), (right, low));
+                // Under its neighbours by a little: paper would shine through where they only meet.
+                self.cell(&mut scene, &scale, figure, (left, high - SEAM), (right + SEAM, low));
             }
         }
         if columns * rows == 0 {

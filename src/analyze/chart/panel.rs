@@ -4,7 +4,7 @@ use super::{
     font::{self, MEDIUM, SMALL},
     palette::{GREY, GRID, INK, WHITE},
     scale::{Scale, Tick, number},
-    scene::{Anchor, Point, Scene, Shape, Text},
+    scene::{Anchor, Point, SIZE, Scene, Shape, Text},
 };
 use crate::slo::SLO_MS;
 
@@ -145,7 +145,9 @@ impl Panel {
         let widest = self.x.ticks.iter().map(|(_, name)| font::width(name, SMALL)).fold(1.0, f64::max).min(LABEL_MAX);
         for (value, name) in self.x.ticks.iter().step_by(self.x.every((to.0 - from.0) / (widest + 9.0))) {
             let x = self.across(*value);
-            let name = font::cut(name, SMALL, LABEL_MAX);
+            // Centred at its place, it must not leave the canvas.
+            let room = 2.0 * x.min(SIZE.0 - x) - 4.0;
+            let name = font::cut(name, SMALL, room.min(LABEL_MAX));
             let half = font::width(&name, SMALL) / 2.0;
             if x - half < before + 8.0 {
                 continue;

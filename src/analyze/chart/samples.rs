@@ -45,7 +45,8 @@ fn bars(sets: usize) -> DeviationBars {
             let median_ms = 18.0 * 5_f64.powi(d as i32) * (0.3 + noise((k * 4 + d) as u64));
             Some(Figure { median_ms, min_ms: median_ms * 0.4, max_ms: median_ms * 2.5, few: d == 3 })
         };
-        let name = if k % 2 == 0 { format!("published variant-{k}") } else { format!("run-{k}-20261125T072845Z") };
+        let name =
+            if k.is_multiple_of(2) { format!("published variant-{k}") } else { format!("run-{k}-20261125T072845Z") };
         Deviations { name, published: k.is_multiple_of(2), figures: [0, 1, 2, 3].map(figure) }
     };
     DeviationBars {

@@ -111,12 +111,15 @@ impl Scale {
 /// Decades, or 1, 2 and 5 of each where there is room for them, or every so manieth decade where there is little.
 fn log_ticks(from: f64, to: f64, room: usize) -> Vec<Tick> {
     let (first, last) = (from.log10().floor() as i32, to.log10().ceil() as i32);
-    let decades = (last - first + 1) as usize;
-    let (digits, every): (&[f64], usize) =
-        if decades * 3 <= room + 3 { (&[1.0, 2.0, 5.0], 1) } else { (&[1.0], decades.div_ceil(room)) };
-    let values = (first..=last).step_by(every).flat_map(|k| digits.iter().map(move |digit| digit * 10_f64.powi(k)));
-    let inside = values.filter(|value| *value >= from * (1.0 - 1e-9) && *value <= to * (1.0 + 1e-9));
-    inside.map(|value| (value, number(value))).collect()
+    let inside = |value: &f64| *value >= from * (1.0 - 1e-9) && *value <= to * (1.0 + 1e-9);
+    let decades: Vec<f64> = (first..=last).map(|k| 10_f64.powi(k)).collect();
+    let values: Vec<f64> = if decades.len() * 3 <= room + 3 {
+        decades.iter().flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * decade)).filter(inside).collect()
+    } else {
+        let every = decades.len().div_ceil(room);
+        decades.into_iter().filter(inside).step_by(every).collect()
+    };
+    values.into_iter().map(|value| (value, number(value))).collect()
 }
 
 /// 1, 2 or 5 times a power of ten: the smallest that is no less than `least`.
