@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(first.claim(&mut redis, false, &[3, 0]).unwrap(), 2, "its offsets began anew");
         assert_eq!(first.claim(&mut redis, false, &[3, 0, 0]).unwrap(), 3, "another number of partitions");
 
-        let mut write = |generation, offset| {
+        let write = |generation, offset| {
             let timeout = std::time::Duration::from_secs(5);
             let settings = Settings { generation, run: "r".into(), stream_maxlen: 10, timeout };
             let identifier = Identifier { app_id: "a".into(), tag: "t".into(), scope: "s".into(), name: "n".into() };

@@ -62,7 +62,13 @@ impl Measured {
             tracing::warn!("{trouble}");
             warnings.push(trouble);
         }
-        let topic_records = if self.gave_up { None } else { topic_records(stage, &mut warnings) };
+        let topic_records = if self.gave_up {
+            warnings
+                .push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
+            None
+        } else {
+            topic_records(stage, &mut warnings)
+        };
         let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
@@ -71,13 +77,9 @@ impl Measured {
             topic_records,
             ..collected.ledger
         };
-        let mut ledger = ledger.check();
-        let missing =
-            collected.rows_error.map(|error| format!("rows are missing, since they could not be written: {error}"));
-        for problem in missing.into_iter().chain(unread) {
-            ledger.valid = false;
-            ledger.problems.insert(0, problem);
-        }
+        let unwritten =
+            collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
+        let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let end = Anchor::read();
@@ -124,6 +126,13 @@ impl Measured {
         let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
     }
+}
+
+/// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read.
+fn checked(ledger: Ledger, mut unfit: Vec<String>) -> Ledger {
+    let mut ledger = ledger.check();
+    unfit.append(&mut ledger.problems);
+    Ledger { valid: unfit.is_empty(), problems: unfit, ..ledger }
 }
 
 /// What the books show beyond their lines.

@@ -69,7 +69,11 @@ fn first_line(text: &str) -> String {
     if shown.len() < line.len() {
         shown.push('…');
     }
-    shown
+    // "… the last lines of its log:" introduces what only the manifest has room for.
+    match shown.strip_suffix(':') {
+        Some(introduction) if text.lines().nth(1).is_some() => format!("{introduction} are in the manifest"),
+        _ => shown,
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_warning_is_one_line_of_bounded_length() {
-        assert_eq!(first_line("broker 1 ended\nits log"), "broker 1 ended");
+        assert_eq!(
+            first_line("broker 1 ended; the last lines:\nits log"),
+            "broker 1 ended; the last lines are in the manifest"
+        );
         assert_eq!(first_line(&"ü".repeat(1_000)).chars().count(), SHOWN_CHARS_MAX + 1);
     }
 }

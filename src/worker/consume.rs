@@ -187,7 +187,9 @@ mod tests {
             let properties = properties(&config);
             assert_eq!(properties["fetch.min.bytes"], "1");
             let mut client = rdkafka::ClientConfig::new();
-            properties.iter().for_each(|(name, value)| drop(client.set(name, value)));
+            for (name, value) in &properties {
+                client.set(name, value);
+            }
             let created: Result<BaseConsumer, _> = client.create();
             assert!(created.is_ok(), "{group_protocol:?}: {:?}", created.err());
         }
