@@ -103,11 +103,11 @@ impl Ledger {
         if missing > 0 && self.foreign == 0 {
             self.problems.push(format!("{missing} records of the topic were not consumed, though no event is missing"));
         }
-        let skipped = self.skipped();
-        if u128::from(skipped) * u128::from(ONE_OVER_IN) > u128::from(self.planned) {
+        if self.too_many_skipped() {
             self.problems.push(format!(
-                "{skipped} events count as stored but changed nothing: Redis held newer entries of their tags; use an \
-                 empty Redis, and no topic that another run is using"
+                "{} events count as stored but changed nothing: Redis held newer entries of their tags; use an empty \
+                 Redis, and neither a Redis nor a topic that another run is using",
+                self.skipped()
             ));
         }
         self.valid = self.problems.is_empty();
@@ -123,6 +123,11 @@ impl Ledger {
     /// all that it stored but the last 20 ms, and leaves far more that is delivered twice. Their writes were skipped.
     pub fn skipped(&self) -> u64 {
         self.stored_late.saturating_sub(self.duplicates)
+    }
+
+    /// Whether those could decide the verdict.
+    pub fn too_many_skipped(&self) -> bool {
+        u128::from(self.skipped()) * u128::from(ONE_OVER_IN) > u128::from(self.planned)
     }
 }
 
