@@ -62,13 +62,7 @@ impl Measured {
             tracing::warn!("{trouble}");
             warnings.push(trouble);
         }
-        let topic_records = if self.gave_up {
-            warnings
-                .push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
-            None
-        } else {
-            topic_records(stage, &mut warnings)
-        };
+        let topic_records = topic_records(stage, self.gave_up, &mut warnings);
         let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
@@ -166,8 +160,13 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
     notes
 }
 
-/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say.
-fn topic_records(stage: &Stage, warnings: &mut Vec<String>) -> Option<u64> {
+/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say or
+/// nobody wants to wait for them.
+fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<u64> {
+    if gave_up {
+        warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
+        return None;
+    }
     match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
         Ok(ends) => {
             if let Err(error) = remember(stage, &ends) {
