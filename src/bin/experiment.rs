@@ -82,7 +82,8 @@ fn report(finished: &Finished) {
     let Finished { manifest, verdict, files: [rows, json], unwritten } = finished;
     let printed = print(Screen { manifest, verdict }).and_then(|()| match unwritten {
         None => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
-        Some(_) => print(format_args!("wrote {}, and no manifest\n", rows.display())),
+        Some(_) if rows.exists() => print(format_args!("wrote {}, and no manifest\n", rows.display())),
+        Some(_) => print("wrote nothing that is still there\n"),
     });
     if let Err(error) = printed {
         say(format_args!("error: {UNPRINTED}: {error}"));
