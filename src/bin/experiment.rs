@@ -10,6 +10,7 @@ use shasta::{
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
     slo::Verdict,
+    told::told,
     variant::{self, Variant},
     worker,
 };
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Role::Parent => experiments(&arguments),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", told(error.as_ref()));
         let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
         ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
     })
