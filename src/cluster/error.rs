@@ -65,6 +65,16 @@ pub enum ClusterError {
         /// The directory.
         dir: PathBuf,
     },
+    /// No place for the cluster's data.
+    #[error(
+        "no temporary directory can be made in {dir} ({reason}); set TMPDIR to a directory that exists and can be written"
+    )]
+    Temporary {
+        /// Where it was tried.
+        dir: PathBuf,
+        /// The operating system's answer.
+        reason: io::Error,
+    },
     /// A file of the cluster could not be read or written.
     #[error("{path} could not be {what}: {source}")]
     File {
