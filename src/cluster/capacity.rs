@@ -103,7 +103,7 @@ struct Check {
     otherwise: &'static str,
 }
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     Check {
         short: cpu,
         knobs: &[Knob::Connections, Knob::Rate, Knob::Partitions],
@@ -126,6 +126,11 @@ const CHECKS: [Check; 4] = [
         short: partitions,
         knobs: &[Knob::Partitions, Knob::Connections, Knob::Duration, Knob::Rate],
         otherwise: "raise the limit (vm.max_map_count, `ulimit -Hn`)",
+    },
+    Check {
+        short: own_files,
+        knobs: &[Knob::Connections, Knob::Workers],
+        otherwise: "raise the limit (`ulimit -Hn` as root, or LimitNOFILE)",
     },
     Check {
         short: disk,
@@ -230,6 +235,14 @@ fn partitions(variant: &Variant, machine: &Machine) -> Option<String> {
     Some(format!(
         "{what}: {replicas} replicas × {segments} segments{besides} need {needed} of them in each broker; the limit is {limit}"
     ))
+}
+
+fn own_files(variant: &Variant, machine: &Machine) -> Option<String> {
+    let (needed, limit) = (nofile_needed(variant), machine.nofile_hard);
+    let Variant { connections, workers, .. } = variant;
+    (needed > limit).then(|| {
+        format!("open files: {connections} connections and {workers} workers need {needed} here; the limit is {limit}")
+    })
 }
 
 fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
