@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Addresses of an external cluster
     #[command(flatten, next_help_heading = "External cluster")]
     pub addresses: Addresses,
+    /// A file that the path of each run's rows is added to, for scripts.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub rows_to: Option<PathBuf>,
     /// What this process is.
     #[arg(long, value_enum, hide = true, default_value = "parent")]
     pub role: Role,

@@ -12,7 +12,7 @@
 //!    and all else about a run.
 //!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
-//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`told`] (what a person sees).
+//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`] and [`screen`] (what a person sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
@@ -41,6 +41,5 @@ pub mod slo;
 pub mod store;
 pub mod tables;
 pub mod tag_data;
-pub mod told;
 pub mod variant;
 pub mod worker;

@@ -1,6 +1,6 @@
 //! `experiment`: arguments → run → print.
 
-use std::{process::ExitCode, time::Duration};
+use std::{fs::File, io::Write, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -10,7 +10,6 @@ use shasta::{
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
     slo::Verdict,
-    told::told,
     variant::{self, Variant},
     worker,
 };
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         Role::Parent => experiments(&arguments),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {}", told(error.as_ref()));
+        eprintln!("error: {error:#}");
         let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
         ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
     })
@@ -68,6 +67,11 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let Finished { manifest, verdict, files: [rows, json] } = &finished;
         print!("{}", Screen { manifest, verdict });
         println!("wrote {} and {}", rows.display(), json.display());
+        if let Some(file) = &arguments.rows_to {
+            let opened = File::options().create(true).append(true).open(file);
+            let written = opened.and_then(|mut file| writeln!(file, "{}", rows.display()));
+            written.with_context(|| format!("--rows-to {}", file.display()))?;
+        }
         if stop.requested() {
             return Ok(ExitCode::from(INTERRUPTED));
         }

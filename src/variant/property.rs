@@ -97,8 +97,8 @@ pub(super) fn check(section: &str, name: &str, text: &str, cluster: ClusterKind)
 /// What librdkafka says of the properties of `[consumer]` together, if it does not take them.
 pub(super) fn check_together(variant: &Variant) -> Result<(), String> {
     let mut config: ClientConfig = variant.consumer.clone().into_iter().collect();
-    // Nothing is connected, so there is nothing to tell.
-    config.set("group.id", "shasta").set("log_level", "0").remove("debug");
+    // Nothing is connected, so there is nothing to tell. What only the other group protocol has is left to the worker.
+    config.set("group.id", "shasta").set("log_level", "0").remove("debug").remove("group.remote.assignor");
     match config.create::<BaseConsumer>() {
         Ok(_) => Ok(()),
         Err(KafkaError::ClientCreation(reason)) => Err(reason),
