@@ -251,7 +251,8 @@ mod tests {
             assert!(table.rows.iter().all(|row| row.len() == table.header.len()), "{}", table.name);
             table.rows.iter().flatten().map(|cell| cell.text.clone()).collect::<Vec<_>>().join(" | ")
         };
-        let blocks = blocks(causes).into_iter().map(|block| match block {
+        let said = [vec![Block::Prose(paragraph(causes)), past(causes)], blocks(causes)].concat();
+        let blocks = said.into_iter().map(|block| match block {
             Block::Heading(_, text) | Block::Prose(text) | Block::Lines(text) => text,
             Block::Table(table) => cells(&table),
             Block::Chart { caption, .. } => caption,

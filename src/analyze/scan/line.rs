@@ -188,7 +188,7 @@ mod tests {
                 let at = random(bytes.len());
                 match random(4) {
                     0 => drop(bytes.remove(at)),
-                    1 => bytes.insert(at, b",\n\"\r0-9\xffpw"[random(11)]),
+                    1 => bytes.insert(at, b",\n\"\r0-9\xffpw"[random(10)]),
                     2 => bytes.truncate(at + 1),
                     _ => bytes[at] = random(256) as u8,
                 }
