@@ -33,6 +33,7 @@ pub mod manifest;
 pub mod percentile;
 pub mod process;
 pub mod producer;
+pub mod reader;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -22,11 +22,7 @@ pub(super) fn version(key: &str, value: Value) -> Result<StreamId, ReaderError> 
 }
 
 /// Fields of a snapshot hash, added to `values`. Returns their bytes.
-pub(super) fn fields(
-    key: &str,
-    value: Value,
-    values: &mut BTreeMap<String, Bytes>,
-) -> Result<usize, ReaderError> {
+pub(super) fn fields(key: &str, value: Value, values: &mut BTreeMap<String, Bytes>) -> Result<usize, ReaderError> {
     let wrong = |problem: &str| ReaderError::foreign(key, problem);
     let pairs: Vec<(Value, Value)> = match value {
         Value::Map(pairs) => pairs,
