@@ -70,14 +70,15 @@ impl Backlog {
         self.drains += 1;
         let group = format!("drain-{}", self.drains);
         let starts = vec![0; self.topic.partitions.len()];
-        group::start_at(&self.endpoints().kafka, &group, &self.topic, &starts).expect("the coordinator answers");
+        group::start_at(&self.endpoints().kafka, &group, &self.topic, &starts, &|| false)
+            .expect("the coordinator answers");
         let (sender, news) = mpsc::channel();
         let mut crew = Crew::default();
         let program = Path::new(env!("CARGO_BIN_EXE_experiment"));
         let config = self.config(group);
         crew.add(program, self.endpoints(), &config, move |news| drop(sender.send(news))).expect("a worker starts");
         let took = self.listen(&news);
-        crew.stop().expect("the worker ends");
+        crew.stop(&|| false).expect("the worker ends");
         took
     }
 

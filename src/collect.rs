@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::JoinHandle,
@@ -23,12 +23,15 @@ use crate::{
     ledger::Ledger,
     producer::Outcome,
     record::{Row, Rows},
-    worker::report::{Assignment, Kind, Receipt, Report, SetAside},
+    worker::report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Most set-aside records and warnings that the manifest lists; all are counted.
 const LISTED_MAX: usize = 1_000;
+
+/// Why a worker has ended that did not say.
+pub const ENDED: &str = "it has ended";
 
 /// What the collector is told.
 #[derive(Debug)]
@@ -50,8 +53,6 @@ pub struct Standing {
     pub awaited: AtomicU64,
     /// Distinct partitions whose probe a worker has seen.
     pub probed: AtomicU64,
-    /// The file of rows could not be written: the run goes on without.
-    pub rows_failed: AtomicBool,
     seldom: Mutex<Seldom>,
 }
 
@@ -60,7 +61,8 @@ pub struct Standing {
 struct Seldom {
     last_second_ms: Option<[f64; 3]>,
     assigned: BTreeMap<u32, Vec<i32>>,
-    worker_ended: Option<String>,
+    workers_ended: BTreeMap<u32, String>,
+    rows_error: Option<String>,
 }
 
 impl Standing {
@@ -78,9 +80,14 @@ impl Standing {
         self.seldom().last_second_ms
     }
 
-    /// Why a worker has ended before it was told to, if one has.
-    pub fn worker_ended(&self) -> Option<String> {
-        self.seldom().worker_ended.clone()
+    /// The workers from which nothing more comes, and why, as far as they told.
+    pub fn workers_ended(&self) -> BTreeMap<u32, String> {
+        self.seldom().workers_ended.clone()
+    }
+
+    /// Why rows are missing from the file, once one could not be written: the run goes on without.
+    pub fn rows_error(&self) -> Option<String> {
+        self.seldom().rows_error.clone()
     }
 }
 
@@ -108,8 +115,8 @@ pub struct Collected {
     pub warnings: Vec<String>,
     /// Why rows are missing from the file.
     pub rows_error: Option<String>,
-    /// Rows written.
-    pub rows_written: u64,
+    /// Records of other runs, by run.
+    pub foreign_runs: BTreeMap<String, u64>,
 }
 
 /// The collecting thread of a run.
@@ -138,6 +145,7 @@ impl Collector {
             set_aside: Vec::new(),
             warnings: Vec::new(),
             rows_error: None,
+            foreign_runs: BTreeMap::new(),
             probed: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
@@ -171,6 +179,7 @@ struct Desk {
     set_aside: Vec<SetAside>,
     warnings: Vec<String>,
     rows_error: Option<String>,
+    foreign_runs: BTreeMap<String, u64>,
     probed: Vec<i32>,
 }
 
@@ -191,10 +200,7 @@ impl Desk {
                 }
                 Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, report),
                 Ok(Input::Worker(worker, News::End(error))) => {
-                    let error = error.unwrap_or_else(|| "it has ended".into());
-                    self.seldom(|seldom| {
-                        seldom.worker_ended.get_or_insert(format!("worker {worker}: {error}"));
-                    });
+                    self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -225,10 +231,19 @@ impl Desk {
         }
         if let Some(fatal) = report.fatal {
             self.warn(format!("worker {worker}: {fatal}"));
-            self.seldom(|seldom| {
-                seldom.worker_ended.get_or_insert(format!("worker {worker}: {fatal}"));
-            });
+            self.ended(worker, fatal);
         }
+        for ForeignRun { run, records } in report.foreign_runs {
+            // Every worker tells of a bounded number of runs.
+            *self.foreign_runs.entry(run).or_default() += records;
+        }
+    }
+
+    fn ended(&self, worker: u32, why: String) {
+        self.seldom(|seldom| {
+            // What it said itself comes before the end of its pipe.
+            seldom.workers_ended.entry(worker).or_insert(why);
+        });
     }
 
     fn receipt(&mut self, worker: u32, receipt: Receipt) {
@@ -255,8 +270,9 @@ impl Desk {
     /// A full disk ends the file of rows, not the pipeline that is being measured.
     fn keep_rows_error(&mut self, written: std::io::Result<()>) {
         if let Err(error) = written {
-            self.rows_error = Some(error.to_string());
-            self.standing.rows_failed.store(true, Relaxed);
+            let error = format!("{}: {error}", self.rows.path().display());
+            self.rows_error = Some(error.clone());
+            self.seldom(|seldom| seldom.rows_error = Some(error));
         }
     }
 
@@ -296,8 +312,7 @@ impl Desk {
             let flushed = self.rows.flush();
             self.keep_rows_error(flushed);
         }
-        let rows_written = self.rows.written();
-        let Self { rebalances, set_aside, warnings, rows_error, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, rows_written }
+        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{BufReader, Write},
     path::Path,
-    process::ChildStdin,
+    process::{ChildStdin, ExitStatus},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -32,6 +32,7 @@ pub struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
     reader: Option<JoinHandle<()>>,
+    ended: Option<ExitStatus>,
 }
 
 /// All workers of a run.
@@ -66,7 +67,7 @@ impl Crew {
         stdin.write_all(&line).map_err(failed("configured"))?;
         let reader = std::thread::Builder::new().name(name.clone()).spawn(move || listen(stdout, &sink));
         let reader = Some(reader.map_err(failed("listened to"))?);
-        self.workers.push(Worker { child, stdin: Some(stdin), reader });
+        self.workers.push(Worker { child, stdin: Some(stdin), reader, ended: None });
         Ok(())
     }
 
@@ -75,29 +76,60 @@ impl Crew {
         self.workers.iter().map(|worker| (worker.child.name().to_owned(), worker.child.pid())).collect()
     }
 
-    /// Lets all finish what they hold, and waits until each has told its last. One that takes too long is killed.
+    /// The workers that have ended by themselves: number, name and how.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn ended(&mut self) -> Result<Vec<(u32, String, ExitStatus)>, ProcessError> {
+        let mut ended = Vec::new();
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            worker.look()?;
+            ended.extend(worker.ended.map(|status| (number as u32, worker.child.name().to_owned(), status)));
+        }
+        Ok(ended)
+    }
+
+    /// Lets all finish what they hold, and waits until each has told its last, until `hurry` says that there is no time.
+    /// One that takes too long is killed. Returns which ones were, and which failed while they finished.
     ///
     /// # Errors
     /// When a worker cannot be waited for.
-    pub fn stop(mut self) -> Result<(), ProcessError> {
+    pub fn stop(mut self, hurry: &dyn Fn() -> bool) -> Result<Vec<String>, ProcessError> {
+        let mut troubles = Vec::new();
         for worker in &mut self.workers {
+            worker.look()?;
             worker.stdin = None;
         }
         let deadline = Instant::now() + STOP_MAX;
-        for worker in &mut self.workers {
-            while worker.child.try_wait()?.is_none() {
-                if Instant::now() > deadline {
-                    tracing::warn!("{} does not end by itself; it is killed", worker.child.name());
+        for worker in self.workers.iter_mut().filter(|worker| worker.ended.is_none()) {
+            while !worker.look()? {
+                let name = worker.child.name();
+                if hurry() || Instant::now() > deadline {
+                    let why = if hurry() { "you gave up the drain" } else { "it did not end by itself" };
+                    troubles.push(format!("{name} was killed: {why}"));
                     worker.child.kill();
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            if let Some(reader) = worker.reader.take() {
-                reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if let Some(status) = worker.ended.filter(|status| !status.success()) {
+                troubles.push(format!("{} failed while it finished ({status})", worker.child.name()));
             }
         }
-        Ok(())
+        for reader in self.workers.iter_mut().filter_map(|worker| worker.reader.take()) {
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        Ok(troubles)
+    }
+}
+
+impl Worker {
+    /// Whether it has ended, which is kept: only the first to ask is told how.
+    fn look(&mut self) -> Result<bool, ProcessError> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait()?;
+        }
+        Ok(self.ended.is_some())
     }
 }
 

@@ -1,11 +1,11 @@
 //! The run's consumer group from outside: where it starts, and the proof that every partition reaches a worker.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
 };
@@ -20,18 +20,69 @@ use crate::{
 /// The producer number of probes, which no connection has.
 pub const PROBE: u32 = u32::MAX;
 const FLUSH: Duration = Duration::from_secs(30);
+/// How long a coordinator may take until it serves the group, and how often it is asked.
+const COORDINATOR_MAX: Duration = Duration::from_secs(30);
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
 
-/// Commits the offsets at which the group starts, before it has members: no worker ever has to guess.
+/// Commits the offsets at which the group starts, before it has members: no worker ever has to guess. A cluster that has
+/// just started may still be settling who coordinates the group: then it is asked again, for 30 s.
 ///
 /// # Errors
-/// Those of the group's coordinator.
-pub fn start_at(access: &KafkaAccess, group: &str, topic: &Topic, offsets: &[i64]) -> Result<(), KafkaError> {
+/// Those of the group's coordinator; the last one when `stop` says so.
+pub fn start_at(
+    access: &KafkaAccess,
+    group: &str,
+    topic: &Topic,
+    offsets: &[i64],
+    stop: &dyn Fn() -> bool,
+) -> Result<(), KafkaError> {
     let consumer: BaseConsumer = access.client_config().set("group.id", group).create()?;
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, &offset) in topic.partitions.iter().zip(offsets) {
         list.add_partition_offset(&topic.name, partition.id, Offset::Offset(offset))?;
     }
-    consumer.commit(&list, CommitMode::Sync)
+    let deadline = Instant::now() + COORDINATOR_MAX;
+    retried(
+        || consumer.commit(&list, CommitMode::Sync),
+        || {
+            std::thread::sleep(COORDINATOR_PAUSE);
+            Instant::now() < deadline && !stop()
+        },
+    )
+}
+
+/// Tries until it succeeds, fails for a reason that does not pass by itself, or `again` says no.
+fn retried(
+    mut attempt: impl FnMut() -> Result<(), KafkaError>,
+    mut again: impl FnMut() -> bool,
+) -> Result<(), KafkaError> {
+    loop {
+        match attempt() {
+            Err(error) if passes(&error) && again() => {}
+            done => return done,
+        }
+    }
+}
+
+/// Whether an error is one of a coordinator, or a leader, that is only just taking over.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            E::CoordinatorLoadInProgress
+                | E::CoordinatorNotAvailable
+                | E::NotCoordinator
+                | E::WaitingForCoordinator
+                | E::NotLeaderForPartition
+                | E::LeaderNotAvailable
+                | E::NotEnoughReplicas
+                | E::RequestTimedOut
+                | E::OperationTimedOut
+                | E::BrokerTransportFailure
+                | E::AllBrokersDown
+        )
+    )
 }
 
 /// Sends one warm-up event to each partition.
@@ -79,6 +130,27 @@ fn probe_tag(partition: i32, partitions: u32) -> Identifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_tried_again_and_not_for_ever() {
+        let run = |code, fails: u32, tries_max: u32| {
+            let mut tries = 0;
+            let attempt = || {
+                tries += 1;
+                if tries <= fails { Err(KafkaError::ConsumerCommit(code)) } else { Ok(()) }
+            };
+            let mut left = tries_max - 1;
+            let done = retried(attempt, || {
+                left = left.saturating_sub(1);
+                left > 0
+            });
+            (done.is_ok(), tries)
+        };
+        use RDKafkaErrorCode as E;
+        assert_eq!(run(E::NotCoordinator, 3, 10), (true, 4));
+        assert_eq!(run(E::CoordinatorLoadInProgress, u32::MAX, 5), (false, 4));
+        assert_eq!(run(E::GroupAuthorizationFailed, u32::MAX, 5), (false, 1));
+    }
 
     #[test]
     fn every_partition_has_a_probe_tag_of_its_own() {

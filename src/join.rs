@@ -90,8 +90,9 @@ impl Join {
 
     /// Takes a worker's word of one record; returns the row if that completes it.
     pub fn receipt(&mut self, worker: u32, receipt: Receipt) -> Option<Row> {
+        let mut new = false;
         if let Some(first) = self.start_offsets.get(receipt.partition as usize) {
-            let new = u64::try_from(receipt.offset.saturating_sub(*first))
+            new = u64::try_from(receipt.offset.saturating_sub(*first))
                 .is_ok_and(|nth| self.records[receipt.partition as usize].insert(nth));
             self.ledger.consumed_records += u64::from(new);
         }
@@ -99,7 +100,10 @@ impl Join {
             self.ledger.late += 1;
         }
         match receipt.kind() {
-            Kind::Foreign => self.ledger.foreign += 1,
+            Kind::Foreign => {
+                self.ledger.foreign += 1;
+                self.ledger.foreign_records += u64::from(new);
+            }
             Kind::Warm => self.ledger.warm += 1,
             Kind::Event => return self.event(worker, receipt),
         }
@@ -123,6 +127,7 @@ impl Join {
             return None;
         }
         self.ledger.consumed += 1;
+        self.ledger.stored_late += u64::from(receipt.stored() == Stored::Stale);
         // A retry that the producer's own first copy has overtaken is stored all the same: by that copy.
         match receipt.stored() {
             Stored::Applied | Stored::Stale => self.ledger.stored += 1,
@@ -302,6 +307,20 @@ mod tests {
         assert!(!hidden.valid && hidden.problems[0].contains("not consumed"), "{:?}", hidden.problems);
         let short = Ledger { rows: 4, ..ledger }.check();
         assert!(!short.valid && short.problems[0].starts_with("rows 4"), "{:?}", short.problems);
+    }
+
+    #[test]
+    fn a_first_delivery_that_changed_nothing_is_told_apart() {
+        let mut join = Join::new(1, 1, 10, vec![0]);
+        join.receipt(0, Receipt { stored: Stored::Stale as i32, ..receipt(0, 0) });
+        join.receipt(0, receipt(0, 1));
+        join.receipt(0, Receipt { stored: Stored::Stale as i32, ..receipt(0, 1) });
+        let foreign = Receipt { kind: Kind::Foreign as i32, offset: 7, ..receipt(0, 0) };
+        join.receipt(0, foreign);
+        join.receipt(0, foreign);
+        let ledger = join.finish().1;
+        assert_eq!((ledger.stored, ledger.stored_late, ledger.late, ledger.duplicates), (2, 1, 2, 1));
+        assert_eq!((ledger.foreign, ledger.foreign_records, ledger.consumed_records), (2, 1, 3));
     }
 
     #[test]

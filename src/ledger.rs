@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::slo::ONE_OVER_IN;
+
 /// The counts of one run, over distinct (producer, sequence) of the window unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -30,6 +32,9 @@ pub struct Ledger {
     pub consumed: u64,
     /// Stored in Redis, as Redis answered.
     pub stored: u64,
+    /// Of those stored: the first delivery that was told of changed nothing, so another one must have stored the event.
+    #[serde(default)]
+    pub stored_late: u64,
     /// Could not be stored, and set aside with offset and reason.
     pub set_aside: u64,
     /// Consumed, and Redis had not answered before the drain ended.
@@ -42,6 +47,9 @@ pub struct Ledger {
     pub late: u64,
     /// Records of other runs or without our headers.
     pub foreign: u64,
+    /// Distinct (partition, offset) of those.
+    #[serde(default)]
+    pub foreign_records: u64,
     /// Warm-up records.
     pub warm: u64,
     /// Rows with a stage of the chain that took 0 µs.
@@ -90,12 +98,36 @@ impl Ledger {
             let (consumed, topic) = (self.consumed_records, self.topic_records);
             self.problems.push(format!("{consumed} records consumed, but the topic holds {topic} of this run's time"));
         }
-        if self.consumed_records < self.topic_records && self.lost + self.maybe_unseen == 0 {
-            let missing = self.topic_records - self.consumed_records;
+        let missing = self.unconsumed_records();
+        // Where others publish, they do not end with this run: then these are theirs, as far as anyone can tell.
+        if missing > 0 && self.foreign == 0 {
             self.problems.push(format!("{missing} records of the topic were not consumed, though no event is missing"));
+        }
+        if self.too_many_skipped() {
+            self.problems.push(format!(
+                "{} events count as stored but changed nothing: Redis held newer entries of their tags; use an empty \
+                 Redis, and neither a Redis nor a topic that another run is using",
+                self.skipped()
+            ));
         }
         self.valid = self.problems.is_empty();
         self
+    }
+
+    /// Records of the topic that no worker has seen, where no event of this run accounts for them.
+    pub fn unconsumed_records(&self) -> u64 {
+        if self.lost + self.maybe_unseen > 0 { 0 } else { self.topic_records.saturating_sub(self.consumed_records) }
+    }
+
+    /// Events that changed nothing at their first delivery, beyond what redelivery explains: a worker that dies tells
+    /// all that it stored but the last 20 ms, and leaves far more that is delivered twice. Their writes were skipped.
+    pub fn skipped(&self) -> u64 {
+        self.stored_late.saturating_sub(self.duplicates)
+    }
+
+    /// Whether those could decide the verdict.
+    pub fn too_many_skipped(&self) -> bool {
+        u128::from(self.skipped()) * u128::from(ONE_OVER_IN) > u128::from(self.planned)
     }
 }
 
@@ -153,6 +185,24 @@ mod tests {
     fn a_record_that_nobody_missed_is_invalid() {
         let ledger = Ledger { topic_records: 10, ..balanced([0, 0, 0, 0, 9, 0, 0, 0]) }.check();
         assert_eq!(ledger.problems, ["1 records of the topic were not consumed, though no event is missing"]);
+    }
+
+    #[test]
+    fn records_that_nobody_missed_may_be_those_of_others() {
+        let ledger = Ledger { topic_records: 10, foreign: 3, ..balanced([0, 0, 0, 0, 9, 0, 0, 0]) }.check();
+        assert!(ledger.valid && ledger.unconsumed_records() == 1, "{:?}", ledger.problems);
+    }
+
+    #[test]
+    fn writes_that_were_skipped_do_not_pass_as_stored() {
+        let stored = |stored_late, duplicates| {
+            Ledger { stored_late, duplicates, ..balanced([0, 0, 0, 0, 20_000, 0, 0, 0]) }.check()
+        };
+        assert!(stored(20_000, 0).problems[0].starts_with("20000 events count as stored but changed nothing"));
+        assert!(!stored(3, 0).valid);
+        let (explained, few) = (stored(5, 40), stored(2, 0));
+        assert!(explained.valid && explained.skipped() == 0);
+        assert!(few.valid && few.skipped() == 2, "no more than the SLO allows, which a warning tells");
     }
 
     proptest! {

@@ -12,7 +12,8 @@
 //!    and all else about a run.
 //!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
-//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`] and [`screen`] (what a person sees).
+//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
+//! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
@@ -30,6 +31,7 @@ pub mod join;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod output;
 pub mod percentile;
 pub mod process;
 pub mod producer;

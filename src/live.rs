@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output::say;
+
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// Progress on standard error.
@@ -29,7 +31,7 @@ impl Live {
     pub fn step(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("  {text}")),
-            None => eprintln!("{text}"),
+            None => say(text),
         }
     }
 
@@ -41,7 +43,7 @@ impl Live {
                 bar.tick();
             }
             None if self.printed.get().is_none_or(|printed| printed.elapsed() >= ELSEWHERE) => {
-                eprintln!("{text}");
+                say(text);
                 self.printed.set(Some(Instant::now()));
             }
             None => {}

@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter},
-    path::Path,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -74,10 +74,61 @@ impl Row {
     }
 }
 
+/// A file that ends with a whole line once it could not be written, and takes nothing more: what the buffers above it
+/// still hold would begin in the middle of one.
+#[derive(Debug)]
+struct Lines<F> {
+    file: F,
+    /// Bytes written, and those up to the end of the last whole line.
+    bytes: u64,
+    whole_bytes: u64,
+    broken: bool,
+}
+
+/// What can be cut back to a length, in bytes.
+trait Cut {
+    fn cut(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+impl Cut for File {
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+}
+
+impl<F: Write + Cut> Write for Lines<F> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write has failed"));
+        }
+        match self.file.write(buffer) {
+            Ok(count) => {
+                if let Some(end) = buffer[..count].iter().rposition(|&byte| byte == b'\n') {
+                    self.whole_bytes = self.bytes + end as u64 + 1;
+                }
+                self.bytes += count as u64;
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                self.broken = true;
+                // If that fails too, whoever reads the file finds half a line at its end.
+                let _ = self.file.cut(self.whole_bytes);
+                Err(error)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Writes rows to a file that did not exist before.
 #[derive(Debug)]
 pub struct Rows {
-    csv: csv::Writer<BufWriter<File>>,
+    csv: csv::Writer<BufWriter<Lines<File>>>,
+    path: PathBuf,
     written: u64,
 }
 
@@ -87,17 +138,17 @@ impl Rows {
     /// # Errors
     /// The file exists already, or cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create_new(path)?;
+        let file = Lines { file: File::create_new(path)?, bytes: 0, whole_bytes: 0, broken: false };
         let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(BufWriter::with_capacity(1 << 16, file));
         csv.write_record(crate::columns::COLUMNS)?;
         csv.flush()?;
-        Ok(Self { csv, written: 0 })
+        Ok(Self { csv, path: path.to_owned(), written: 0 })
     }
 
     /// Appends one row; it reaches the file with the next flush, or when the buffer is full.
     ///
     /// # Errors
-    /// Those of writing: the disk is full.
+    /// Those of writing: the disk is full. The file then ends with its last whole row, and takes no more.
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
         self.csv.serialize(row)?;
         self.written += 1;
@@ -107,14 +158,19 @@ impl Rows {
     /// Hands all rows to the operating system, so that a killed run keeps them.
     ///
     /// # Errors
-    /// Those of writing: the disk is full.
+    /// As [`Rows::write`].
     pub fn flush(&mut self) -> io::Result<()> {
         self.csv.flush()
     }
 
-    /// Rows written.
+    /// Rows taken.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -162,5 +218,44 @@ mod tests {
         assert_eq!(read(&path).unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [full, unsent]);
         assert_eq!(Rows::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    /// A disk with room for so many bytes.
+    struct Disk {
+        held: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            let count = buffer.len().min(self.room - self.held.len());
+            self.held.extend_from_slice(&buffer[..count]);
+            if count == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(count) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Cut for Disk {
+        fn cut(&mut self, bytes: u64) -> io::Result<()> {
+            self.held.truncate(bytes as usize);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_file_with_a_whole_line() {
+        let disk = Disk { held: Vec::new(), room: 10 };
+        let lines = Lines { file: disk, bytes: 0, whole_bytes: 0, broken: false };
+        let mut buffered = BufWriter::with_capacity(6, lines);
+        for line in ["abc\n", "def\n", "ghi\n"] {
+            let _ = buffered.write_all(line.as_bytes());
+        }
+        assert_eq!(buffered.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        buffered.get_mut().file.room = 1_000;
+        assert!(buffered.flush().is_err(), "space that is freed does not bring the other half back");
+        assert_eq!(buffered.get_ref().file.held, b"abc\ndef\n");
     }
 }

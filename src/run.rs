@@ -8,7 +8,10 @@ mod watch;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,23 +65,50 @@ pub struct Finished {
     pub manifest: Manifest,
     /// The verdict.
     pub verdict: Verdict,
-    /// The files written: rows and manifest.
+    /// The files of the run: rows and manifest.
     pub files: [PathBuf; 2],
+    /// Why the manifest could not be written, if it could not.
+    pub unwritten: Option<RunError>,
 }
 
 /// The user's wish to end, from Ctrl-C or SIGTERM.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<OnceLock<Instant>>);
+pub struct Stop(Arc<Wishes>);
+
+#[derive(Debug, Default)]
+struct Wishes {
+    asked: OnceLock<Instant>,
+    insisted: OnceLock<Instant>,
+    /// A run is draining, and looks at both.
+    draining: AtomicBool,
+}
+
+/// What comes within this time of a wish is the same wish: some senders signal a process and its group.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 impl Stop {
-    /// Asks to stop; returns how long ago that was first asked.
-    pub fn request(&self) -> Duration {
-        self.0.get_or_init(Instant::now).elapsed()
+    /// Asks to stop; while a run drains, asking again gives up its drain. Returns whether the process should end at
+    /// once, because it was asked before and nothing is left to be given up.
+    pub fn request(&self) -> bool {
+        let Wishes { asked, insisted, draining } = &*self.0;
+        if asked.get_or_init(Instant::now).elapsed() <= ONE_WISH {
+            return false;
+        }
+        !draining.load(Relaxed) || insisted.get_or_init(Instant::now).elapsed() > ONE_WISH
     }
 
     /// Whether it was asked.
     pub fn requested(&self) -> bool {
-        self.0.get().is_some()
+        self.0.asked.get().is_some()
+    }
+
+    /// Whether it was asked a second time, while a run drained.
+    pub fn insisted(&self) -> bool {
+        self.0.insisted.get().is_some()
+    }
+
+    fn draining(&self) {
+        self.0.draining.store(true, Relaxed);
     }
 
     fn check(&self) -> Result<(), RunError> {
@@ -98,7 +128,7 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let stage = Stage::set(request, files.run(), anchor, &*cluster, stop)?;
 
     let collector = stage.collect(&mut files)?;
-    let (crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
+    let (mut crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
     let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
     let partitions_per_worker = collector.standing().partitions_per_worker();
 
@@ -106,13 +136,13 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let processes = [cluster.processes(), crew.processes()].concat();
     let harness = Harness::start(processes, stage.clock, window_us.clone())?;
     let counters = Arc::clone(producers.counters());
-    let mut watch = Watch::new(&stage, &window_us, collector.standing(), &counters, live);
-    let end_us = watch.until_published(&producers, &mut *cluster, stop)?;
+    let mut watch = Watch::new(&stage, &window_us, collector.standing(), &counters, live, stop);
+    let end_us = watch.until_published(&producers, &mut *cluster, &mut crew)?;
     let lateness = producers.finish()?;
-    watch.until_drained(end_us);
+    watch.until_drained(end_us, &mut *cluster, &mut crew)?;
     let proof = harness.finish(window_us.start..end_us);
-    let troubles = watch.troubles();
-    crew.stop()?;
+    let mut troubles = watch.troubles();
+    troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();
     live.clear();
 
@@ -130,10 +160,11 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
         group: stage.group.clone(),
         generation: stage.generation,
     };
-    let interrupted = end_us < window_us.end;
+    let interrupted = end_us < window_us.end || stop.insisted();
     let window_us = [window_us.start, end_us];
-    let measured = Measured { window_us, interrupted, conduct, proof, lateness: (&lateness).into(), troubles };
-    let finished = measured.close(request, &stage, &*cluster, files, &counters, collected)?;
+    let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
+    let measured = Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles };
+    let finished = measured.close(request, &stage, &*cluster, files, &counters, collected);
     if request.keep_cluster {
         live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
         live.step(&format!("end it with: {}", cluster.keep()?));

@@ -1,4 +1,6 @@
-//! What is printed after a run: ledger first, then percentiles, cost and verdict.
+//! What is printed after a run: ledger first, then percentiles, cost and verdict, and what a reader must know beside it.
+
+mod beside;
 
 use std::fmt::{self, Write};
 
@@ -43,15 +45,12 @@ impl fmt::Display for Screen<'_> {
 impl Screen<'_> {
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.manifest;
-        let text = format!(
-            "{}: {} of {} planned events over 100 ms (scheduled → stored)",
-            self.verdict,
-            thousands(m.over_slo),
-            thousands(m.planned)
-        );
+        beside::write(f, m)?;
+        let text = format!("{}: {}", self.verdict, beside::over_slo(m));
         let text = match self.verdict {
             Verdict::Met => style(text).green(),
             Verdict::Missed => style(text).red(),
+            Verdict::NotResolvable if beside::too_many_over(m) => style(text).red(),
             Verdict::NotResolvable | Verdict::None(_) => style(text).yellow(),
         };
         writeln!(f, "{}", text.bold())
@@ -74,6 +73,10 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
     }
     let (stored, aside, unstored) = (n(l.stored), n(l.set_aside), n(l.unstored));
     writeln!(f, "          consumed {} = stored {stored} + set aside {aside} + unstored {unstored}", n(l.consumed))?;
+    if l.stored_late > 0 {
+        let late = n(l.stored_late);
+        writeln!(f, "          of those stored, {late} had changed nothing when they were first delivered")?;
+    }
     writeln!(
         f,
         "          apart: duplicates {}, late {}, foreign {}, warm-up {}, stages of 0 µs {}, below 0 µs {}",
@@ -85,7 +88,10 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
         n(l.negative)
     )?;
     let (topic, consumed) = (n(l.topic_records), n(l.consumed_records));
-    writeln!(f, "          topic holds {topic} records of the run, {consumed} of them were consumed")?;
+    let own = n(l.consumed_records.saturating_sub(l.foreign_records));
+    let whose =
+        if l.foreign == 0 { String::new() } else { format!(": {own} of the run, {} foreign", n(l.foreign_records)) };
+    writeln!(f, "          topic took {topic} records since the run's start, {consumed} of them were consumed{whose}")?;
     for problem in &l.problems {
         writeln!(f, "          {}", style(format!("INVALID: {problem}")).red().bold())?;
     }
@@ -165,10 +171,6 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         let text =
             format!("{} rebalances inside the window: its latencies are not a settled group's", c.rebalances_in_window);
         writeln!(f, "{}", style(text).yellow())?;
-    }
-    if !m.set_aside.is_empty() || !m.warnings.is_empty() {
-        let (aside, warnings) = (m.set_aside.len(), m.warnings.len());
-        writeln!(f, "{}", style(format!("{aside} records set aside, {warnings} warnings: see the manifest")).yellow())?;
     }
     writeln!(f)
 }

@@ -105,17 +105,22 @@ impl Column {
 }
 
 impl Tables {
-    /// Reads a run's rows back. `half_us` divides the window, µs of the Unix epoch.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds a line that is no row.
-    pub fn read(path: &Path, half_us: i64) -> csv::Result<Self> {
+    /// Reads a run's rows back, as far as they can be; also returns what ended the reading before the file's end.
+    /// `half_us` divides the window, µs of the Unix epoch.
+    pub fn read(path: &Path, half_us: i64) -> (Self, Option<csv::Error>) {
+        let mut error = None;
+        let rows = record::read(path).map_err(|unreadable| error = Some(unreadable));
+        let tables =
+            Self::of(rows.into_iter().flatten().map_while(|row| row.map_err(|bad| error = Some(bad)).ok()), half_us);
+        (tables, error)
+    }
+
+    fn of(all: impl Iterator<Item = record::Row>, half_us: i64) -> Self {
         let columns = |latencies: &[Latency]| latencies.iter().map(|&latency| Column::new(latency)).collect::<Vec<_>>();
         let (mut headlines, mut stages) = (columns(&HEADLINES), columns(&[CHAIN[0], CHAIN[1], CHAIN[2], ACK]));
         let mut halves = columns(&[SCHEDULED_TO_STORED; 2]);
         let mut rows = 0;
-        for row in record::read(path)? {
-            let row = row?;
+        for row in all {
             rows += 1;
             for column in headlines.iter_mut().chain(&mut stages) {
                 column.push(&row);
@@ -126,6 +131,6 @@ impl Tables {
         let lines = |columns| named(columns).map(|(name, column)| column.line(name)).collect();
         let halves = ["first half", "second half"].into_iter().zip(halves);
         let halves = halves.map(|(name, column)| column.line(name)).collect();
-        Ok(Self { rows, headlines: lines(headlines), stages: lines(stages), halves })
+        Self { rows, headlines: lines(headlines), stages: lines(stages), halves }
     }
 }

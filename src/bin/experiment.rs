@@ -1,12 +1,13 @@
 //! `experiment`: arguments → run → print.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role, shown},
     live::Live,
+    output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
     slo::Verdict,
@@ -19,6 +20,7 @@ const MISSED: u8 = 3;
 const NOT_RESOLVABLE: u8 = 5;
 const INVALID: u8 = 6;
 const INTERRUPTED: u8 = 130;
+const UNPRINTED: &str = "the output could not be printed";
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,rskafka=off".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(output::colours())
+        // It would say on standard error, with a panic, that standard error is closed.
+        .log_internal_errors(false)
         .with_target(false)
         .init();
     let arguments = Arguments::parse();
@@ -35,16 +40,15 @@ fn main() -> ExitCode {
         Role::Parent => experiments(&arguments),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say(format_args!("error: {}", with_causes(error.chain())));
         let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
         ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
     })
 }
 
 fn list() -> anyhow::Result<ExitCode> {
-    for (name, variant) in variant::list()? {
-        println!("{name:<20} {}", variant.question);
-    }
+    let line = |(name, variant): (String, Variant)| format!("{name:<20} {}\n", variant.question);
+    print(variant::list()?.into_iter().map(line).collect::<String>()).context(UNPRINTED)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -52,7 +56,7 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let load = |name: &String| Variant::load(name, &arguments.overrides);
     let variants = arguments.variant.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     if arguments.show {
-        variants.iter().for_each(|(_, variant)| print!("{}", variant.to_toml()));
+        print(variants.iter().map(|(_, variant)| variant.to_toml()).collect::<String>()).context(UNPRINTED)?;
         return Ok(ExitCode::SUCCESS);
     }
     anyhow::ensure!(
@@ -64,15 +68,29 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut worst = 0;
     for (name, variant) in variants {
         let finished = run(&request(arguments, name, variant)?, &stop, &Live::default())?;
-        let Finished { manifest, verdict, files: [rows, json] } = &finished;
-        print!("{}", Screen { manifest, verdict });
-        println!("wrote {} and {}", rows.display(), json.display());
+        report(&finished);
         if stop.requested() {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         worst = worst.max(code(&finished, arguments.assert_slo));
     }
     Ok(ExitCode::from(worst))
+}
+
+/// The run is over and written down: that it cannot be shown changes neither.
+fn report(finished: &Finished) {
+    let Finished { manifest, verdict, files: [rows, json], unwritten } = finished;
+    let printed = print(Screen { manifest, verdict }).and_then(|()| match unwritten {
+        None => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        Some(_) if rows.exists() => print(format_args!("wrote {}, and no manifest\n", rows.display())),
+        Some(_) => print("wrote nothing that is still there\n"),
+    });
+    if let Err(error) = printed {
+        say(format_args!("error: {UNPRINTED}: {error}"));
+    }
+    if let Some(error) = unwritten {
+        say(format_args!("error: the manifest is missing, and the tables above are all that is left of it: {error}"));
+    }
 }
 
 fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Result<Request> {
@@ -94,18 +112,19 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
 fn code(finished: &Finished, assert_slo: bool) -> u8 {
     match finished.verdict {
         _ if !finished.manifest.ledger.valid => INVALID,
+        _ if finished.unwritten.is_some() => FAILED,
         Verdict::Missed if assert_slo => MISSED,
         Verdict::NotResolvable if assert_slo => NOT_RESOLVABLE,
         _ => 0,
     }
 }
 
-/// The first Ctrl-C or SIGTERM lets the run drain; a second one ends it at once, and the system takes the children along.
-/// Some senders signal a process and its group, so what comes together is one wish.
+/// The first Ctrl-C or SIGTERM lets the run drain, a second one gives that up; one that finds nothing to give up ends the
+/// process at once, and the system takes the children along.
 fn stop_on_signals(stop: Stop) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the user insists, and children die with this process anyway")]
     let ask = move || {
-        if stop.request() > Duration::from_secs(1) {
+        if stop.request() {
             std::process::exit(INTERRUPTED.into());
         }
     };

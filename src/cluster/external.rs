@@ -121,8 +121,8 @@ impl Cluster for ExternalCluster {
         vec![]
     }
 
-    fn check(&mut self) -> Result<(), ClusterError> {
-        Ok(())
+    fn ended(&mut self) -> Result<Vec<String>, ClusterError> {
+        Ok(Vec::new())
     }
 
     fn settings(&self) -> Value {

@@ -126,6 +126,16 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// The first child that has ended, while none may.
+    fn check(&mut self) -> Result<(), ClusterError> {
+        for child in &mut self.children {
+            if let Some(status) = child.try_wait()? {
+                return Err(ended(child, status, self.scratch.path()));
+            }
+        }
+        Ok(())
+    }
+
     fn wait_ready(&mut self, starting: Starting<'_>) -> Result<(), ClusterError> {
         let start = Instant::now();
         let mut admin = None;
@@ -205,13 +215,18 @@ impl Cluster for LocalCluster {
         self.children.iter().map(|child| (child.name().to_owned(), child.pid())).collect()
     }
 
-    fn check(&mut self) -> Result<(), ClusterError> {
+    fn ended(&mut self) -> Result<Vec<String>, ClusterError> {
+        let mut told = vec![];
         for child in &mut self.children {
             if let Some(status) = child.try_wait()? {
-                return Err(ended(child, status, self.scratch.path()));
+                let why = ended(child, status, self.scratch.path());
+                told.push(match &why {
+                    ClusterError::Exited { .. } => why.to_string(),
+                    _ => format!("{} ended by itself ({status}); {why}", child.name()),
+                });
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     fn settings(&self) -> Value {
@@ -289,7 +304,7 @@ mod tests {
         let site = site(temp.path());
         let mut cluster = start_on(Starting { progress: &progress, ..starting(&variant, &site) }, &choose).unwrap();
         assert!(said.borrow().iter().any(|line| line.contains("redis: a port was taken")));
-        cluster.check().unwrap();
+        assert!(cluster.ended().unwrap().is_empty());
         let pids: Vec<u32> = cluster.processes().into_iter().map(|(_, pid)| pid).collect();
         assert_eq!(pids.len(), 4);
         assert!(pids.iter().all(|pid| start_time_ticks(*pid).is_some()));
@@ -308,6 +323,11 @@ mod tests {
         let text = external::connect(endpoints, &|| false, &|_| ()).err().unwrap().to_string();
         assert!(text.contains(&dead) && text.contains("name it as one of theirs"), "{text}");
         assert!(cluster.check().unwrap_err().to_string().contains("broker 1 ended by itself"));
+        cluster.children[0].signal(rustix::process::Signal::TERM).unwrap();
+        cluster.children[0].wait().unwrap();
+        let told = cluster.ended().unwrap();
+        assert!(told.len() == 2 && told[0].starts_with("redis ended by itself (exit status: 0)"), "{told:?}");
+        assert!(told[1].starts_with("broker 1 ended by itself (signal: 9 (SIGKILL))"), "{told:?}");
         drop(cluster);
         assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);

@@ -42,11 +42,12 @@ pub trait Cluster {
     /// Name and process id of each child ("broker 1", "redis"); none for an external cluster.
     fn processes(&self) -> Vec<(String, u32)>;
 
-    /// Whether all children still run.
+    /// The children that have ended by themselves, each with its name, its exit status or signal, and why as far as
+    /// its log says.
     ///
     /// # Errors
-    /// Which one ended, with the last lines of its log.
-    fn check(&mut self) -> Result<(), ClusterError>;
+    /// When the operating system does not say.
+    fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
 
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
     /// when they answer.

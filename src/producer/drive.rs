@@ -47,6 +47,7 @@ pub(super) struct Thread {
     pub connections: Vec<u32>,
     pub counters: Arc<Counters>,
     pub stop: Arc<AtomicBool>,
+    pub give_up: Arc<AtomicBool>,
 }
 
 pub(super) fn lateness() -> Lateness {
@@ -201,7 +202,7 @@ impl Thread {
 
     async fn settle<E: Engine>(&self, engine: &E, outbox: &Outbox) {
         let deadline = Instant::now() + self.load.drain;
-        while engine.open() > 0 && Instant::now() < deadline {
+        while engine.open() > 0 && Instant::now() < deadline && !self.give_up.load(Relaxed) {
             engine.poll();
             outbox.flush();
             sleep(Duration::from_millis(1)).await;

@@ -197,6 +197,7 @@ pub struct Producers {
     go: Vec<oneshot::Sender<Go>>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
+    give_up: Arc<AtomicBool>,
 }
 
 impl Producers {
@@ -209,6 +210,7 @@ impl Producers {
         S: Fn(Vec<Outcome>) + Clone + Send + 'static,
     {
         let (counters, stop) = (Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
+        let give_up = Arc::new(AtomicBool::new(false));
         let (mut threads, mut go) = (Vec::new(), Vec::new());
         for nth in 0..load.threads {
             let (sender, receiver) = oneshot::channel();
@@ -217,13 +219,14 @@ impl Producers {
                 connections: (0..load.connections).filter(|connection| connection % load.threads == nth).collect(),
                 counters: Arc::clone(&counters),
                 stop: Arc::clone(&stop),
+                give_up: Arc::clone(&give_up),
             };
             let sink = sink.clone();
             let spawned = std::thread::Builder::new().name(format!("producer-{nth}"));
             threads.push(spawned.spawn(move || thread.run(receiver, sink))?);
             go.push(sender);
         }
-        Ok(Self { threads, go, counters, stop })
+        Ok(Self { threads, go, counters, stop, give_up })
     }
 
     /// The counters, which change while the producers run.
@@ -252,6 +255,12 @@ impl Producers {
     /// Ends the schedule now; what was handed over still gets its time to drain.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
+    }
+
+    /// Ends it without that time: what was handed over and has no answer yet gets none.
+    pub fn give_up(&self) {
+        self.stop();
+        self.give_up.store(true, Relaxed);
     }
 
     /// Whether all threads have ended.

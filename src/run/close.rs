@@ -1,6 +1,6 @@
 //! After the last event: the books are closed, checked against the topic and the file, and written down.
 
-use std::{path::PathBuf, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering::Relaxed};
 
 use jiff::Timestamp;
 
@@ -19,6 +19,7 @@ use crate::{
     ledger::Ledger,
     manifest::{ClockProof, Conduct, Manifest},
     producer::Counters,
+    screen::thousands,
     slo::Verdict,
     tables::Tables,
     variant::Variant,
@@ -29,6 +30,8 @@ pub(super) struct Measured {
     /// Start and end of the window, µs of the Unix epoch.
     pub window_us: [i64; 2],
     pub interrupted: bool,
+    /// The user does not want to wait for anything more.
+    pub gave_up: bool,
     pub conduct: Conduct,
     pub proof: Proof,
     pub lateness: Spread,
@@ -37,6 +40,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Computes the percentiles from the rows, brings those into their format, checks the books, and writes the manifest.
+    /// Whatever cannot be read or written by now, what was measured is returned.
     pub fn close(
         self,
         request: &Request,
@@ -44,20 +48,22 @@ impl Measured {
         cluster: &dyn Cluster,
         mut files: Files,
         counters: &Counters,
-        collected: Collected,
-    ) -> Result<Finished, RunError> {
+        mut collected: Collected,
+    ) -> Finished {
         let [start_us, end_us] = self.window_us;
         let mut warnings = self.troubles;
-        warnings.extend(collected.warnings);
-        let half_us = start_us.midpoint(end_us);
-        let latencies = Tables::read(files.rows_path(), half_us)
-            .map_err(|source| RunError::Rows { path: files.rows_path().to_owned(), source })?;
+        warnings.append(&mut collected.warnings);
+        let worker_config = stage.worker_config(&request.variant, 0);
+        let not_applied = worker_config.consumer_not_applied();
+        let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
+        let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
         if let Some(trouble) = files.settle(request.format) {
             tracing::warn!("{trouble}");
             warnings.push(trouble);
         }
-        let topic_records = topic_records(stage, &mut warnings).unwrap_or(collected.ledger.consumed_records);
+        let topic_records = topic_records(stage, self.gave_up, &mut warnings);
+        let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -65,11 +71,10 @@ impl Measured {
             topic_records,
             ..collected.ledger
         };
-        let mut ledger = ledger.check();
-        if let Some(error) = collected.rows_error {
-            ledger.valid = false;
-            ledger.problems.push(format!("rows are missing from {}: {error}", files.rows_path().display()));
-        }
+        let unwritten =
+            collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
+        let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
+        warnings.extend(notes(&ledger, &collected.foreign_runs));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let end = Anchor::read();
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
@@ -102,22 +107,66 @@ impl Measured {
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
             clients: serde_json::json!({
                 "producer": stage.load.client_properties(),
-                "consumer": stage.worker_config(&request.variant, 0).consumer_properties(),
+                "consumer": worker_config.consumer_properties(),
+                "consumer_not_applied": not_applied,
             }),
-            cluster: cluster.settings(),
+            cluster: if self.gave_up { serde_json::Value::Null } else { cluster.settings() },
             topic: serde_json::to_value(&stage.topic).unwrap_or_default(),
             command_line: request.command_line.clone(),
             versions: Versions::read(),
             host: Host::read(),
         };
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
-        manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source })?;
-        Ok(Finished { manifest, verdict, files: paths })
+        let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
+        Finished { manifest, verdict, files: paths, unwritten: written.err() }
     }
 }
 
-/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say.
-fn topic_records(stage: &Stage, warnings: &mut Vec<String>) -> Option<u64> {
+/// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read.
+fn checked(ledger: Ledger, mut unfit: Vec<String>) -> Ledger {
+    let mut ledger = ledger.check();
+    unfit.append(&mut ledger.problems);
+    Ledger { valid: unfit.is_empty(), problems: unfit, ..ledger }
+}
+
+/// What the books show beyond their lines.
+fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !foreign_runs.is_empty() {
+        let run = |(run, records): (&String, &u64)| format!("`{run}` ({} records)", thousands(*records));
+        let runs: Vec<_> = foreign_runs.iter().map(run).collect();
+        notes.push(format!(
+            "another run published to the same topic meanwhile: {}; its load is in these latencies, and both write the \
+             same tags; give each run a --topic and a Redis of its own",
+            runs.join(", ")
+        ));
+    }
+    let unconsumed = ledger.unconsumed_records();
+    if ledger.foreign > 0 && unconsumed > 0 {
+        notes.push(format!(
+            "{} records of the topic were not consumed; no event of this run is missing, so they are taken for those of \
+             others, and the topic's end offsets prove nothing here",
+            thousands(unconsumed)
+        ));
+    }
+    // More of them are a problem of the ledger.
+    if ledger.skipped() > 0 && !ledger.too_many_skipped() {
+        notes.push(format!(
+            "{} events count as stored though their first delivery changed nothing, and redelivery does not explain it: \
+             something else writes newer entries of their tags to this Redis",
+            thousands(ledger.skipped())
+        ));
+    }
+    notes
+}
+
+/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say or
+/// nobody wants to wait for them.
+fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<u64> {
+    if gave_up {
+        warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
+        return None;
+    }
     match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
         Ok(ends) => {
             if let Err(error) = remember(stage, &ends) {
@@ -147,4 +196,28 @@ fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
         (false, true) => None,
     };
     Verdict::new(ledger.planned, latencies.headlines[0].over_slo, unfit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_did_to_a_run_is_told_with_their_name() {
+        let quiet = Ledger::default();
+        assert_eq!(notes(&quiet, &BTreeMap::new()), Vec::<String>::new());
+        let disturbed = Ledger {
+            planned: 100_000,
+            foreign: 1_473,
+            topic_records: 500,
+            consumed_records: 27,
+            stored_late: 3,
+            ..quiet
+        };
+        let told = notes(&disturbed, &BTreeMap::from([("ext8".to_owned(), 1_473)]));
+        let parts =
+            ["`ext8` (1,473 records)", "473 records of the topic were not consumed", "3 events count as stored"];
+        assert_eq!(told.len(), parts.len());
+        assert!(told.iter().zip(parts).all(|(note, part)| note.contains(part)), "{told:?}");
+    }
 }

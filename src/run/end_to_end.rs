@@ -131,6 +131,10 @@ fn runs_on_one_cluster() {
     intruder.join().unwrap();
     books_balance(&finished);
     assert_eq!(finished.manifest.ledger.foreign, 3);
+    assert!(
+        finished.manifest.warnings.iter().any(|text| text.contains("`another` (1 records)")),
+        "who published there"
+    );
     let reasons: Vec<_> =
         finished.manifest.set_aside.iter().map(|aside| (aside.partition, &aside.reason[..12])).collect();
     assert_eq!(reasons, [(1, "not TagData:"), (1, "TagData with")]);
@@ -157,6 +161,13 @@ fn runs_on_one_cluster() {
     books_balance(&finished);
     assert_eq!(finished.manifest.conduct.generation, 1);
     snapshot_is_the_last_of_each_name(&endpoints, &second, &finished);
+
+    // Another topic, whose offsets are far below those that wrote the same tags: its events are the newer ones.
+    let other = request("elsewhere", out.path(), &endpoints, |layer| layer.topic = Some("elsewhere".into()));
+    let finished = run(&other, &Stop::default(), &Live::default()).unwrap();
+    books_balance(&finished);
+    assert_eq!((finished.manifest.conduct.generation, finished.manifest.ledger.late), (2, 0));
+    snapshot_is_the_last_of_each_name(&endpoints, &other, &finished);
     interrupted(out.path(), &endpoints);
 }
 

@@ -34,7 +34,7 @@ pub enum RunError {
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// The group's coordinator or a broker refused something.
-    #[error("Kafka refuses to {what}: {source}")]
+    #[error("Kafka refuses to {what}: {source}; look at the brokers' logs, and at how busy this machine is")]
     Kafka {
         /// What was tried.
         what: &'static str,
@@ -78,14 +78,6 @@ pub enum RunError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
-    },
-    /// The rows that were written cannot be read back.
-    #[error("{path} cannot be read back: {source}")]
-    Rows {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: csv::Error,
     },
     /// `--run` is no name.
     #[error("--run {0}: use only letters, digits, `.`, `_` and `-`")]

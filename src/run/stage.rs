@@ -75,8 +75,9 @@ impl Stage {
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
         let generation = claim(&endpoints, &topic, &start_offsets, request.reuse_redis)?;
         let group = format!("shasta-{run}");
-        group::start_at(&endpoints.kafka, &group, &topic, &start_offsets)
-            .map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
+        let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
+        stop.check()?;
+        started.map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
         let load = Arc::new(load(variant, run, seed, clock, &topic, &endpoints)?);
         stop.check()?;
         Ok(Self { anchor, clock, seed, load, topic, group, generation, start_offsets, endpoints })
@@ -99,6 +100,9 @@ impl Stage {
         live: &Live,
     ) -> Result<(Crew, f64), RunError> {
         let started = Instant::now();
+        for (name, why) in self.worker_config(&request.variant, 0).consumer_not_applied() {
+            live.step(&format!("[consumer] `{name}` is left out: {why}"));
+        }
         let mut crew = Crew::default();
         for number in 0..request.variant.workers {
             let config = self.worker_config(&request.variant, number);
@@ -135,8 +139,8 @@ impl Stage {
         let standing = collector.standing();
         while !ready() {
             stop.check()?;
-            if let Some(ended) = standing.worker_ended() {
-                return Err(RunError::Worker(ended));
+            if let Some((worker, why)) = standing.workers_ended().into_iter().next() {
+                return Err(RunError::Worker(format!("worker {worker}: {why}")));
             }
             if started.elapsed() > ASSIGN_MAX {
                 let (counts, probed) = (standing.partitions_per_worker(), standing.probed.load(Relaxed));

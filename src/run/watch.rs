@@ -9,7 +9,8 @@ use std::{
 use super::{RunError, Stop, stage::Stage};
 use crate::{
     cluster::Cluster,
-    collect::Standing,
+    collect::{ENDED, Standing},
+    crew::Crew,
     live::Live,
     producer::{Counters, Producers},
     screen::thousands,
@@ -24,6 +25,7 @@ pub(super) struct Watch<'a> {
     standing: &'a Arc<Standing>,
     counters: &'a Arc<Counters>,
     live: &'a Live,
+    stop: &'a Stop,
     /// When the last line was shown, and what had been sent, warm-up included, and stored then.
     shown: (Instant, u64, u64),
     troubles: Vec<String>,
@@ -36,8 +38,9 @@ impl<'a> Watch<'a> {
         standing: &'a Arc<Standing>,
         counters: &'a Arc<Counters>,
         live: &'a Live,
+        stop: &'a Stop,
     ) -> Self {
-        Self { stage, window_us, standing, counters, live, shown: (Instant::now(), 0, 0), troubles: Vec::new() }
+        Self { stage, window_us, standing, counters, live, stop, shown: (Instant::now(), 0, 0), troubles: Vec::new() }
     }
 
     /// Waits until the producers have ended, by themselves or because the user wants it. Returns the end of the window,
@@ -46,12 +49,12 @@ impl<'a> Watch<'a> {
         &mut self,
         producers: &Producers,
         cluster: &mut dyn Cluster,
-        stop: &Stop,
+        crew: &mut Crew,
     ) -> Result<i64, RunError> {
         let mut end_us = self.window_us.end;
         let mut stopped = false;
         while !producers.done() {
-            if stop.requested() && !stopped {
+            if self.stop.requested() && !stopped {
                 stopped = true;
                 producers.stop();
                 let now_us = self.stage.clock.now_us();
@@ -59,29 +62,65 @@ impl<'a> Watch<'a> {
                     return Err(RunError::Interrupted);
                 }
                 end_us = end_us.min(now_us);
-                self.live.step("stopping: no new events; those on their way are awaited");
+                self.stopping();
             }
-            if let Err(error) = cluster.check() {
-                self.trouble(error.to_string());
+            if self.stop.insisted() {
+                producers.give_up();
             }
-            if let Some(ended) = self.standing.worker_ended() {
-                self.trouble(ended);
-            }
-            self.show();
+            self.look(cluster, crew)?;
             std::thread::sleep(TICK);
         }
         Ok(end_us)
     }
 
-    /// Waits until nothing more is on its way, at most for the variant's drain past `end_us`.
-    pub fn until_drained(&mut self, end_us: i64) {
+    /// Waits until nothing more is on its way, at most for the variant's drain past `end_us`, or until the user gives
+    /// that up.
+    pub fn until_drained(&mut self, end_us: i64, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
         let deadline_us = end_us + self.stage.load.drain.as_micros() as i64;
+        let mut stopped = self.stop.requested();
         // The producers' last outcomes are counted before the collector has taken them.
         std::thread::sleep(TICK);
-        while self.standing.pending.load(Relaxed) > 0 && self.stage.clock.now_us() < deadline_us {
-            self.show();
+        while self.standing.pending.load(Relaxed) > 0
+            && self.stage.clock.now_us() < deadline_us
+            && !self.stop.insisted()
+        {
+            if self.stop.requested() && !stopped {
+                stopped = true;
+                self.stopping();
+            }
+            self.look(cluster, crew)?;
             std::thread::sleep(TICK);
         }
+        // What ended in the last moment is a trouble as well; its last words have a moment to come.
+        std::thread::sleep(TICK);
+        self.look(cluster, crew)
+    }
+
+    fn stopping(&self) {
+        self.stop.draining();
+        let left_s = self.stage.load.drain.as_secs_f64();
+        self.live.step(&format!(
+            "stopping: no new events; those on their way are awaited, {left_s:.0} s at most (press Ctrl-C again to give \
+             up the drain)"
+        ));
+    }
+
+    /// Tells of children that have ended and of rows that are not recorded, each once, and how things stand.
+    fn look(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
+        for ended in cluster.ended()? {
+            self.trouble(ended);
+        }
+        for (number, name, status) in crew.ended()? {
+            // Its last words may come a moment after its end.
+            let Some(why) = self.standing.workers_ended().remove(&number) else { continue };
+            let why = if why == ENDED { String::new() } else { format!(": {why}") };
+            self.trouble(format!("{name} ended by itself ({status}){why}"));
+        }
+        if let Some(error) = self.standing.rows_error() {
+            self.trouble(format!("rows are no longer recorded; the run goes on without: {error}"));
+        }
+        self.show();
+        Ok(())
     }
 
     /// What went wrong with the processes of the run.

@@ -51,6 +51,26 @@ impl ConsumerContext for Rebalances {
     }
 }
 
+/// Properties that librdkafka refuses under KIP-848, where they are the broker's.
+const CLASSIC_ALONE: [(&str, &str); 4] = [
+    ("session.timeout.ms", "the brokers' `group.consumer.session.timeout.ms` takes its place"),
+    ("heartbeat.interval.ms", "the brokers' `group.consumer.heartbeat.interval.ms` takes its place"),
+    ("partition.assignment.strategy", "the brokers share the partitions out"),
+    ("group.protocol.type", "it belongs to the classic protocol"),
+];
+/// And one that it refuses without.
+const CONSUMER_ALONE: [(&str, &str); 1] = [("group.remote.assignor", "only `--group-protocol consumer` has it")];
+
+/// The variant's properties that the group protocol does not have, each with the reason.
+pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
+    let refused: &[_] = match config.group_protocol {
+        GroupProtocol::Consumer => &CLASSIC_ALONE,
+        GroupProtocol::CooperativeSticky | GroupProtocol::Range => &CONSUMER_ALONE,
+    };
+    let asked = refused.iter().filter(|(name, _)| config.consumer.contains_key(*name));
+    asked.map(|(name, why)| ((*name).to_owned(), *why)).collect()
+}
+
 /// The consumer's properties, but for how it logs in: ours, then the variant's.
 pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
     let protocol = match config.group_protocol {
@@ -69,7 +89,9 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("socket.nagle.disable", "true".into()),
     ];
     let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
-    ours.chain(config.consumer.clone()).collect()
+    let not_applied = not_applied(config);
+    let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
+    ours.chain(asked).collect()
 }
 
 /// Joins the run's group. Its starting offsets have been committed by the parent, so none is ever guessed.
@@ -125,4 +147,51 @@ fn is_fatal(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> bool {
                     | E::SaslAuthenticationFailed
             )
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+
+    #[test]
+    fn each_group_protocol_makes_a_client_of_the_same_variant() {
+        let names = ["session.timeout.ms", "heartbeat.interval.ms", "group.remote.assignor", "fetch.min.bytes"];
+        let values = ["6000", "1500", "uniform", "1"];
+        let consumer = names.into_iter().zip(values).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let consumer: BTreeMap<_, _> = consumer.collect();
+        for (group_protocol, refused) in [
+            (GroupProtocol::Consumer, &names[..2]),
+            (GroupProtocol::CooperativeSticky, &names[2..3]),
+            (GroupProtocol::Range, &names[2..3]),
+        ] {
+            let config = Config {
+                clock: Clock::new(Anchor::read()),
+                run: "r".into(),
+                worker: 0,
+                group: "g".into(),
+                topic: "t".into(),
+                log_append_time: true,
+                generation: 1,
+                group_protocol,
+                commit_interval_ms: 1_000,
+                batch_max: 1,
+                lookahead: 1,
+                stream_maxlen: 1,
+                redis_timeout_ms: 1,
+                consumer: consumer.clone(),
+            };
+            let dropped: Vec<_> = not_applied(&config).into_keys().collect();
+            assert_eq!(dropped.len(), refused.len());
+            assert!(refused.iter().all(|name| dropped.contains(&(*name).to_owned())));
+            let properties = properties(&config);
+            assert_eq!(properties["fetch.min.bytes"], "1");
+            let mut client = rdkafka::ClientConfig::new();
+            for (name, value) in &properties {
+                client.set(name, value);
+            }
+            let created: Result<BaseConsumer, _> = client.create();
+            assert!(created.is_ok(), "{group_protocol:?}: {:?}", created.err());
+        }
+    }
 }

@@ -16,6 +16,11 @@ use crate::{
     tag_data::{Stamps, TagData},
 };
 
+/// The run that a record says it is of, whether ours or not.
+pub(super) fn run<'a>(consumed: &'a Consumed<'_>) -> Option<&'a str> {
+    stamps(&consumed.message).map(|stamps| stamps.run)
+}
+
 /// The receipt of a record, not yet stored, and what is to be stored, or why it cannot be.
 pub(super) fn decode(config: &Config, consumed: &Consumed<'_>) -> (Receipt, Result<Write, String>) {
     let message = &consumed.message;

@@ -79,6 +79,11 @@ impl Config {
     pub fn consumer_properties(&self) -> BTreeMap<String, String> {
         consume::properties(self)
     }
+
+    /// Properties of the variant that the group protocol does not have, each with the reason; they are left out.
+    pub fn consumer_not_applied(&self) -> BTreeMap<String, &'static str> {
+        consume::not_applied(self)
+    }
 }
 
 /// A worker could not do its work.

@@ -25,6 +25,9 @@ pub struct Report {
     /// Why the worker ends before it was told to.
     #[prost(string, optional, tag = "5")]
     pub fatal: Option<String>,
+    /// Other runs whose records were consumed since the last report.
+    #[prost(message, repeated, tag = "6")]
+    pub foreign_runs: Vec<ForeignRun>,
 }
 
 /// One record that a worker has consumed.
@@ -94,6 +97,17 @@ pub struct Assignment {
     /// All partitions that it has now.
     #[prost(int32, repeated, tag = "2")]
     pub partitions: Vec<i32>,
+}
+
+/// Another run that publishes to the same topic.
+#[derive(Clone, PartialEq, Message)]
+pub struct ForeignRun {
+    /// Its name, as its events' headers say it.
+    #[prost(string, tag = "1")]
+    pub run: String,
+    /// Its records.
+    #[prost(uint64, tag = "2")]
+    pub records: u64,
 }
 
 /// A record that cannot be stored.

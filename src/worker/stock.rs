@@ -17,14 +17,17 @@ use rdkafka::{
 use super::{
     Config, WorkerError,
     consume::{Consumed, Rebalances},
-    decode::decode,
-    report::{Assignment, Receipt, Report, SetAside, Stored},
+    decode::{self, decode},
+    report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
 };
 use crate::store::{Effect, Settings, Store, Write};
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
 const TELL_RECEIPTS: usize = 4_096;
+/// Other runs that are told of by name, and how much of a name: whoever may write to the topic chooses both.
+const FOREIGN_RUNS_MAX: usize = 16;
+const FOREIGN_RUN_CHARS_MAX: usize = 200;
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 /// How long a worker that is to stop goes on trying to reach Redis for what it holds.
@@ -39,6 +42,8 @@ pub(super) struct Stock<'a, P> {
     assignments: Receiver<Assignment>,
     pipe: &'a mut P,
     report: Report,
+    /// Names of other runs, of those told of by name.
+    foreign_runs: Vec<String>,
     told: Instant,
 }
 
@@ -50,8 +55,8 @@ impl<'a, P: Pipe> Stock<'a, P> {
         assignments: Receiver<Assignment>,
         pipe: &'a mut P,
     ) -> Self {
-        let (store, report, told) = (Some(store), Report::default(), Instant::now());
-        Self { config, consumer, client, settings, store, assignments, pipe, report, told }
+        let (store, report, foreign_runs, told) = (Some(store), Report::default(), Vec::new(), Instant::now());
+        Self { config, consumer, client, settings, store, assignments, pipe, report, foreign_runs, told }
     }
 
     /// Stores what is consumed until the poll thread has ended and nothing is left.
@@ -79,6 +84,11 @@ impl<'a, P: Pipe> Stock<'a, P> {
         let (mut writes, mut written) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for consumed in batch {
             let (receipt, write) = decode(self.config, consumed);
+            if receipt.kind() == Kind::Foreign
+                && let Some(run) = decode::run(consumed)
+            {
+                self.foreign(run);
+            }
             match write {
                 Ok(write) => {
                     writes.push(write);
@@ -115,6 +125,21 @@ impl<'a, P: Pipe> Stock<'a, P> {
         let Receipt { partition, offset, .. } = receipt;
         self.report.set_aside.push(SetAside { partition, offset, reason });
         Receipt { stored: Stored::SetAside as i32, ..receipt }
+    }
+
+    fn foreign(&mut self, run: &str) {
+        let mut run: String = run.chars().take(FOREIGN_RUN_CHARS_MAX).collect();
+        if !self.foreign_runs.contains(&run) {
+            if self.foreign_runs.len() < FOREIGN_RUNS_MAX {
+                self.foreign_runs.push(run.clone());
+            } else {
+                run = "others".into();
+            }
+        }
+        match self.report.foreign_runs.iter_mut().find(|told| told.run == run) {
+            Some(told) => told.records += 1,
+            None => self.report.foreign_runs.push(ForeignRun { run, records: 1 }),
+        }
     }
 
     /// Tries until Redis has answered the whole batch. `None` when the worker is to stop first.

@@ -1,0 +1,99 @@
+//! What stands beside the verdict: events that did not arrive, in words, and what went wrong meanwhile.
+
+use std::fmt::{self, Write};
+
+use console::style;
+
+use super::thousands;
+use crate::{ledger::Ledger, manifest::Manifest, slo::ONE_OVER_IN};
+
+/// Most warnings on the screen; the manifest has more.
+const SHOWN_MAX: usize = 10;
+/// Longest line of a warning, in characters.
+const SHOWN_CHARS_MAX: usize = 300;
+
+/// Losses first, then troubles and warnings, a line each.
+pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
+    let aside = m.set_aside.first().map(|first| {
+        let (count, place) = (thousands(m.set_aside.len() as u64), format!("partition {}", first.partition));
+        format!("{count} records could not be stored; the first, {place}, offset {}: {}", first.offset, first.reason)
+    });
+    let mut lines = losses(&m.ledger);
+    lines.extend(aside);
+    lines.extend(m.warnings.iter().take(SHOWN_MAX).map(|warning| first_line(warning)));
+    let more = m.warnings.len().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        lines.push(format!("{more} more warnings: see the manifest"));
+    }
+    for line in &lines {
+        writeln!(f, "{}", style(format!("! {line}")).yellow())?;
+    }
+    if lines.is_empty() { Ok(()) } else { writeln!(f) }
+}
+
+/// How many events were over, of how many.
+pub(super) fn over_slo(m: &Manifest) -> String {
+    let (over, planned) = (thousands(m.over_slo), thousands(m.planned));
+    let recorded = m.latencies.rows;
+    if recorded < m.planned {
+        let recorded = thousands(recorded);
+        return format!(
+            "{over} of the {recorded} recorded events ({planned} planned) over 100 ms (scheduled → stored)"
+        );
+    }
+    let more = if too_many_over(m) { ", more than the SLO's 0.01 %" } else { "" };
+    format!("{over} of {planned} planned events over 100 ms (scheduled → stored){more}")
+}
+
+/// Whether more were over than the SLO allows, however few were planned.
+pub(super) fn too_many_over(m: &Manifest) -> bool {
+    u128::from(m.over_slo) * u128::from(ONE_OVER_IN) > u128::from(m.planned)
+}
+
+/// Events that did not arrive: how many, where they stopped, and where they are.
+fn losses(l: &Ledger) -> Vec<String> {
+    let told = [
+        (l.unsent, "planned events were never handed to a client: it was too slow, or had no broker to send to"),
+        (l.failed, "events were refused by Kafka for good, and are not in it"),
+        (l.lost, "acked events were not consumed before the drain ended; Kafka still holds them"),
+        (l.maybe_unseen, "events were neither acked nor consumed before the drain ended; Kafka may hold them"),
+        (l.unstored, "events were consumed, but Redis had not answered before the drain ended"),
+    ];
+    let told = told.into_iter().filter(|(count, _)| *count > 0);
+    told.map(|(count, what)| format!("{} {what}", thousands(count))).collect()
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut shown: String = line.chars().take(SHOWN_CHARS_MAX).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    // "… the last lines of its log:" introduces what only the manifest has room for.
+    match shown.strip_suffix(':') {
+        Some(introduction) if text.lines().nth(1).is_some() => format!("{introduction} are in the manifest"),
+        _ => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_did_not_arrive_are_named_in_words() {
+        assert_eq!(losses(&Ledger::default()), Vec::<String>::new());
+        let told = losses(&Ledger { lost: 16_911, unsent: 2, ..Ledger::default() });
+        assert!(told[0].starts_with("2 planned events were never handed to a client"), "{told:?}");
+        assert_eq!(told[1], "16,911 acked events were not consumed before the drain ended; Kafka still holds them");
+    }
+
+    #[test]
+    fn a_warning_is_one_line_of_bounded_length() {
+        assert_eq!(
+            first_line("broker 1 ended; the last lines:\nits log"),
+            "broker 1 ended; the last lines are in the manifest"
+        );
+        assert_eq!(first_line(&"ü".repeat(1_000)).chars().count(), SHOWN_CHARS_MAX + 1);
+    }
+}
