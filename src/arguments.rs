@@ -59,6 +59,8 @@ pub enum Role {
     Parent,
     /// It is one worker of a run.
     Worker,
+    /// It is all readers of a run.
+    Reader,
 }
 
 /// The command line as the manifest keeps it: without passwords.

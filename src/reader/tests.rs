@@ -80,7 +80,8 @@ impl Bench {
         let log = Streams::Log(self.dir.path().join("redis.log"));
         let spawn = Spawn::new("redis", program, log).args([self.dir.path().join("redis.conf")]).dir(self.dir.path());
         self.child = Some(spawn.start().unwrap());
-        while self.client.get_connection().is_err() {
+        let answers = |mut redis: Connection| redis::cmd("PING").exec(&mut redis);
+        while self.client.get_connection().and_then(answers).is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -14,7 +14,7 @@ const PLANNED_MAX: f64 = 1e9;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 37] = [
+const SETTINGS: [Setting; 38] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1", |v| v.connections > 0),
@@ -44,6 +44,7 @@ const SETTINGS: [Setting; 37] = [
     ("batch_max", "a whole number from 1 to 1000000", |v| is_queue(v.batch_max)),
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
     ("stream_maxlen", "a whole number from 1", |v| v.stream_maxlen > 0),
+    ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 200000", |v| (1..=200_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 32767", |v| (1..=32_767).contains(&v.replication_factor)),
