@@ -128,6 +128,9 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let (mut cluster, cluster_ready_s) = start_cluster(request, stop, live)?;
     let stage = Stage::set(request, files.run(), anchor, &*cluster, stop)?;
 
+    if request.keep_cluster {
+        live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
+    }
     let collector = stage.collect(request, &mut files)?;
     let (mut crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
     stage.seat(request, &mut crew, &collector, stop, live)?;

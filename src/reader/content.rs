@@ -127,7 +127,7 @@ mod tests {
             any::<i64>().prop_map(Value::Int),
             any::<Vec<u8>>().prop_map(Value::BulkString),
             ".{0,5}".prop_map(Value::SimpleString),
-            prop::sample::select(vec!["name", "data", "previous", "1-1", "2-1", "0-0"]).prop_map(|text| bulk(text)),
+            prop::sample::select(vec!["name", "data", "previous", "1-1", "2-1", "0-0"]).prop_map(bulk),
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![

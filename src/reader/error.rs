@@ -11,13 +11,18 @@ pub enum ReaderError {
     Address(String),
     /// Redis refuses the user, its password or a command.
     #[error(
-        "Redis refuses: {0}; check user and password in the URL. A reader needs +@read +@transaction +client +info \
-         on ~shasta:*, and is told of changes by CLIENT TRACKING"
+        "Redis refuses: {0}; check user and password in the URL. A reader needs +@read +@transaction \
+         +@connection on ~shasta:*"
     )]
     Denied(String),
     /// Redis is not there or cannot answer now (loading, failing over): trying again may help.
     #[error("Redis cannot answer: {0}")]
     Unavailable(String),
+    /// The address is a node of a Redis Cluster, which has only a part of the tags.
+    #[error(
+        "{0} is a node of a Redis Cluster, which a reader does not support yet; use a Redis of one shard without cluster mode"
+    )]
+    Cluster(String),
     /// Redis holds something under our key that the store did not write.
     #[error("`{key}` is not what the store writes: {problem}")]
     Foreign {
@@ -61,6 +66,9 @@ impl ReaderError {
         let denied = ["NOPERM", "NOAUTH", "WRONGPASS", "invalid password", "Authentication required"];
         if error.kind() == redis::ErrorKind::AuthenticationFailed || denied.into_iter().any(says) {
             return Self::Denied(text);
+        }
+        if says("MOVED") {
+            return Self::Cluster(shorten(key));
         }
         Self::Unavailable(text)
     }

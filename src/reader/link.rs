@@ -6,7 +6,7 @@
 //! 1,000 streams at every change, and on a cluster it takes only streams of one slot.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     mem,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -109,6 +109,10 @@ impl Link {
         });
         let mut changes = client.get_multiplexed_async_connection_with_config(&told_by).await.map_err(failed)?;
         let bulk = client.get_multiplexed_async_connection_with_config(&config()).await.map_err(failed)?;
+        // Before anything is read: a node refuses the keys of other nodes only.
+        if is_cluster(&mut changes).await {
+            return Err(ReaderError::Cluster(client.get_connection_info().addr().to_string()));
+        }
         let bulk = Bulk::new(bulk, options.snapshot_bytes_max);
         bulk.probe().await?;
         let tracking: RedisResult<()> = redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async(&mut changes).await;
@@ -147,6 +151,12 @@ impl Link {
         });
         Ok(answers.collect())
     }
+}
+
+/// What the server calls itself; where HELLO may not be sent again, the first key of another node tells.
+async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
+    let hello: RedisResult<HashMap<String, Value>> = redis::cmd("HELLO").query_async(connection).await;
+    hello.is_ok_and(|mut hello| hello.remove("mode").and_then(content::text).is_some_and(|mode| mode == "cluster"))
 }
 
 /// Why Redis cannot be reached, as far as can be told from here.

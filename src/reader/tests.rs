@@ -404,7 +404,11 @@ async fn who_may_not_read_is_told_at_once_and_who_is_not_told_asks() {
         bench.write(&["t"], value..value + 1);
         assert_eq!(delta(&mut follow).await.data, value.to_string());
     }
-    for (url, word) in [("http://x", "rediss://"), ("redis://127.0.0.1:1", "nothing listens")] {
+    let (_dir, _child, node) = temporary_redis(&[("cluster-enabled", "yes")]);
+    let node = format!("redis://127.0.0.1:{node}");
+    for (url, word) in
+        [(&*node, "Redis Cluster"), ("http://x", "rediss://"), ("redis://127.0.0.1:1", "nothing listens")]
+    {
         let error = Reader::connect(url, Options::default()).await.err().unwrap();
         assert!(error.to_string().contains(word), "{error}");
     }
@@ -464,7 +468,7 @@ async fn whatever_happens_in_between_a_follower_ends_up_with_the_snapshot() {
             _ => {}
         }
         bench.write(&["t"], round as u32..round as u32 + dice as u32 % 7 + 1);
-        if dice % 3 == 0 {
+        if dice.is_multiple_of(3) {
             let done = StreamId { generation: bench.generation, position: bench.offset as u64 + 1 };
             until(&mut follow, &mut state, done).await;
             let truth: BTreeMap<String, Vec<u8>> = redis.hgetall(key("t", "snapshot")).unwrap();
