@@ -85,7 +85,7 @@ pub struct Options {
     pub timeout: Duration,
     /// Largest snapshot, in bytes of names and values; four are read at a time.
     pub snapshot_bytes_max: usize,
-    /// Most changes that [`Reader::deltas`] returns at once.
+    /// Most changes that [`Reader::deltas`] returns at once. Memory: this times the size of a change.
     pub deltas_max: usize,
     /// How often each tag's version is compared with what was read of it. Changes do not wait for this.
     pub audit: Duration,

@@ -269,6 +269,23 @@ async fn a_killed_redis_that_comes_back_is_no_gap_unless_it_has_forgotten() {
 }
 
 #[tokio::test]
+async fn a_redis_that_hangs_is_given_up_and_found_again() {
+    let mut bench = Bench::new();
+    let reader = bench.reader(Options { timeout: Duration::from_millis(200), ..Options::default() }).await;
+    let mut follow = reader.follow(&tag("t")).await.unwrap();
+    snapshot(&mut follow).await;
+    for value in 0..3 {
+        bench.child.as_mut().unwrap().signal(rustix::process::Signal::STOP).unwrap();
+        let error = reader.snapshot(&tag("t")).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.child.as_mut().unwrap().signal(rustix::process::Signal::CONT).unwrap();
+        bench.write(&["t"], value..value + 1);
+        assert_eq!(delta(&mut follow).await.data, value.to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_slow_follower_stalls_nobody_and_is_told_what_it_missed() {
     const EVENTS: u32 = 3_000;
     let mut bench = Bench::new();
@@ -406,9 +423,16 @@ async fn who_may_not_read_is_told_at_once_and_who_is_not_told_asks() {
     }
     let (_dir, _child, node) = temporary_redis(&[("cluster-enabled", "yes")]);
     let node = format!("redis://127.0.0.1:{node}");
-    for (url, word) in
-        [(&*node, "Redis Cluster"), ("http://x", "rediss://"), ("redis://127.0.0.1:1", "nothing listens")]
-    {
+    // What a server that expects TLS does with plain text.
+    let tls = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let secret = format!("redis://{}", tls.local_addr().unwrap());
+    std::thread::spawn(move || tls.incoming().for_each(drop));
+    for (url, word) in [
+        (&*secret, "rediss://"),
+        (&*node, "Redis Cluster"),
+        ("http://x", "rediss://"),
+        ("redis://127.0.0.1:1", "nothing listens"),
+    ] {
         let error = Reader::connect(url, Options::default()).await.err().unwrap();
         assert!(error.to_string().contains(word), "{error}");
     }
