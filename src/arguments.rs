@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub run: Option<String>,
     /// Directory for rows and manifest
-    #[arg(long, value_name = "DIR", default_value = "results")]
+    #[arg(long, value_name = "DIR", default_value = "results", value_parser = directory)]
     pub out: PathBuf,
     /// Format of the rows: CSV as streamed, or converted at the end to Parquet (the same columns, typed, zstd)
     #[arg(long, value_enum, hide_possible_values = true, value_name = "csv|parquet", default_value = "csv")]
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Addresses of an external cluster
     #[command(flatten, next_help_heading = "External cluster")]
     pub addresses: Addresses,
+    /// A file that the path of each run's rows is added to, for scripts.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub rows_to: Option<PathBuf>,
     /// What this process is.
     #[arg(long, value_enum, hide = true, default_value = "parent")]
     pub role: Role,
@@ -61,6 +64,15 @@ pub enum Role {
     Worker,
     /// It is all readers of a run.
     Reader,
+}
+
+/// A directory that is there or can be made: nothing on the way to it is a file.
+fn directory(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    match path.ancestors().find(|part| part.exists()) {
+        Some(file) if !file.is_dir() => Err(format!("{} is a file; name a directory", file.display())),
+        _ => Ok(path),
+    }
 }
 
 /// The command line as the manifest keeps it: without passwords.

@@ -10,6 +10,7 @@ mod error;
 mod find;
 mod layer;
 mod merge;
+mod property;
 mod source;
 mod span;
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
     error::VariantError,

@@ -1,24 +1,14 @@
-//! Finds the files of runs and reads their [`Rows`]. Nothing in a file is trusted: what is not a row is an error that
-//! names the file, the line where one can be told, and what to do.
+//! Finds the files of runs: rows as CSV or Parquet, one file or a part a host, and manifests.
 
 use std::{
-    collections::HashSet,
-    fs::{self, File},
-    io::{self, Cursor, Read},
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-};
-
-use polars::prelude::*;
-
-use crate::{
-    columns::{self, COLUMNS},
-    lines::{self, Fault},
-    rows::Rows,
 };
 
 /// Where runs are recorded.
-const RESULTS: &str = "results";
+pub const RESULTS: &str = "results";
+
 /// Why a file cannot be analyzed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,206 +40,215 @@ pub enum Error {
     },
 }
 
-fn located(path: &Path, Fault { line, what }: Fault) -> Error {
-    Error::Line { path: path.to_owned(), line, what }
+/// The files of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its name: that of its files without their ending, and without what stands after `@`.
+    pub name: String,
+    /// Rows: one file, or a part a host; none when only the manifest is left.
+    pub rows: Vec<PathBuf>,
+    /// Manifests that are there.
+    pub manifests: Vec<PathBuf>,
+}
+
+impl Recorded {
+    /// Whether its rows are parts that must be joined.
+    pub fn is_parted(&self) -> bool {
+        self.rows.iter().any(|path| is_part(path))
+    }
+
+    /// Bytes of its rows.
+    pub fn bytes(&self) -> u64 {
+        self.rows.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
+    }
 }
 
 fn not_rows(path: &Path, what: impl Into<String>) -> Error {
     Error::NotRows { path: path.to_owned(), what: what.into() }
 }
 
-/// The files to analyze: those named, or every run in `results/`, sorted.
-pub fn find(named: Vec<PathBuf>) -> Result<Vec<PathBuf>, Error> {
-    let mut seen = HashSet::new();
+/// The runs of the files that are named, or every run in `results/`; sorted by name.
+///
+/// # Errors
+/// A file that is named twice, is not there, or has an ending that no record has; two runs of one name.
+pub fn find(named: Vec<PathBuf>) -> Result<Vec<Recorded>, Error> {
+    if named.is_empty() {
+        return in_directory(Path::new(RESULTS));
+    }
+    if let [pattern] = &named[..]
+        && let Some(directory) = unmatched(pattern)
+    {
+        return in_directory(directory);
+    }
+    let mut seen = BTreeMap::new();
     for path in &named {
-        if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
-            return Err(not_rows(path, "is named twice; name each run once"));
+        let place = path.canonicalize().map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+        if seen.insert(place, path).is_some() {
+            return Err(not_rows(path, "is named twice; name each file once"));
         }
     }
-    if named.is_empty() { in_directory(Path::new(RESULTS)) } else { Ok(named) }
+    grouped(named)
 }
 
-fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The directory of `results/*.csv` when no file is named so and the shell left the pattern as it was: the runs that are
+/// there in another format are meant.
+fn unmatched(pattern: &Path) -> Option<&Path> {
+    let matches_rows = ["*.csv", "*.parquet", "*.json"].iter().any(|name| pattern.ends_with(name));
+    (matches_rows && !pattern.exists()).then(|| pattern.parent()).flatten()
+}
+
+/// Every run in a directory.
+///
+/// # Errors
+/// There is none.
+pub fn in_directory(directory: &Path) -> Result<Vec<Recorded>, Error> {
     let none = || not_rows(directory, "no recorded run is here; `cargo run --bin experiment` records one");
-    let mut found: Vec<PathBuf> = fs::read_dir(directory)
-        .map_err(|_| none())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_parquet(path) || path.extension().is_some_and(|extension| extension == "csv"))
-        .collect();
-    found.sort();
-    if found.is_empty() { Err(none()) } else { Ok(found) }
+    let files = fs::read_dir(directory).map_err(|_| none())?.filter_map(|entry| Some(entry.ok()?.path()));
+    let runs = grouped(files.filter(|path| ending(path).is_some() && path.is_file()).collect())?;
+    if runs.is_empty() { Err(none()) } else { Ok(runs) }
 }
 
-fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "parquet")
+/// What a file holds, by its ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Rows,
+    Manifest,
 }
 
-/// Reads a run's rows from CSV or, by its name, Parquet.
-pub fn read(path: &Path) -> Result<Rows, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Err(not_rows(path, "is a directory; name the files in it, as in `results/*.csv`"));
+fn ending(path: &Path) -> Option<Ending> {
+    match path.extension()?.to_str()? {
+        "csv" | "parquet" => Some(Ending::Rows),
+        "json" => Some(Ending::Manifest),
+        _ => None,
     }
-    let mut file = File::open(path).map_err(unreadable)?;
-    let rows = if is_parquet(path) {
-        Rows { frame: read_parquet(path, file)?, cut_off: false }
-    } else {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
-        read_csv(path, bytes)?
-    };
-    match rows.first_bad() {
-        _ if rows.is_empty() => {
-            Err(not_rows(path, "has a header and no rows: the run ended before its first event; record it again"))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn is_part(path: &Path) -> bool {
+    stem(path).contains('@')
+}
+
+fn grouped(files: Vec<PathBuf>) -> Result<Vec<Recorded>, Error> {
+    let mut runs: BTreeMap<String, Recorded> = BTreeMap::new();
+    for path in files {
+        if path.is_dir() {
+            return Err(not_rows(&path, "is a directory; name the files in it, as in `results/*.csv`"));
         }
-        Some(fault) => Err(located(path, fault)),
-        None => Ok(rows),
+        let Some(ending) = ending(&path) else {
+            return Err(not_rows(&path, "is neither .csv nor .parquet nor .json; name a run's rows or its manifest"));
+        };
+        let name = stem(&path).split('@').next().unwrap_or_default().to_owned();
+        let run = runs.entry(name.clone()).or_insert_with(|| Recorded { name, rows: vec![], manifests: vec![] });
+        match ending {
+            Ending::Rows => run.rows.push(path),
+            Ending::Manifest => run.manifests.push(path),
+        }
+    }
+    for run in runs.values_mut() {
+        beside(run);
+        check_one_run(run)?;
+    }
+    Ok(runs.into_values().collect())
+}
+
+/// Adds what was not named and lies beside: the manifests of rows, or the rows of a manifest.
+fn beside(run: &mut Recorded) {
+    let exists = |path: &PathBuf| path.is_file();
+    if run.rows.is_empty() {
+        let endings = ["parquet", "csv"];
+        let rows =
+            run.manifests.iter().filter_map(|path| endings.map(|e| path.with_extension(e)).into_iter().find(exists));
+        run.rows = rows.collect();
+    }
+    let manifests = run.rows.iter().map(|path| path.with_extension("json"));
+    let whole = run.rows.iter().map(|path| path.with_file_name(format!("{}.json", run.name)));
+    run.manifests.extend(manifests.chain(whole).filter(exists));
+    // The same file may be named in two ways.
+    for files in [&mut run.rows, &mut run.manifests] {
+        files.sort_by_key(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        files.dedup_by_key(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
     }
 }
 
-fn data_type(column: &str) -> DataType {
-    if [columns::SOURCE, columns::DESTINATION].contains(&column) { DataType::String } else { DataType::Int64 }
-}
-
-fn read_parquet(path: &Path, file: File) -> Result<DataFrame, Error> {
-    let broken = |error: PolarsError| not_rows(path, format!("is not a whole Parquet file ({error}); record it again"));
-    let frame = ParquetReader::new(file).finish().map_err(broken)?;
-    check_names(path, &frame.get_column_names().iter().map(|name| name.as_str()).collect::<Vec<_>>())?;
-    let typed = COLUMNS.map(|name| col(name).strict_cast(data_type(name)));
-    frame
-        .lazy()
-        .select(typed)
-        .collect()
-        .map_err(|error| not_rows(path, format!("has a column of another type: {error}")))
-}
-
-fn read_csv(path: &Path, mut bytes: Vec<u8>) -> Result<Rows, Error> {
-    let header = lines::check(&bytes).map_err(|fault| located(path, fault))?;
-    check_names(path, &header)?;
-    // A line without its end may lack digits, too: it is never a row.
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let cut_off = whole < bytes.len();
-    bytes.truncate(whole);
-    let types: Schema = COLUMNS.iter().map(|name| Field::new((*name).into(), data_type(name))).collect();
-    let options = CsvReadOptions::default()
-        .with_infer_schema_length(Some(0))
-        .with_schema_overwrite(Some(Arc::new(types)))
-        .with_raise_if_empty(false)
-        .map_parse_options(|parse| parse.with_quote_char(None));
-    let cursor = Cursor::new(&bytes);
-    let frame = options.into_reader_with_file_handle(cursor).finish().and_then(|frame| frame.select(COLUMNS));
-    match frame {
-        Ok(frame) => Ok(Rows { frame, cut_off }),
-        Err(error) => Err(match lines::not_a_number(&bytes) {
-            Some(fault) => located(path, fault),
-            None => not_rows(path, error.to_string()),
-        }),
+fn check_one_run(run: &Recorded) -> Result<(), Error> {
+    if run.name.is_empty() {
+        let path = run.rows.iter().chain(&run.manifests).next().cloned().unwrap_or_default();
+        return Err(not_rows(&path, "names no run before its `@`; a part is named `<run>@<instance>.csv`"));
     }
-}
-
-fn check_names(path: &Path, names: &[&str]) -> Result<(), Error> {
-    let missing: Vec<&str> = COLUMNS.into_iter().filter(|column| !names.contains(column)).collect();
-    if missing.is_empty() {
-        return Ok(());
+    let [first, second, ..] = &run.rows[..] else { return Ok(()) };
+    if let Some(whole) = run.rows.iter().find(|path| !is_part(path)) {
+        let other = if whole == first { second } else { first };
+        let what = format!(
+            "and {} are both rows of the run `{}`: two runs of one name, or one run twice; \
+                            rename one with its manifest, or name only one",
+            other.display(),
+            run.name
+        );
+        return Err(not_rows(whole, what));
     }
-    let what =
-        format!("lacks the column {}; a recorded run begins with the line `{}`", missing.join(", "), COLUMNS.join(","));
-    Err(not_rows(path, what))
+    if let Some(pair) = run.rows.windows(2).find(|pair| stem(&pair[0]) == stem(&pair[1])) {
+        let what = format!("and {} are the same part of the run `{}`; name only one", pair[1].display(), run.name);
+        return Err(not_rows(&pair[0], what));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::{columns::SCHEDULED_TO_STORED, percentile::Value};
 
-    /// Reads rows as a file would hold them below the header.
-    pub fn rows(lines: &str) -> Result<Rows, Error> {
-        read("run.csv", format!("{}\n{lines}", COLUMNS.join(",")).as_bytes())
-    }
-
-    fn read(name: &str, bytes: &[u8]) -> Result<Rows, Error> {
+    fn directory(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        super::read(&path)
+        for file in files {
+            fs::create_dir_all(directory.path().join(file).parent().unwrap()).unwrap();
+            fs::write(directory.path().join(file), "x").unwrap();
+        }
+        directory
     }
 
-    fn told(lines: &str) -> String {
-        rows(lines).unwrap_err().to_string()
+    fn named(directory: &tempfile::TempDir, files: &[&str]) -> Result<Vec<Recorded>, Error> {
+        find(files.iter().map(|file| directory.path().join(file)).collect())
     }
 
-    const ROW: &str = "p0,w0,0,0,0,0,0,0,100,200,0,1100,1200,\n";
-
-    #[test]
-    fn a_missing_stamp_is_past_the_drain() {
-        let rows = rows(&format!("{ROW}p0,w0,0,0,0,1,1,0,100,,,1100,,\n")).unwrap();
-        let stored = rows.distribution(&SCHEDULED_TO_STORED);
-        assert_eq!((stored.n(), stored.missing(), stored.over_slo()), (2, 1, 1));
-        assert_eq!((stored.min_ms(), stored.max_ms()), (Value::Finite(1.2), Value::PastDrain));
-        assert_eq!((rows.len(), rows.count(columns::AFTER_STORE_US), rows.cut_off), (2, 1, false));
+    fn files(run: &Recorded) -> Vec<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        run.rows.iter().chain(&run.manifests).map(name).collect()
     }
 
     #[test]
-    fn columns_are_found_by_name() {
-        let mut order: Vec<(&str, &str)> = COLUMNS.into_iter().zip(ROW.trim_end().split(',')).collect();
-        order.reverse();
-        let (names, fields): (Vec<&str>, Vec<&str>) = order.into_iter().unzip();
-        let reordered =
-            read("run.csv", format!("{},extra\n{},x\n", names.join(","), fields.join(",")).as_bytes()).unwrap();
-        assert!(reordered.frame.equals_missing(&rows(ROW).unwrap().frame));
+    fn a_run_is_its_rows_and_its_manifest() {
+        let directory =
+            directory(&["a.csv", "a.json", "b@0.csv", "b@1.parquet", "b@0.json", "b.json", "c.json", "d.txt"]);
+        let runs = in_directory(directory.path()).unwrap();
+        let found: Vec<_> = runs.iter().map(files).collect();
+        assert_eq!(
+            found,
+            [vec!["a.csv", "a.json"], vec!["b@0.csv", "b@1.parquet", "b.json", "b@0.json"], vec!["c.json"],]
+        );
+        assert_eq!((runs[0].is_parted(), runs[1].is_parted()), (false, true));
+        assert_eq!(named(&directory, &["a.csv"]).unwrap(), runs[..1]);
+        assert_eq!(named(&directory, &["a.json"]).unwrap(), runs[..1], "a manifest brings its rows");
+        assert_eq!(named(&directory, &["a.csv", "a.json"]).unwrap(), runs[..1]);
+        assert_eq!(named(&directory, &["*.csv"]).unwrap(), runs, "a pattern that the shell found no file for");
     }
 
     #[test]
-    fn a_last_line_that_was_cut_off_is_told_and_not_counted() {
-        let rows = rows(&format!("{ROW}p0,w0,0,0,0,1,1,0,10")).unwrap();
-        assert_eq!((rows.len(), rows.cut_off), (1, true));
-    }
-
-    #[test]
-    fn repeated_events_are_counted() {
-        let twice = rows(&format!("{ROW}{ROW}{}", ROW.replacen("p0", "p1", 1))).unwrap();
-        assert_eq!(twice.repeated(), 1);
-    }
-
-    #[test]
-    fn bad_rows_are_told_with_file_and_line() {
-        let told = |lines: &str| {
-            let error = told(lines);
-            assert!(error.contains("run.csv"), "{error}");
-            error
-        };
-        assert!(told("").contains("a header and no rows"));
-        assert!(told(&format!("{ROW}p0,w0,0\n")).contains("line 3: has 3 fields"));
-        assert!(told(&ROW.replace("1200", "12OO")).contains("line 2: `after_store_us` is `12OO`"));
-        assert!(told(&ROW.replace("1200", "92233720368547758070")).contains("64 bits"));
-        assert!(told(&ROW.replace("1200", "9223372036854775807")).contains("not a time"));
-        assert!(told(",w0,0,0,0,0,0,0,100,200,0,1100,1200,\n").contains("`source` is empty"));
-        assert!(told(&format!("{ROW}p0,w0,0,0,0,0,,0,,,,,,\n")).contains("line 3: `sequence` is empty"));
-        let missing = read("run.csv", COLUMNS.join(",").replace("append_ms", "append").as_bytes());
-        assert!(missing.unwrap_err().to_string().contains("within its header"));
-        let missing =
-            read("run.csv", format!("{}\n{ROW}", COLUMNS.join(",").replace("append_ms", "append")).as_bytes());
-        assert!(missing.unwrap_err().to_string().contains("lacks the column append_ms"));
-    }
-
-    #[test]
-    fn what_is_no_file_of_rows_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(super::read(directory.path()).unwrap_err().to_string().contains("is a directory"));
-        assert!(super::read(&directory.path().join("none.csv")).unwrap_err().to_string().contains("No such file"));
-        assert!(read("run.parquet", b"PAR1 and no more").unwrap_err().to_string().contains("not a whole Parquet file"));
-        let path = directory.path().to_owned();
-        assert!(find(vec![path.clone(), path]).unwrap_err().to_string().contains("twice"));
-        assert!(in_directory(directory.path()).unwrap_err().to_string().contains("no recorded run"));
-    }
-
-    #[test]
-    fn parquet_holds_the_same_rows() {
-        let mut frame = rows(ROW).unwrap().frame;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("run.parquet");
-        let writer = ParquetWriter::new(File::create(&path).unwrap()).with_compression(ParquetCompression::Zstd(None));
-        writer.finish(&mut frame).unwrap();
-        assert!(super::read(&path).unwrap().frame.equals_missing(&frame));
+    fn what_cannot_be_one_run_is_told() {
+        let directory = directory(&["a.csv", "a.parquet", "sub/a.csv", "@1.csv", "x/r@1.csv", "y/r@1.csv", "n.txt"]);
+        let told = |files: &[&str]| named(&directory, files).unwrap_err().to_string();
+        assert!(told(&["a.csv", "a.csv"]).contains("named twice"));
+        assert!(told(&["a.csv", "a.parquet"]).contains("both rows of the run `a`"));
+        assert!(told(&["a.csv", "sub/a.csv"]).contains("rename one"));
+        assert!(told(&["x/r@1.csv", "y/r@1.csv"]).contains("same part"));
+        assert!(told(&["@1.csv"]).contains("names no run"));
+        assert!(told(&["none.csv"]).contains("No such file"));
+        let none = find(vec![directory.path().join("sub/none/*.csv")]).unwrap_err().to_string();
+        assert!(none.contains("no recorded run is here"), "{none}");
+        assert!(told(&["n.txt"]).contains("neither .csv nor"));
+        assert!(told(&["sub"]).contains("is a directory"));
+        assert!(in_directory(&directory.path().join("none")).unwrap_err().to_string().contains("no recorded run"));
     }
 }

@@ -1,9 +1,13 @@
-//! Rows of recorded runs in, tables out.
+//! Rows of recorded runs in; tables, charts, causes and comparisons out.
 //!
-//! In the order in which a run passes: [`input`] finds and reads `results/<run>.csv` (or `.parquet`) into [`rows`],
-//! [`manifest`] reads what the run says about itself in `<run>.json`, [`run`] holds the two against each other and
-//! judges, [`pairs`] computes D2–D5 with [`spread`], and [`report`] puts it all into words and [`markdown`] tables.
-//! [`render`] turns a [`document`] into text, Markdown, CSV, JSON and HTML, which [`write`] puts into files.
+//! In the order in which a run passes: [`input`] finds its files, [`scan`] reads their rows with all cores into a
+//! [`tally`] (latencies as [`samples`] of 16 bytes a row, [`seen`] events, the [`top`] of slow rows whole, [`counts`]),
+//! and [`run`] sums that up, holds it against the [`manifest`] and judges. [`quantile`] selects percentiles exactly,
+//! [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
+//! measured. [`figures`] and [`weighed`] make sets of runs that [`compare`] tests against each other. [`report`] puts all
+//! of it into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
+//! JSON and HTML, and [`output`] puts them where the [`arguments`] want them.
+//!
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
 #[path = "../columns.rs"]
@@ -13,16 +17,23 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod arguments;
+pub mod cause;
+pub mod chart;
+pub mod compare;
+pub mod counts;
 pub mod document;
+pub mod drawings;
+pub mod figures;
 pub mod input;
-pub mod lines;
 pub mod manifest;
+pub mod output;
 pub mod pairs;
+pub mod published;
 pub mod quantile;
 pub mod render;
 pub mod report;
 pub mod row;
-pub mod rows;
 pub mod run;
 pub mod samples;
 pub mod scan;
@@ -30,6 +41,7 @@ pub mod seen;
 pub mod spread;
 pub mod tally;
 pub mod top;
+pub mod weighed;
 pub mod write;
 
 pub use render::markdown;

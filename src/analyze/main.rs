@@ -1,41 +1,81 @@
-//! `analyze`: tables from recorded runs.
+//! `analyze`: tables, charts and a page from recorded runs.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write, stderr},
+    path::Path,
+    process::ExitCode,
+};
 
-use anyhow::Context;
 use clap::Parser;
-use shasta_analyze::{input, report, run::Run};
-
-/// Percentiles, verdict and D2–D5 of recorded runs
-#[derive(Parser)]
-struct Arguments {
-    /// Rows of runs (.csv or .parquet); every run in results/ when none is named
-    files: Vec<PathBuf>,
-}
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shasta_analyze::{
+    arguments::Arguments,
+    input::{self, Recorded},
+    output,
+    run::{Options, Run},
+    weighed,
+};
 
 fn main() -> ExitCode {
-    match analyze(Arguments::parse()) {
+    match analyze(&Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            told(format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn analyze(arguments: Arguments) -> anyhow::Result<ExitCode> {
+fn analyze(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let recorded = input::find(arguments.files.clone())?;
+    let options = Options { latency: arguments.latency(), skip_bad_rows: arguments.skip_bad_rows };
+    let mut runs = Vec::new();
     let mut failed = Vec::new();
-    for file in input::find(arguments.files)? {
-        // One unreadable run must not hide the others, and a run's tables are printed whole or not at all.
-        match Run::load(&file) {
-            Ok(run) => {
-                writeln!(std::io::stdout(), "{}", report::of(&run)).context("the report could not be printed")?
-            }
+    let progress = progress(&recorded);
+    for recorded in &recorded {
+        progress.set_message(recorded.name.clone());
+        match Run::load(recorded, &options, &|bytes| progress.inc(bytes)) {
+            Ok(run) => runs.push(run),
             Err(error) => failed.push(error),
         }
     }
-    for error in &failed {
-        eprintln!("error: {error}");
+    progress.finish_and_clear();
+    if !failed.is_empty() {
+        // Each is told, and nothing is written from the rest: a page without a run that was asked for would mislead.
+        failed.iter().for_each(|error| told(format!("error: {error}")));
+        return Ok(ExitCode::FAILURE);
     }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let load = |directory: &Path| {
+        let recorded = input::in_directory(directory)?;
+        Ok(recorded.iter().map(|recorded| Run::load(recorded, &options, &|_| ())).collect::<Result<_, _>>()?)
+    };
+    let mut blocks = weighed::repetitions(&runs);
+    if !arguments.compare.is_empty() {
+        blocks.extend(weighed::arms(&arguments.compare, &runs, &load)?);
+    }
+    let mut code = 0;
+    if let (Some(baseline), Some(allowed)) = (&arguments.baseline, arguments.max_regression) {
+        let weighed = weighed::against(baseline, allowed, &runs, &load)?;
+        blocks.extend(weighed.blocks);
+        code = weighed.exit_code;
+    }
+    let written = output::all(arguments, &runs, &blocks)?;
+    if !written.is_empty() {
+        told(output::told(&written, &arguments.out));
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// How far the files have been read, on a terminal.
+fn progress(recorded: &[Recorded]) -> ProgressBar {
+    let hidden = !stderr().is_terminal();
+    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(recorded.iter().map(Recorded::bytes).sum()), target);
+    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes} {msg}");
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
+}
+
+/// To stderr, which may be closed.
+fn told(line: String) {
+    let _ = writeln!(stderr(), "{line}");
 }

@@ -1,11 +1,10 @@
 //! What a run says about itself: `results/<run>.json`, beside its rows.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use serde::Deserialize;
+
+use crate::{cause::Events, percentile::Value};
 
 /// Why a manifest cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +25,17 @@ pub enum Error {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
+    /// Parts of one run are of two.
+    #[error("{}: has another variant than {}, so they are parts of two runs; rename one of them", path.display(), first.display())]
+    OtherSettings {
+        /// The manifest.
+        path: PathBuf,
+        /// The one before it.
+        first: PathBuf,
+    },
 }
 
-/// The part of a manifest that `analyze` judges by.
+/// The part of a manifest that `analyze` judges by. What an old or foreign manifest lacks is told as not known.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Manifest {
     /// Name of the run.
@@ -41,18 +48,137 @@ pub struct Manifest {
     pub interrupted: bool,
     /// What happened to every planned event.
     pub ledger: Ledger,
+    /// The run's own percentiles, for when its rows are not at hand.
+    #[serde(default)]
+    pub latencies: Latencies,
+    /// Start and end of the window, in µs.
+    #[serde(default)]
+    pub window_us: Option<[i64; 2]>,
+    /// When it started, RFC 3339.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// Seed of its schedule.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// What it ran against: `local`, `containers`, `external`.
+    #[serde(default)]
+    pub substrate: Option<String>,
+    /// The resolved variant.
+    #[serde(default)]
+    pub variant: Variant,
+    /// The machine.
+    #[serde(default)]
+    pub host: Host,
+    /// Faults, rebalances, leaders, and the machine second by second.
+    #[serde(skip)]
+    pub events: Events,
+}
+
+/// The parts of a resolved variant that are shown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "named as in the variant's file")]
+pub struct Variant {
+    pub question: String,
+    pub published: Option<String>,
+    pub connections: f64,
+    pub rate: f64,
+    pub workers: u64,
+    pub partitions: u64,
+    pub instances: u64,
+    pub duration: String,
+}
+
+/// The parts of the machine's description that are shown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "named as in the manifest")]
+pub struct Host {
+    pub cpu: String,
+    pub cores: u64,
+    pub memory_bytes: u64,
+}
+
+/// Percentiles as the run recorded them.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Latencies {
+    /// The three headline latencies.
+    #[serde(default)]
+    pub headlines: Vec<Line>,
+}
+
+/// One latency as the run recorded it.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "as in the run's own table")]
+pub struct Line {
+    pub name: String,
+    pub n: u64,
+    pub over_slo: u64,
+    pub percentiles: Vec<Point>,
+    pub max_ms: Ms,
+}
+
+/// One percentile as the run recorded it.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "as in the run's own table")]
+pub struct Point {
+    pub percentile: f64,
+    pub ms: Ms,
+    pub samples_past: u64,
+}
+
+/// Milliseconds; text says that the event had not arrived, null that there was none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Ms {
+    /// A number.
+    Finite(f64),
+    /// `> drain`.
+    Words(String),
+    /// No events.
+    None(()),
+}
+
+impl From<&Ms> for Value {
+    fn from(ms: &Ms) -> Self {
+        match ms {
+            Ms::Finite(ms) => Value::Finite(*ms),
+            Ms::Words(_) => Value::PastDrain,
+            Ms::None(()) => Value::Empty,
+        }
+    }
 }
 
 impl Manifest {
-    /// The manifest beside a run's rows, if there is one.
-    pub fn beside(rows: &Path) -> Result<Option<Self>, Error> {
-        let path = rows.with_extension("json");
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Unreadable { path, source }),
-            Ok(text) => text,
+    /// The manifest of a run: its own, or its parts' put together, each host having counted what it saw. None when there
+    /// is none.
+    ///
+    /// # Errors
+    /// One cannot be read, or they are not of one run.
+    pub fn of(run: &str, paths: &[PathBuf]) -> Result<Option<Self>, Error> {
+        let read = |path: &PathBuf| -> Result<Self, Error> {
+            let text = fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+            let malformed = |source| Error::Malformed { path: path.clone(), source };
+            let manifest: Self = serde_json::from_str(&text).map_err(malformed)?;
+            Ok(Self { events: serde_json::from_str(&text).map_err(malformed)?, ..manifest })
         };
-        serde_json::from_str(&text).map(Some).map_err(|source| Error::Malformed { path, source })
+        let whole = paths.iter().find(|path| path.file_stem().is_some_and(|stem| stem.to_str() == Some(run)));
+        if let Some(path) = whole {
+            return read(path).map(Some);
+        }
+        let mut parts = paths.iter().map(|path| Ok::<_, Error>((path, read(path)?)));
+        let Some(first) = parts.next() else { return Ok(None) };
+        let (first_path, mut sum) = first?;
+        for part in parts {
+            let (path, part) = part?;
+            if (&part.variant_name, &part.variant) != (&sum.variant_name, &sum.variant) {
+                return Err(Error::OtherSettings { path: path.clone(), first: first_path.clone() });
+            }
+            sum.ledger.add(&part.ledger);
+            sum.interrupted |= part.interrupted;
+            sum.latencies = Latencies::default();
+        }
+        Ok(Some(sum))
     }
 }
 
@@ -107,6 +233,61 @@ impl Ledger {
             (consumed, vec![("stored", self.stored), ("set_aside", self.set_aside), ("unstored", self.unstored)]),
             (("rows", self.rows), vec![("planned", self.planned)]),
         ]
+    }
+
+    /// Adds what another host counted.
+    fn add(&mut self, other: &Self) {
+        let own = [
+            &mut self.planned,
+            &mut self.sent,
+            &mut self.unsent,
+            &mut self.acked,
+            &mut self.failed,
+            &mut self.maybe,
+            &mut self.acked_consumed,
+            &mut self.lost,
+            &mut self.maybe_consumed,
+            &mut self.maybe_unseen,
+            &mut self.consumed,
+            &mut self.stored,
+            &mut self.set_aside,
+            &mut self.unstored,
+            &mut self.rows,
+            &mut self.duplicates,
+            &mut self.foreign,
+            &mut self.warm,
+            &mut self.zero,
+            &mut self.negative,
+            &mut self.late,
+        ];
+        let others = [
+            other.planned,
+            other.sent,
+            other.unsent,
+            other.acked,
+            other.failed,
+            other.maybe,
+            other.acked_consumed,
+            other.lost,
+            other.maybe_consumed,
+            other.maybe_unseen,
+            other.consumed,
+            other.stored,
+            other.set_aside,
+            other.unstored,
+            other.rows,
+            other.duplicates,
+            other.foreign,
+            other.warm,
+            other.zero,
+            other.negative,
+            other.late,
+        ];
+        for (own, other) in own.into_iter().zip(others) {
+            *own = own.saturating_add(other);
+        }
+        self.valid &= other.valid;
+        self.problems.extend(other.problems.iter().cloned());
     }
 
     /// What was counted beside the planned events.

@@ -1,30 +1,30 @@
 //! D2–D5 as the published tables have them: how far the tail of each (source, destination) pair lies above its median.
 
-use polars::prelude::*;
-
 use crate::{
-    columns::{DESTINATION, Latency, SOURCE},
-    percentile::{Distribution, Percentile, Value},
-    rows::{Rows, difference},
+    columns::Latency,
+    percentile::{Percentile, Value},
+    quantile::Quantiles,
     spread::{Spread, value},
 };
 
 /// The published metrics: the percentile of each, less the median.
 pub const METRICS: [(&str, f64); 4] = [("D2", 99.0), ("D3", 99.9), ("D4", 99.99), ("D5", 99.999)];
+/// The percentiles that a pair's latencies must be asked for.
+pub const PAIR_PERCENTILES: [f64; 6] = [50.0, 99.0, 99.9, 99.99, 99.999, 100.0];
 
 /// The events that one worker consumed from one producing host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pair {
     /// The producing host.
     pub source: String,
     /// The worker.
     pub destination: String,
     /// The latencies.
-    pub latencies: Distribution,
+    pub latencies: Quantiles,
 }
 
 /// One metric over all pairs, and what a reader needs to weigh it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Metric {
     /// `D2` to `D5`.
     pub name: &'static str,
@@ -41,8 +41,10 @@ pub struct Metric {
 }
 
 /// All pairs of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pairs {
+    /// Which latency.
+    pub latency: Latency,
     /// Sorted by source, then destination.
     pub pairs: Vec<Pair>,
     /// Rows without a destination: in no pair, so in none of the figures over pairs.
@@ -50,35 +52,8 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Groups the rows by (source, destination).
-    pub fn of(rows: &Rows, latency: &Latency) -> PolarsResult<Self> {
-        let grouped = rows
-            .frame
-            .clone()
-            .lazy()
-            .group_by([col(SOURCE), col(DESTINATION)])
-            .agg([col(latency.from), col(latency.to)])
-            .sort([SOURCE, DESTINATION], SortMultipleOptions::default())
-            .collect()?;
-        let [sources, destinations] = [grouped.column(SOURCE)?.str()?, grouped.column(DESTINATION)?.str()?];
-        let [froms, tos] = [grouped.column(latency.from)?.list()?, grouped.column(latency.to)?.list()?];
-        let (mut pairs, mut unplaced) = (Vec::new(), 0);
-        for k in 0..grouped.height() {
-            let [Some(from), Some(to)] = [froms.get_as_series(k), tos.get_as_series(k)] else { continue };
-            match (sources.get(k), destinations.get(k)) {
-                (Some(source), Some(destination)) => pairs.push(Pair {
-                    source: source.to_owned(),
-                    destination: destination.to_owned(),
-                    latencies: Distribution::of(from.i64()?.iter().zip(to.i64()?.iter()).map(difference)),
-                }),
-                _ => unplaced += from.len() as u64,
-            }
-        }
-        Ok(Self { pairs, unplaced })
-    }
-
     /// D2–D5; `pooled` are the same latencies of all planned events.
-    pub fn metrics(&self, pooled: &Distribution) -> [Metric; 4] {
+    pub fn metrics(&self, pooled: &Quantiles) -> [Metric; 4] {
         METRICS.map(|(name, p)| self.metric(name, p, pooled))
     }
 
@@ -94,7 +69,7 @@ impl Pairs {
         samples().min().zip(samples().max())
     }
 
-    fn metric(&self, name: &'static str, p: f64, pooled: &Distribution) -> Metric {
+    fn metric(&self, name: &'static str, p: f64, pooled: &Quantiles) -> Metric {
         let above: Vec<(f64, Percentile)> = self.pairs.iter().map(|pair| above_median(&pair.latencies, p)).collect();
         let figures: Vec<f64> = above.iter().map(|(figure, _)| *figure).collect();
         let worst = figures.iter().zip(&self.pairs).max_by(|a, b| a.0.total_cmp(b.0));
@@ -115,7 +90,7 @@ impl Pairs {
 }
 
 /// How far a percentile lies above the median, in ms, and the percentile itself.
-fn above_median(latencies: &Distribution, p: f64) -> (f64, Percentile) {
+pub fn above_median(latencies: &Quantiles, p: f64) -> (f64, Percentile) {
     let percentile = latencies.percentile_ms(p);
     let figure = match (percentile.value, latencies.median_ms()) {
         (Value::Finite(ms), Value::Finite(median)) => ms - median,
@@ -128,7 +103,7 @@ fn above_median(latencies: &Distribution, p: f64) -> (f64, Percentile) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{columns::PUBLISHED_TO_CONSUMED, input::tests::rows};
+    use crate::{columns::PUBLISHED_TO_CONSUMED, run::tests::measured};
 
     /// Three pairs and a lost event; latencies of zero, of less, and past the SLO.
     pub const SMALL: &str = "\
@@ -156,11 +131,11 @@ p1,,3,3,,,0,0,,,,,,
 
     #[test]
     fn d2_to_d5_are_those_of_pandas() {
-        let rows = rows(SMALL).unwrap();
-        let pairs = Pairs::of(&rows, &PUBLISHED_TO_CONSUMED).unwrap();
+        let measured = measured(SMALL);
+        let pairs = &measured.pairs;
         assert_eq!((pairs.pairs.len(), pairs.samples(), pairs.unplaced), (3, Some((2, 3)), 1));
-        let pooled = rows.distribution(&PUBLISHED_TO_CONSUMED);
-        for (metric, expected) in pairs.metrics(&pooled).iter().zip(PANDAS) {
+        assert_eq!((pairs.latency.from, pairs.latency.to), (PUBLISHED_TO_CONSUMED.from, PUBLISHED_TO_CONSUMED.to));
+        for (metric, expected) in pairs.metrics(&measured.pooled).iter().zip(PANDAS) {
             let Spread { median, mean, sd, max, min } = metric.spread;
             let rounded = [median, mean, sd, max, min].map(|value| value.to_string().parse::<f64>().unwrap());
             assert_eq!(rounded, expected, "{}", metric.name);
@@ -171,8 +146,7 @@ p1,,3,3,,,0,0,,,,,,
 
     #[test]
     fn without_a_consumer_there_is_no_pair() {
-        let rows = rows("p1,,3,3,,,0,0,,,,,,\n").unwrap();
-        let pairs = Pairs::of(&rows, &PUBLISHED_TO_CONSUMED).unwrap();
+        let pairs = measured("p1,,3,3,,,0,0,,,,,,\n").pairs;
         assert_eq!((pairs.samples(), pairs.unplaced), (None, 1));
     }
 }

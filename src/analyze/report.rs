@@ -1,148 +1,339 @@
-//! A run in words and Markdown tables, for a terminal as for a README.
+//! A run as a document: what is said of it, in which order, and how much.
 
 use crate::{
-    columns::{HEADLINES, PUBLISHED_TO_CONSUMED},
-    manifest::{Ledger, Named},
-    markdown::{count, table},
+    cause,
+    columns::{HEADLINES, SCHEDULED_TO_STORED},
+    document::{Block, Cell, Table},
+    manifest::{Ledger, Line, Manifest, Named},
+    markdown::count,
     pairs::{Metric, Pairs},
-    percentile::{Distribution, PERCENTILES},
-    run::Run,
+    percentile::{PERCENTILES, Percentile, Value, round_2},
+    published::tables as published,
+    quantile::Quantiles,
+    run::{Measured, Run},
+    scan::Skipped,
     slo::SLO_MS,
+    spread::Spread,
 };
 
-/// Everything that `analyze` says about a run.
-pub fn of(run: &Run) -> String {
-    let latencies = HEADLINES.map(|latency| run.rows.distribution(&latency));
-    [heading(run), ledger(run), percentiles(run, &latencies), spread(run, &latencies[2])].join("\n")
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What fits a terminal: ledger, percentiles, D2–D5, and the tail in one paragraph.
+    Short,
+    /// Also where the tail comes from, table by table.
+    Full,
 }
 
-fn heading(run: &Run) -> String {
-    let mut text = format!("## {}\n\n", run.name);
-    text += &format!("{}: {} rows", run.path.display(), count(run.rows.len()));
-    match &run.manifest {
-        Some(manifest) => {
-            if let Some(variant) = &manifest.variant_name {
-                text += &format!(", variant `{variant}`");
-            }
-            if manifest.interrupted {
-                text += "; **interrupted**";
+/// Everything that is said about a run.
+pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
+    let mut blocks = vec![Block::Heading(2, run.name.clone()), Block::Prose(origin(run))];
+    blocks.extend(judgement(run));
+    if let Some(measured) = &run.measured {
+        blocks.push(Block::Prose(cause::paragraph(&measured.causes)));
+    }
+    if let Some(manifest) = &run.manifest {
+        blocks.push(Block::Lines(sums(&manifest.ledger)));
+    }
+    match (&run.measured, &run.manifest) {
+        (Some(measured), _) => {
+            blocks.extend(percentiles(run, measured));
+            blocks.extend(spread(run, measured));
+            if detail == Detail::Full {
+                blocks.extend(cause::blocks(&measured.causes));
             }
         }
-        None => text += "; **no manifest** (what the run was, and whether these are all of its rows, is not known)",
+        (None, Some(manifest)) => blocks.extend(recorded(run, manifest)),
+        (None, None) => {}
     }
-    if run.rows.cut_off {
-        text += "; 1 last line was cut off in its middle and is not counted (the run was killed)";
-    }
-    text + "\n"
+    blocks
 }
 
-fn ledger(run: &Run) -> String {
-    let mut text = run.manifest.as_ref().map_or_else(String::new, |manifest| sums(&manifest.ledger));
-    if !run.problems.is_empty() {
-        text += &format!("\n**INVALID**: {}. Nothing below may be quoted.\n", run.problems.join("; "));
-    } else if run.manifest.is_some() {
-        text += "\nThe ledger balances, and the rows agree with it.\n";
+/// Where the figures come from, and what is unusual about that.
+fn origin(run: &Run) -> String {
+    let files: Vec<String> = run.files.iter().map(|path| format!("`{}`", path.display())).collect();
+    let mut text = match &run.measured {
+        Some(measured) => format!("{}: {} rows", files.join(", "), count(measured.rows)),
+        None => "**no rows**, only the manifest: its figures are shown as the run recorded them".to_owned(),
+    };
+    match &run.manifest {
+        Some(manifest) => text += &setting(manifest),
+        None => text += "; **no manifest** (what the run was, and whether these are all of its rows, is not known)",
+    }
+    let Some(measured) = &run.measured else { return text + "." };
+    for path in &measured.cut_off {
+        text += &format!(
+            "; 1 last line of `{}` was cut off in its middle (no line end) and is not counted",
+            path.display()
+        );
+    }
+    for (path, Skipped { count: lines, first }) in &measured.skipped {
+        let shown: Vec<String> = first.iter().map(|(line, what)| format!("line {line} {what}")).collect();
+        let more = if *lines > first.len() as u64 { "; …" } else { "" };
+        text += &format!(
+            "; **{} bad lines** of `{}` were skipped ({}{more})",
+            count(*lines),
+            path.display(),
+            shown.join("; ")
+        );
+    }
+    text + "."
+}
+
+fn setting(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    if let Some(name) = &manifest.variant_name {
+        text += &format!(", variant `{name}`");
+    }
+    let variant = &manifest.variant;
+    if variant.connections > 0.0 {
+        text += &format!(
+            ": {} connections × {} events/s for {}, {} workers, {} partitions",
+            count(variant.connections as u64),
+            variant.rate,
+            variant.duration,
+            variant.workers,
+            variant.partitions
+        );
+    }
+    if let Some(substrate) = &manifest.substrate {
+        text += &format!("; substrate {substrate}");
+    }
+    if manifest.host.cores > 0 {
+        text += &format!(", {} cores ({})", manifest.host.cores, manifest.host.cpu);
+    }
+    if manifest.interrupted {
+        text += "; **interrupted**";
     }
     text
 }
 
+/// The verdict, or why there is none.
+fn judgement(run: &Run) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    if !run.problems.is_empty() {
+        blocks.push(Block::Prose(format!("**INVALID**: {}. Nothing below may be quoted.", run.problems.join("; "))));
+    }
+    let (over, planned) = (run.over_slo(), run.planned());
+    blocks.push(Block::Prose(format!(
+        "{} on {} (99.99 % of planned events under {SLO_MS} ms): **{}**; {} of {} over.",
+        if run.unfit().is_none() { "Verdict" } else { "No verdict" },
+        SCHEDULED_TO_STORED.name,
+        run.verdict(),
+        count(over),
+        count(planned)
+    )));
+    if run.problems.is_empty() && run.manifest.is_some() && run.measured.is_some() {
+        blocks.push(Block::Prose("The ledger balances, and the rows agree with it.".to_owned()));
+    }
+    blocks
+}
+
 fn sums(ledger: &Ledger) -> String {
     let named = |(name, n): Named| format!("{name} {}", count(n));
-    let mut text = String::from("Ledger:\n\n");
+    let mut text = String::from("Ledger\n");
     for (whole, parts) in ledger.sums() {
         let parts: Vec<String> = parts.into_iter().map(named).collect();
-        text += &format!("    {} = {}\n", named(whole), parts.join(" + "));
+        text += &format!("{} = {}\n", named(whole), parts.join(" + "));
     }
-    text + &format!("    apart: {}\n", ledger.apart().map(named).join(", "))
+    text + &format!("apart: {}", ledger.apart().map(named).join(", "))
 }
 
-fn percentiles(run: &Run, latencies: &[Distribution; 3]) -> String {
-    let names: Vec<String> = PERCENTILES.iter().map(|p| format!("p{p}")).collect();
-    let over_name = format!("≥ {SLO_MS} ms");
-    let mut header = vec!["Latency (ms)", "n"];
-    header.extend(names.iter().map(String::as_str));
-    header.extend(["max", over_name.as_str()]);
+fn header() -> Vec<String> {
+    let mut header = vec!["Latency (ms)".to_owned(), "n".to_owned()];
+    header.extend(PERCENTILES.iter().map(|p| format!("p{p}")));
+    header.extend(["max".to_owned(), format!("≥ {SLO_MS} ms")]);
+    header
+}
+
+fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
     let planned = run.planned();
-    // Planned events without a row are late, too.
-    let over = |latencies: &Distribution| latencies.over_slo() + planned.saturating_sub(latencies.n());
-    let rows: Vec<Vec<String>> = HEADLINES
-        .iter()
-        .zip(latencies)
-        .map(|(latency, latencies)| {
-            let mut row = vec![latency.name.to_owned(), count(latencies.n())];
-            row.extend(PERCENTILES.map(|p| latencies.percentile_ms(p).to_string()));
-            row.push(latencies.max_ms().to_string());
-            row.push(format!("{} of {} planned", count(over(latencies)), count(planned)));
-            row
-        })
-        .collect();
-    let late = over(&latencies[0]);
-    let verdict = format!("{}; {} of {} over", run.verdict(late), count(late), count(planned));
-    let negative: u64 = latencies.iter().map(Distribution::negative).sum();
-    let mut text =
-        format!("Verdict on {} (99.99 % of planned events under {SLO_MS} ms): **{verdict}**.\n\n", HEADLINES[0].name);
-    text += &table(&header, &rows, false);
+    let row = |name: &str, latencies: &Quantiles, planned: u64| {
+        // Planned events without a row are late, too.
+        let over = latencies.over_slo() + planned.saturating_sub(latencies.n());
+        let mut row = vec![name.into(), whole(latencies.n())];
+        row.extend(PERCENTILES.map(|p| percentile(&latencies.percentile_ms(p))));
+        row.push(ms(latencies.max_ms()));
+        row.push(Cell { text: format!("{} of {}", count(over), count(planned)), number: Some(over as f64) });
+        row
+    };
+    let rows = HEADLINES.iter().zip(&measured.headlines).map(|(latency, q)| row(latency.name, q, planned)).collect();
+    let names = ["first half", "second half"];
+    let halves = names.iter().zip(&measured.halves).map(|(name, half)| row(name, half, half.n())).collect();
+    let mut blocks = vec![
+        Block::Table(Table { name: "percentiles", header: header(), rows, exact_header: false }),
+        Block::Prose(
+            "† fewer than 10 samples lie past it. `> drain`: the event had not arrived when the run ended. Events past a \
+             percentile come in stalls, and a percentile has seen no more than so many things:"
+                .to_owned(),
+        ),
+        cause::past(&measured.causes),
+        Block::Prose(format!("{} in the two halves of the window:", SCHEDULED_TO_STORED.name)),
+        Block::Table(Table { name: "halves-percentiles", header: header(), rows: halves, exact_header: false }),
+    ];
+    let values: u64 = measured.headlines.iter().map(|latencies| latencies.n() - latencies.missing()).sum();
+    let negative: u64 = measured.headlines.iter().map(Quantiles::negative).sum();
     if negative > 0 {
-        text += &format!(
-            "\n{} latencies are negative: the clocks of their stamps disagree. They are counted as they are.\n",
+        let all = if negative == values { "All" } else { "" };
+        blocks.push(Block::Prose(format!(
+            "**{all} {} latencies are negative**: the clocks of their stamps disagree. They are counted as they are.",
             count(negative)
-        );
+        )));
     }
-    text + "\n† fewer than 10 samples lie past it. `> drain`: the event had not arrived when the run ended.\n"
+    blocks
 }
 
-fn spread(run: &Run, pooled: &Distribution) -> String {
-    let latency = PUBLISHED_TO_CONSUMED;
-    let pairs = match Pairs::of(&run.rows, &latency) {
-        Ok(pairs) => pairs,
-        Err(error) => return format!("No D2–D5: {error}.\n"),
+/// What the run itself recorded, when its rows are not at hand.
+fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
+    let cell = |line: &Line, p: f64| match line.percentiles.iter().find(|point| point.percentile == p) {
+        Some(point) => percentile(&Percentile { value: (&point.ms).into(), samples_past: point.samples_past }),
+        None => "–".into(),
     };
+    let row = |line: &Line| {
+        let mut row = vec![line.name.as_str().into(), whole(line.n)];
+        row.extend(PERCENTILES.map(|p| cell(line, p)));
+        row.push(ms((&line.max_ms).into()));
+        row.push(Cell {
+            text: format!("{} of {}", count(line.over_slo), count(run.planned())),
+            number: Some(line.over_slo as f64),
+        });
+        row
+    };
+    let rows: Vec<_> = manifest.latencies.headlines.iter().map(row).collect();
+    if rows.is_empty() {
+        return vec![Block::Prose("The manifest holds no percentiles, and D2–D5 need the rows.".to_owned())];
+    }
+    vec![
+        Block::Table(Table { name: "percentiles", header: header(), rows, exact_header: false }),
+        Block::Prose("† fewer than 10 samples lie past it. D2–D5 and causes need the rows.".to_owned()),
+    ]
+}
+
+fn spread(run: &Run, measured: &Measured) -> Vec<Block> {
+    let pairs = &measured.pairs;
     let Some((fewest, most)) = pairs.samples() else {
-        return "No D2–D5: no worker consumed an event, so there is no (source, destination) pair.\n".to_owned();
+        let none = "No D2–D5: no worker consumed an event, so there is no (source, destination) pair.";
+        return vec![Block::Prose(none.to_owned())];
     };
     let samples = if fewest == most { count(most) } else { format!("{} to {}", count(fewest), count(most)) };
+    let metrics = pairs.metrics(&measured.pooled);
     let medians = pairs.medians();
-    let metrics = pairs.metrics(pooled);
-    let mut text = format!(
-        "D2–D5 of {}: ms above the pair's median, over {} pairs × {samples} samples.\n\n",
-        latency.name,
-        pairs.pairs.len()
-    );
-    text += &table(
-        &["Metric", "Median", "Mean", "StdDev", "Max", "Min"],
-        &metrics.iter().map(over_pairs).collect::<Vec<_>>(),
-        true,
-    );
-    text += "\n";
-    text += &table(
-        &["Beside it", "Pooled", "Worst pair", "Samples past, smallest pair"],
-        &metrics.iter().map(beside).collect::<Vec<_>>(),
-        false,
-    );
-    text += &format!(
-        "\nThe median itself: {} ms pooled; {} ms in the median pair ({} to {}).\n",
-        pooled.median_ms(),
+    let mut beside_it = format!(
+        "The median itself: {} ms pooled; {} ms in the median pair ({} to {}).",
+        measured.pooled.median_ms(),
         medians.median,
         medians.min,
         medians.max
     );
     if pairs.unplaced > 0 {
-        text += &format!(
-            "{} events reached no worker: in no pair, infinite in the pooled figures.\n",
-            count(pairs.unplaced)
-        );
+        let unplaced = count(pairs.unplaced);
+        beside_it += &format!(" {unplaced} events reached no worker: in no pair, infinite in the pooled figures.");
     }
-    text
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let mut blocks = vec![
+        Block::Prose(format!(
+            "D2–D5 of {}: ms above the pair's median, over {} pairs × {samples} samples.",
+            pairs.latency.name,
+            count(pairs.pairs.len() as u64)
+        )),
+        Block::Table(Table {
+            name: "d2-d5",
+            header: names(&["Metric", "Median", "Mean", "StdDev", "Max", "Min"]),
+            rows: metrics.iter().map(over_pairs).collect(),
+            exact_header: true,
+        }),
+        Block::Table(Table {
+            name: "d2-d5-beside",
+            header: names(&["Beside it", "Pooled", "Worst pair", "Samples past, smallest pair"]),
+            rows: metrics.iter().map(beside).collect(),
+            exact_header: false,
+        }),
+        Block::Prose(beside_it),
+    ];
+    blocks.extend(beside_published(run, pairs, &metrics));
+    blocks
 }
 
-fn over_pairs(metric: &Metric) -> Vec<String> {
-    let spread = &metric.spread;
+/// Only what was published can be held against it: the latency of the D tables there.
+fn beside_published(run: &Run, pairs: &Pairs, metrics: &[Metric; 4]) -> Vec<Block> {
+    let same = |latency: &crate::columns::Latency| (latency.from, latency.to) == (pairs.latency.from, pairs.latency.to);
+    let (Some(manifest), true) = (&run.manifest, same(&HEADLINES[2])) else { return Vec::new() };
+    let variant = &manifest.variant;
+    let measured = published::Measured {
+        load: published::Load {
+            connections: variant.connections as u64,
+            rate_per_s: variant.rate,
+            workers: variant.workers,
+            substrate: manifest.substrate.clone().unwrap_or_else(|| "unknown".to_owned()),
+        },
+        metrics: [0, 1, 2, 3].map(|k: usize| metrics[k].spread),
+        samples_past: [0, 1, 2, 3].map(|k: usize| metrics[k].samples_past),
+    };
+    published::beside(variant.published.as_deref(), &measured)
+}
+
+fn over_pairs(metric: &Metric) -> Vec<Cell> {
+    let Spread { median, mean, sd, max, min } = metric.spread;
     let mark = if metric.few { "†" } else { "" };
-    let figures =
-        [spread.median, spread.mean, spread.sd, spread.max, spread.min].map(|figure| format!("{figure}{mark}"));
-    [metric.name.to_owned()].into_iter().chain(figures).collect()
+    let figure = |value: Value| Cell { text: format!("{value}{mark}"), number: number(value) };
+    [metric.name.into()].into_iter().chain([median, mean, sd, max, min].map(figure)).collect()
 }
 
-fn beside(metric: &Metric) -> Vec<String> {
-    vec![metric.name.to_owned(), metric.pooled.to_string(), metric.worst.clone(), count(metric.samples_past)]
+fn beside(metric: &Metric) -> Vec<Cell> {
+    vec![metric.name.into(), percentile(&metric.pooled), metric.worst.as_str().into(), whole(metric.samples_past)]
+}
+
+fn whole(n: u64) -> Cell {
+    Cell { text: count(n), number: Some(n as f64) }
+}
+
+fn ms(value: Value) -> Cell {
+    Cell { text: value.to_string(), number: number(value) }
+}
+
+fn percentile(percentile: &Percentile) -> Cell {
+    Cell { text: percentile.to_string(), number: number(percentile.value) }
+}
+
+fn number(value: Value) -> Option<f64> {
+    match value {
+        Value::Finite(ms) => Some(round_2(ms)),
+        Value::PastDrain | Value::Empty => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        document::Document,
+        pairs::tests::SMALL,
+        render::{Format, render},
+        run::tests::{LEDGER, load, with_ledger},
+    };
+
+    fn text(run: &Run, detail: Detail) -> String {
+        render(&Document { blocks: of(run, detail) }, Format::Markdown)
+    }
+
+    #[test]
+    fn a_sound_run_is_told() {
+        for detail in [Detail::Short, Detail::Full] {
+            let report = text(&with_ledger(LEDGER, false), detail);
+            assert!(report.contains("The ledger balances") && !report.contains("INVALID"), "{report}");
+            assert!(report.contains("3 of 8"), "the unsent event is over the SLO, too: {report}");
+            assert!(report.contains("| Metric | Median | Mean | StdDev | Max | Min |\n"), "{report}");
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_is_told() {
+        assert!(text(&with_ledger(LEDGER, true), Detail::Short).contains("**interrupted**"));
+        let report = text(&load(SMALL, None).unwrap(), Detail::Short);
+        assert!(report.contains("**no manifest**") && report.contains("no verdict: no manifest"), "{report}");
+        let ledger = LEDGER.replace(r#""problems":[]"#, r#""problems":["a failed event was consumed"]"#);
+        assert!(text(&with_ledger(&ledger, false), Detail::Short).contains("**INVALID**: a failed event was consumed"));
+        let negative = load("p0,w0,0,0,0,0,0,500,400,,,300,200,\n", None).unwrap();
+        assert!(text(&negative, Detail::Short).contains("**All 3 latencies are negative**"));
+    }
 }

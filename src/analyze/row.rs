@@ -75,8 +75,12 @@ impl Row {
 
     /// A latency in µs, signed; none where either stamp is missing.
     pub fn latency_us(&self, latency: &Latency) -> Option<i64> {
-        let stamp = |column| self.stamp(Stamp::of(column)?);
-        Some(stamp(latency.to)? - stamp(latency.from)?)
+        let us = |column| {
+            let stamp = Stamp::of(column)?;
+            // The broker's clock gives whole ms.
+            Some(if stamp == Stamp::Append { self.stamp(stamp)?.saturating_mul(1000) } else { self.stamp(stamp)? })
+        };
+        Some(us(latency.to)? - us(latency.from)?)
     }
 }
 

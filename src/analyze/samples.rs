@@ -34,6 +34,28 @@ pub enum By {
     Second,
 }
 
+/// Groups of successive keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Groups {
+    /// The smallest key of group 0.
+    pub first: u16,
+    /// Keys in a group.
+    pub keys: u16,
+    /// Groups; rows with smaller or larger keys are in none.
+    pub count: usize,
+}
+
+impl Groups {
+    /// One key a group, from key 0.
+    pub fn each(count: usize) -> Self {
+        Self { first: 0, keys: 1, count }
+    }
+
+    fn of(&self, key: u16) -> usize {
+        key.checked_sub(self.first).map_or(usize::MAX, |key| usize::from(key / self.keys))
+    }
+}
+
 /// One row as it is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
@@ -196,21 +218,21 @@ impl Samples {
         Ok(Quantiles::new(&heads.tallied, wanted.select(&tails)))
     }
 
-    /// Percentiles `ps` of a latency over the rows of each group, 0 to `groups` − 1.
+    /// Percentiles `ps` of a latency over the rows of each group.
     ///
     /// # Errors
     /// Those of the temporary file.
-    pub fn grouped(&self, by: By, groups: usize, latency: usize, ps: &[f64]) -> io::Result<Vec<Quantiles>> {
-        let start = || vec![[0_u64; 2]; groups];
+    pub fn grouped(&self, by: By, groups: &Groups, latency: usize, ps: &[f64]) -> io::Result<Vec<Quantiles>> {
+        let start = || vec![[0_u64; 2]; groups.count];
         let counted = self.each_parallel(by, latency, start, |counts, keys, us| {
             for (&key, &us) in keys.iter().zip(us) {
-                if let Some(counts) = counts.get_mut(usize::from(key)) {
+                if let Some(counts) = counts.get_mut(groups.of(key)) {
                     counts[0] += u64::from(us > ODD);
                     counts[1] += u64::from(us == NONE);
                 }
             }
         })?;
-        let mut counts = vec![[0_u64; 2]; groups];
+        let mut counts = vec![[0_u64; 2]; groups.count];
         for (sum, part) in counted.iter().flat_map(|part| part.iter().enumerate()) {
             counts[sum][0] += part[0];
             counts[sum][1] += part[1];
@@ -220,11 +242,11 @@ impl Samples {
         let work = || -> io::Result<Vec<(usize, Quantiles)>> {
             let mut done = Vec::new();
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.extend(self.batch(by, latency, batch.clone(), &counts, ps)?);
+                done.extend(self.batch(by, latency, (groups, batch.clone()), &counts, ps)?);
             }
             Ok(done)
         };
-        let mut all = vec![Quantiles::default(); groups];
+        let mut all = vec![Quantiles::default(); groups.count];
         for done in in_threads(work) {
             for (group, quantiles) in done? {
                 all[group] = quantiles;
@@ -237,19 +259,19 @@ impl Samples {
         &self,
         by: By,
         latency: usize,
-        groups: std::ops::Range<usize>,
+        (groups, batch): (&Groups, std::ops::Range<usize>),
         counts: &[[u64; 2]],
         ps: &[f64],
     ) -> io::Result<Vec<(usize, Quantiles)>> {
-        let starts: Vec<usize> = counts[groups.clone()]
+        let starts: Vec<usize> = counts[batch.clone()]
             .iter()
             .scan(0, |at, [finite, _]| Some(std::mem::replace(at, *at + *finite as usize)))
             .collect();
-        let total: u64 = counts[groups.clone()].iter().map(|[finite, _]| finite).sum();
+        let total: u64 = counts[batch.clone()].iter().map(|[finite, _]| finite).sum();
         let (mut values, mut at) = (vec![0_i32; total as usize], starts.clone());
         self.each(by, latency, 0..=self.kept.len(), |keys, us| {
             for (&key, &us) in keys.iter().zip(us) {
-                let group = usize::from(key).wrapping_sub(groups.start);
+                let group = groups.of(key).wrapping_sub(batch.start);
                 if us > ODD
                     && let Some(at) = at.get_mut(group)
                 {
@@ -259,11 +281,11 @@ impl Samples {
             }
         })?;
         let mut rest = &mut values[..];
-        let quantiles = groups.map(|group| {
+        let quantiles = batch.map(|group| {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(counts[group][0] as usize);
             rest = others;
             let of_group =
-                |(of, keys, _): &&(usize, [u16; 2], i64)| *of == latency && usize::from(keys[by as usize]) == group;
+                |(of, keys, _): &&(usize, [u16; 2], i64)| *of == latency && groups.of(keys[by as usize]) == group;
             let odd = self.odd.iter().filter(of_group).map(|&(.., us)| us).collect();
             (group, Quantiles::select(own, odd, counts[group][1], ps))
         });
@@ -461,10 +483,10 @@ mod tests {
             PS.iter().for_each(|&p| assert_eq!(quantiles.percentile_ms(p), sorted.percentile_ms(p), "p{p}"));
         };
         same(&samples.pooled(1, &PS).unwrap(), rows.iter().map(|row| row.2).collect());
-        for (pair, quantiles) in samples.grouped(By::Pair, 4, 1, &PS).unwrap().iter().enumerate() {
+        for (pair, quantiles) in samples.grouped(By::Pair, &Groups::each(4), 1, &PS).unwrap().iter().enumerate() {
             same(quantiles, rows.iter().filter(|row| usize::from(row.0) == pair).map(|row| row.2).collect());
         }
-        for (second, quantiles) in samples.grouped(By::Second, 3, 1, &PS).unwrap().iter().enumerate() {
+        for (second, quantiles) in samples.grouped(By::Second, &Groups::each(3), 1, &PS).unwrap().iter().enumerate() {
             same(quantiles, rows.iter().filter(|row| usize::from(row.1) == second).map(|row| row.2).collect());
         }
     }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use crate::{
+    cause::Stages,
     columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
+    counts::Counts,
     row::{MISSING, Row, Stamp},
     samples::{MEMORY_BYTES, Sample, Samples},
     scan::Sink,
@@ -64,8 +66,13 @@ pub struct Tally {
     pub seen: Seen,
     /// The slowest rows by the headline latency.
     pub top: Top,
+    /// Rows of each source, producer, partition and worker; the names by their index.
+    pub places: [Counts; 4],
+    /// Sums of the stages, by how late rows were.
+    pub stages: Stages,
     /// First and last scheduled time.
     pub scheduled_us: Option<[i64; 2]>,
+    /// Places of the stamps of each latency.
     stamps: Vec<[usize; 2]>,
     headline: [usize; 2],
     latencies_us: Vec<Option<i64>>,
@@ -111,6 +118,8 @@ impl Tally {
             unplaced: 0,
             seen: Seen::default(),
             top: Top::new(SLOWEST_ROWS),
+            places: Default::default(),
+            stages: Stages::default(),
             scheduled_us: None,
             stamps: question.latencies.iter().map(places).collect(),
             headline: places(&SCHEDULED_TO_STORED),
@@ -131,6 +140,16 @@ impl Sink for Tally {
         let scheduled_us = row.stamps[Stamp::Scheduled as usize];
         let [first, last] = self.scheduled_us.get_or_insert([scheduled_us; 2]);
         (*first, *last) = ((*first).min(scheduled_us), (*last).max(scheduled_us));
+        let [sources, producers, partitions, workers] = &mut self.places;
+        sources.add(row.source.into());
+        producers.add(row.producer);
+        if row.partition != MISSING {
+            partitions.add(row.partition);
+        }
+        if let Some(worker) = row.destination {
+            workers.add(worker.into());
+        }
+        self.stages.add(row);
         self.seen.insert(row.source, row.producer, row.sequence);
         for (latency_us, stamps) in self.latencies_us.iter_mut().zip(&self.stamps) {
             *latency_us = difference(row, *stamps);
@@ -147,6 +166,8 @@ impl Sink for Tally {
         self.unplaced += other.unplaced;
         self.seen.merge(other.seen);
         self.top.merge(other.top);
+        self.places.iter_mut().zip(&other.places).for_each(|(sum, counts)| sum.merge(counts));
+        self.stages.merge(&other.stages);
         self.scheduled_us = match (self.scheduled_us, other.scheduled_us) {
             (Some(own), Some(other)) => Some([own[0].min(other[0]), own[1].max(other[1])]),
             (own, other) => own.or(other),
@@ -157,6 +178,10 @@ impl Sink for Tally {
 
 #[inline]
 fn difference(row: &Row, [from, to]: [usize; 2]) -> Option<i64> {
-    let (from, to) = (row.stamps[from], row.stamps[to]);
-    (from != MISSING && to != MISSING).then(|| to - from)
+    let us = |place: usize| {
+        let stamp = row.stamps[place];
+        // The broker's clock gives whole ms.
+        if place == Stamp::Append as usize { stamp.saturating_mul(1000) } else { stamp }
+    };
+    (row.stamps[from] != MISSING && row.stamps[to] != MISSING).then(|| us(to) - us(from))
 }

@@ -9,20 +9,18 @@ pub struct Top {
     most: usize,
     /// Rows with a smaller key are not among the largest.
     threshold: i64,
-    dropped: bool,
 }
 
 impl Top {
     /// Of at most `most` rows.
     pub fn new(most: usize) -> Self {
-        Self { rows: Vec::new(), most, threshold: i64::MIN, dropped: false }
+        Self { rows: Vec::new(), most, threshold: i64::MIN }
     }
 
     /// Keeps the row if it may be among the largest. An event that never arrived has the key `i64::MAX`.
     #[inline]
     pub fn push(&mut self, key: i64, row: &Row) {
         if key < self.threshold {
-            self.dropped = true;
             return;
         }
         self.rows.push((key, *row));
@@ -33,19 +31,18 @@ impl Top {
 
     /// Takes over another's rows.
     pub fn merge(&mut self, other: Self) {
-        self.dropped |= other.dropped;
         for (key, row) in other.rows {
             self.push(key, &row);
         }
     }
 
-    /// The rows, largest key first, ties in the order of producer and sequence; and whether others were left out.
-    pub fn finish(mut self) -> (Vec<Row>, bool) {
+    /// The rows, largest key first, ties in the order of producer and sequence.
+    pub fn finish(mut self) -> Vec<Row> {
         if self.rows.len() > self.most {
             self.cut();
         }
         self.rows.sort_unstable_by_key(order);
-        (self.rows.into_iter().map(|(_, row)| row).collect(), self.dropped)
+        self.rows.into_iter().map(|(_, row)| row).collect()
     }
 
     fn cut(&mut self) {
@@ -53,7 +50,6 @@ impl Top {
             let (.., (key, _), _) = self.rows.select_nth_unstable_by(last, |a, b| order(a).cmp(&order(b)));
             self.threshold = *key;
         }
-        self.dropped |= self.rows.len() > self.most;
         self.rows.truncate(self.most);
     }
 }
@@ -91,13 +87,12 @@ mod tests {
             }
             let [mut all, other] = parts;
             all.merge(other);
-            let (rows, dropped) = all.finish();
+            let rows = all.finish();
             let mut expected: Vec<_> = keys.iter().enumerate().map(|(k, key)| (std::cmp::Reverse(*key), k as i64)).collect();
             expected.sort_unstable();
             expected.truncate(most);
             let expected: Vec<i64> = expected.into_iter().map(|(_, k)| k).collect();
             prop_assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), expected);
-            prop_assert_eq!(dropped, keys.len() > most);
         }
     }
 }

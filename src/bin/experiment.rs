@@ -1,6 +1,6 @@
 //! `experiment`: arguments → run → print.
 
-use std::process::ExitCode;
+use std::{fs::File, io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -71,6 +71,14 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for (name, variant) in variants {
         let finished = run(&request(arguments, name, variant)?, &stop, &Live::default())?;
         report(&finished);
+        let rows = &finished.files[0];
+        if let Some(file) = &arguments.rows_to
+            && rows.exists()
+        {
+            let opened = File::options().create(true).append(true).open(file);
+            let written = opened.and_then(|mut file| writeln!(file, "{}", rows.display()));
+            written.with_context(|| format!("--rows-to {}", file.display()))?;
+        }
         if stop.requested() {
             return Ok(ExitCode::from(INTERRUPTED));
         }

@@ -170,7 +170,9 @@ fn with_tls(builder: ClientBuilder, ca_file: &Option<PathBuf>) -> Result<ClientB
     };
     let mut roots = RootCertStore::empty();
     if let Some(file) = ca_file {
-        let unreadable = |problem: String| bad(CA_FILE, &format!("{}: {problem}; name a PEM file", file.display()));
+        let unreadable = |problem: String| {
+            bad("the certificate authorities' file", &format!("{}: {problem}; name a PEM file", file.display()))
+        };
         let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))?;
         for certificate in certificates {
             let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
@@ -180,7 +182,7 @@ fn with_tls(builder: ClientBuilder, ca_file: &Option<PathBuf>) -> Result<ClientB
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
-        return Err(bad(CA_FILE, "no certificate authority to trust; install ca-certificates, or name a PEM file"));
+        return Err(bad("--ca-file", "no certificate authority to trust; install ca-certificates, or name a PEM file"));
     }
     let config = ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()

@@ -59,15 +59,15 @@ impl Addresses {
     }
 
     fn resolve_in(mut self, env: Environment) -> Result<Endpoints, ClusterError> {
-        let redis_url = self.redis_url.take().or_else(|| env(REDIS));
+        let redis = given(self.redis_url.take(), "--redis", REDIS, env);
         let kafka = self.kafka(env)?;
         let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
-        let endpoints = Endpoints { kafka, redis_url: redis_url.ok_or(missing)? };
-        match endpoints.redis_url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("redis") => Ok(endpoints),
-            Some("rediss") if cfg!(feature = "tls") => Ok(endpoints),
+        let Given { value: redis_url, by } = redis.ok_or(missing)?;
+        match redis_url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("redis") => Ok(Endpoints { kafka, redis_url }),
+            Some("rediss") if cfg!(feature = "tls") => Ok(Endpoints { kafka, redis_url }),
             Some("rediss") => Err(ClusterError::NeedsTls { what: "a rediss:// URL" }),
-            _ => Err(bad(REDIS, "write it as redis://[user:password@]host:port, or rediss:// for TLS")),
+            _ => Err(bad(by, "write it as redis://[user:password@]host:port, or rediss:// for TLS")),
         }
     }
 
@@ -77,52 +77,87 @@ impl Addresses {
             flag: "--bootstrap HOST:PORT,...",
             variable: BOOTSTRAP,
         };
-        let bootstrap = self.bootstrap.clone().or_else(|| env(BOOTSTRAP)).ok_or(missing)?;
-        let bootstrap: Vec<String> =
-            bootstrap.split(',').map(|a| a.trim().to_owned()).filter(|a| !a.is_empty()).collect();
+        let Given { value, by } = given(self.bootstrap.clone(), "--bootstrap", BOOTSTRAP, env).ok_or(missing)?;
+        let bootstrap: Vec<String> = value.split(',').map(|a| a.trim().to_owned()).filter(|a| !a.is_empty()).collect();
         if bootstrap.is_empty() {
-            return Err(bad(BOOTSTRAP, "it names no broker; write host:port, comma-separated"));
+            return Err(bad(by, "it names no broker; write host:port, comma-separated"));
         }
         for address in &bootstrap {
-            split_address(address)?;
+            split_address(address).ok_or_else(|| bad(by, &format!("`{address}` is not host:port")))?;
         }
         Ok(KafkaAccess { bootstrap, security: self.security(env)? })
     }
 
     fn security(self, env: Environment) -> Result<Security, ClusterError> {
-        let protocol = self.security_protocol.or_else(|| env(PROTOCOL)).unwrap_or_else(|| "PLAINTEXT".to_owned());
-        let ca_file = self.ca_file.or_else(|| env(CA_FILE)).map(PathBuf::from);
-        let security = match protocol.to_ascii_uppercase().as_str() {
-            "PLAINTEXT" => return Ok(Security::Plaintext),
-            "SSL" | "TLS" => Security::Tls { ca_file },
-            sasl @ ("SASL_PLAINTEXT" | "SASL_SSL") => {
-                let mechanism =
-                    self.sasl_mechanism.or_else(|| env(MECHANISM)).unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
-                let mechanism = match mechanism.to_ascii_uppercase().as_str() {
-                    "SCRAM-SHA-256" => Scram::Sha256,
-                    "SCRAM-SHA-512" => Scram::Sha512,
-                    other => return Err(bad(MECHANISM, &format!("`{other}` is not SCRAM-SHA-256 or SCRAM-SHA-512"))),
-                };
-                let username = self.sasl_username.or_else(|| env(USERNAME)).ok_or(ClusterError::NoAddress {
-                    what: "a user name for SASL",
-                    flag: "--sasl-username NAME",
-                    variable: USERNAME,
-                })?;
-                let password = env(PASSWORD)
-                    .map(Secret)
-                    .ok_or_else(|| bad(PASSWORD, "SASL needs it; set it in the environment"))?;
-                Security::SaslScram { mechanism, username, password, tls: sasl == "SASL_SSL", ca_file }
-            }
-            other => {
-                return Err(bad(PROTOCOL, &format!("`{other}` is not PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")));
-            }
+        let protocol = given(self.security_protocol.clone(), "--security-protocol", PROTOCOL, env);
+        let Given { value: protocol, by } = protocol.unwrap_or(Given { value: "PLAINTEXT".to_owned(), by: PROTOCOL });
+        let protocol = protocol.to_ascii_uppercase();
+        let (sasl, tls) = match protocol.as_str() {
+            "PLAINTEXT" => (false, false),
+            "SSL" | "TLS" => (false, true),
+            "SASL_PLAINTEXT" => (true, false),
+            "SASL_SSL" => (true, true),
+            _ => return Err(bad(by, &format!("`{protocol}` is not PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"))),
         };
+        self.without_effect(&protocol, sasl, tls)?;
+        if !sasl && !tls {
+            return Ok(Security::Plaintext);
+        }
+        let ca_file = self.ca_file.clone().or_else(|| env(CA_FILE)).filter(|_| tls).map(PathBuf::from);
+        let security = if sasl { self.scram(tls, ca_file, env)? } else { Security::Tls { ca_file } };
         if cfg!(feature = "tls") {
             Ok(security)
         } else {
             Err(ClusterError::NeedsTls { what: "this security protocol" })
         }
     }
+
+    /// Refuses flags that the protocol has no use for. Variables may be there for other programs.
+    fn without_effect(&self, protocol: &str, sasl: bool, tls: bool) -> Result<(), ClusterError> {
+        let flags = [
+            (&self.sasl_mechanism, "--sasl-mechanism", sasl, "SASL_SSL or SASL_PLAINTEXT"),
+            (&self.sasl_username, "--sasl-username", sasl, "SASL_SSL or SASL_PLAINTEXT"),
+            (&self.ca_file, "--ca-file", tls, "SSL or SASL_SSL"),
+        ];
+        match flags.into_iter().find(|(value, _, used, _)| value.is_some() && !used) {
+            Some((_, flag, _, needs)) => Err(bad(
+                flag,
+                &format!(
+                    "it has no effect with the security protocol {protocol}; give --security-protocol {needs}, or leave it out"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn scram(self, tls: bool, ca_file: Option<PathBuf>, env: Environment) -> Result<Security, ClusterError> {
+        let mechanism = given(self.sasl_mechanism, "--sasl-mechanism", MECHANISM, env);
+        let mechanism = match mechanism.as_ref().map(|given| (given.value.to_ascii_uppercase(), given.by)) {
+            None => Scram::Sha512,
+            Some((name, _)) if name == Scram::Sha512.name() => Scram::Sha512,
+            Some((name, _)) if name == Scram::Sha256.name() => Scram::Sha256,
+            Some((other, by)) => return Err(bad(by, &format!("`{other}` is not SCRAM-SHA-256 or SCRAM-SHA-512"))),
+        };
+        let username = self.sasl_username.or_else(|| env(USERNAME)).ok_or(ClusterError::NoAddress {
+            what: "a user name for SASL",
+            flag: "--sasl-username NAME",
+            variable: USERNAME,
+        })?;
+        let password =
+            env(PASSWORD).map(Secret).ok_or_else(|| bad(PASSWORD, "SASL needs it; set it in the environment"))?;
+        Ok(Security::SaslScram { mechanism, username, password, tls, ca_file })
+    }
+}
+
+/// A value, and the flag or variable that it was given by.
+struct Given {
+    value: String,
+    by: &'static str,
+}
+
+fn given(flag: Option<String>, name: &'static str, variable: &'static str, env: Environment) -> Option<Given> {
+    let by_flag = flag.map(|value| Given { value, by: name });
+    by_flag.or_else(|| env(variable).map(|value| Given { value, by: variable }))
 }
 
 impl fmt::Debug for Addresses {
@@ -153,12 +188,10 @@ impl Endpoints {
 }
 
 /// Host and port of `host:port` or `[v6]:port`.
-pub(super) fn split_address(address: &str) -> Result<(&str, u16), ClusterError> {
-    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    match parts {
-        Some((host, port)) if !host.is_empty() && port > 0 => Ok((host.trim_matches(['[', ']']), port)),
-        _ => Err(bad(BOOTSTRAP, &format!("`{address}` is not host:port"))),
-    }
+pub(super) fn split_address(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!host.is_empty()).then(|| (host.trim_matches(['[', ']']), port))
 }
 
 #[cfg(test)]
@@ -188,6 +221,34 @@ mod tests {
         }
         let protocol = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r"), (PROTOCOL, "SLL")];
         assert!(resolve(&protocol).unwrap_err().to_string().contains("SASL_SSL"));
+    }
+
+    #[test]
+    fn the_flag_is_blamed_where_it_was_given_and_the_variable_where_that_was() {
+        let env = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r"), (PROTOCOL, "PLAINTEXT")];
+        let blamed = |flags: Addresses, env: &[(&str, &str)]| {
+            let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            flags.resolve_in(&lookup).unwrap_err().to_string()
+        };
+        let flag = |set: fn(&mut Addresses)| {
+            let mut flags = Addresses::default();
+            set(&mut flags);
+            blamed(flags, &env)
+        };
+        assert_eq!(flag(|flags| flags.bootstrap = Some("x".into())), "--bootstrap: `x` is not host:port");
+        assert!(flag(|flags| flags.redis_url = Some("http://r".into())).starts_with("--redis: write it as"));
+        assert!(flag(|flags| flags.security_protocol = Some("x".into())).starts_with("--security-protocol: `X` is"));
+        let without = flag(|flags| flags.sasl_username = Some("x".into()));
+        assert!(without.starts_with("--sasl-username: it has no effect") && without.contains("SASL_SSL"), "{without}");
+        let without = flag(|flags| flags.ca_file = Some("x".into()));
+        assert!(without.starts_with("--ca-file: it has no effect with the security protocol PLAINTEXT"), "{without}");
+        for (variable, value) in [(BOOTSTRAP, "x"), (REDIS, "http://r"), (PROTOCOL, "x")] {
+            let text = blamed(Addresses::default(), &[&[(variable, value)], &env[..]].concat());
+            assert!(text.starts_with(&format!("{variable}: ")), "{text}");
+        }
+        let spare = [&[(CA_FILE, "/x"), (USERNAME, "x")], &env[..]].concat();
+        let lookup = |name: &str| spare.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        assert!(Addresses::default().resolve_in(&lookup).is_ok(), "variables may be there for others");
     }
 
     #[test]

@@ -12,28 +12,11 @@ use super::{
 };
 use crate::{
     process::{Child, Spawn, Streams},
-    variant::Variant,
+    variant::{ClusterKind, Variant, reserved},
 };
 
 /// Nodes of a local cluster, each broker and controller.
 pub(super) const NODES: usize = 3;
-
-const OWNED: &[&str] = &[
-    "advertised.listeners",
-    "broker.id",
-    "controller.listener.names",
-    "controller.quorum.bootstrap.servers",
-    "controller.quorum.voters",
-    "inter.broker.listener.name",
-    "listener.security.protocol.map",
-    "listeners",
-    "log.dir",
-    "log.dirs",
-    "metadata.log.dir",
-    "node.id",
-    "process.roles",
-    "security.inter.broker.protocol",
-];
 
 /// Properties of Kafka 3 that Kafka 4 removed; an unknown one has no effect there.
 const REMOVED: &[&str] = &[
@@ -70,9 +53,8 @@ pub(super) fn not_applied(property: &str) -> Option<&'static str> {
 /// Refuses the variant's properties that only the harness can set.
 pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), ClusterError> {
     for (name, value) in broker {
-        if OWNED.contains(&name.as_str()) {
-            let advice = "leave it out (ports, ids and directories are chosen for each run)";
-            return Err(ClusterError::Owned { section: "broker", name: name.clone(), advice });
+        if let Some(why) = reserved("broker", name, ClusterKind::Local) {
+            return Err(ClusterError::Owned { section: "broker", name: name.clone(), why });
         }
         if value.contains(['\n', '\r']) || name.contains(char::is_whitespace) {
             return Err(ClusterError::LineBreak { section: "broker", name: name.clone() });

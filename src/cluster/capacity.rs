@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
 use super::{
+    advice::{Advice, Knob},
     broker::NODES,
     machine::{Machine, gib},
 };
@@ -39,10 +40,12 @@ pub struct TooLarge(pub Vec<Shortage>);
 /// One resource that falls short.
 #[derive(Debug, PartialEq)]
 pub struct Shortage {
-    /// What is needed and what there is, in numbers.
-    pub numbers: String,
-    /// What to change.
-    pub advice: String,
+    /// What is needed and what there is.
+    numbers: String,
+    /// What to change in the variant.
+    advice: Advice,
+    /// What helps besides.
+    otherwise: &'static str,
 }
 
 /// The hard limit of open files is short.
@@ -74,7 +77,7 @@ fn lines(shortages: &[Shortage]) -> String {
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.numbers, self.advice)
+        write!(f, "{}: {}", self.numbers, self.advice.text(self.otherwise))
     }
 }
 
@@ -87,9 +90,62 @@ pub fn check(variant: &Variant, out: &Path, temp: &Path) -> Result<(), TooLarge>
 }
 
 fn check_on(variant: &Variant, machine: &Machine) -> Result<(), TooLarge> {
-    let checks = [cpu, memory, partitions, disk];
-    let shortages: Vec<_> = checks.iter().filter_map(|check| check(variant, machine)).collect();
+    let shortages: Vec<_> = CHECKS.iter().filter_map(|check| check.shortage(variant, machine)).collect();
     if shortages.is_empty() { Ok(()) } else { Err(TooLarge(shortages)) }
+}
+
+/// A resource that may fall short.
+struct Check {
+    /// What is needed and what there is, where that is too little.
+    short: fn(&Variant, &Machine) -> Option<String>,
+    /// What can be lowered, and what helps besides.
+    knobs: &'static [Knob],
+    otherwise: &'static str,
+}
+
+const CHECKS: [Check; 5] = [
+    Check {
+        short: cpu,
+        knobs: &[Knob::Connections, Knob::Rate, Knob::Partitions],
+        otherwise: "use a machine with more cores",
+    },
+    Check {
+        short: memory,
+        knobs: &[
+            Knob::Heap,
+            Knob::TagsPerConnection,
+            Knob::NamesPerTag,
+            Knob::StreamMaxlen,
+            Knob::Connections,
+            Knob::Workers,
+            Knob::Duration,
+        ],
+        otherwise: "use a machine with more memory (512m of heap are enough for most local runs)",
+    },
+    Check {
+        short: partitions,
+        knobs: &[Knob::Partitions, Knob::Connections, Knob::Duration, Knob::Rate],
+        otherwise: "raise the limit (vm.max_map_count, `ulimit -Hn`)",
+    },
+    Check {
+        short: own_files,
+        knobs: &[Knob::Connections, Knob::Workers],
+        otherwise: "raise the limit (`ulimit -Hn` as root, or LimitNOFILE)",
+    },
+    Check {
+        short: disk,
+        knobs: &[Knob::Duration, Knob::Connections, Knob::Rate],
+        otherwise: "give another --out, or set TMPDIR to a larger file system",
+    },
+];
+
+impl Check {
+    fn shortage(&self, variant: &Variant, machine: &Machine) -> Option<Shortage> {
+        let numbers = (self.short)(variant, machine)?;
+        let has_events = |variant: &Variant| variant.planned() >= f64::from(variant.connections);
+        let passes = |changed: &Variant| has_events(changed) && (self.short)(changed, machine).is_none();
+        Some(Shortage { numbers, advice: Advice::find(variant, self.knobs, &passes), otherwise: self.otherwise })
+    }
 }
 
 fn events_per_second(variant: &Variant) -> f64 {
@@ -106,7 +162,7 @@ fn broker_ms(partitions: u32) -> f64 {
     BROKER_MS_FEW.1 + share.clamp(0.0, 1.0) * (BROKER_MS_MANY.1 - BROKER_MS_FEW.1)
 }
 
-fn cpu(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+fn cpu(variant: &Variant, machine: &Machine) -> Option<String> {
     let rate = events_per_second(variant);
     let broker_ms = broker_ms(variant.partitions);
     let client_ms = WORKER_MS + if variant.engine == Engine::Librdkafka { 0.5 } else { 0.04 };
@@ -115,41 +171,25 @@ fn cpu(variant: &Variant, machine: &Machine) -> Option<Shortage> {
     if brokers <= 0.9 * cores && all <= cores {
         return None;
     }
-    let bearable = (900.0 / broker_ms).min(1000.0 / (broker_ms + client_ms)) * cores;
-    let connections = (bearable / variant.rate).floor().max(1.0);
-    Some(Shortage {
-        numbers: format!(
-            "CPU: {rate:.0} events/s × {broker_ms:.1} ms in the brokers ({} partitions) = {brokers:.1} cores, {all:.1} with producers and workers; this machine has {cores:.0}",
-            variant.partitions
-        ),
-        advice: format!(
-            "--connections {connections:.0} fits; or lower --rate, or --partitions (24: {:.1} ms)",
-            BROKER_MS_FEW.1
-        ),
-    })
+    Some(format!(
+        "CPU: {rate:.0} events/s × {broker_ms:.1} ms in the brokers ({} partitions) = {brokers:.1} cores, {all:.1} with producers and workers; this machine has {cores:.0}",
+        variant.partitions
+    ))
 }
 
-fn memory(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+fn memory(variant: &Variant, machine: &Machine) -> Option<String> {
     // A size that java does not understand is java's to refuse.
     let heap = heap_bytes(&variant.broker_heap)?;
-    let brokers = NODES as u64 * (heap + JVM_BYTES);
+    let brokers = heap.saturating_add(JVM_BYTES).saturating_mul(NODES as u64);
     let connection = if variant.engine == Engine::Librdkafka { 760 << 10 } else { 90 << 10 };
     let producers = u64::from(variant.connections) * connection;
     let workers = u64::from(variant.workers) * WORKER_BYTES;
     let redis = redis_bytes(variant);
-    let all = brokers + producers + workers + redis;
-    let advice = if brokers > machine.memory_bytes / 2 {
-        "--broker-heap 512m is enough for most local runs"
-    } else {
-        "use fewer --connections, --workers or --names-per-tag, or a shorter --stream-maxlen"
-    };
-    (all > machine.memory_bytes).then(|| Shortage {
-        numbers: format!(
+    let all = brokers.saturating_add(producers + workers).saturating_add(redis);
+    (all > machine.memory_bytes).then(|| format!(
             "memory: {NODES} × {} of heap and {} beside it, {} for {} producers, {} for {} workers, {} for Redis = {}; {} are available",
             gib(heap), gib(JVM_BYTES), gib(producers), variant.connections, gib(workers), variant.workers, gib(redis), gib(all), gib(machine.memory_bytes)
-        ),
-        advice: advice.to_owned(),
-    })
+    ))
 }
 
 fn redis_bytes(variant: &Variant) -> u64 {
@@ -160,7 +200,7 @@ fn redis_bytes(variant: &Variant) -> u64 {
 }
 
 /// `512m`, `64g`, as java's -Xmx takes it.
-fn heap_bytes(size: &str) -> Option<u64> {
+pub(super) fn heap_bytes(size: &str) -> Option<u64> {
     let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match size[digits.len()..].to_ascii_lowercase().as_str() {
         "" => 0,
@@ -173,32 +213,39 @@ fn heap_bytes(size: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-fn partitions(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+fn partitions(variant: &Variant, machine: &Machine) -> Option<String> {
     let segment_bytes =
         variant.broker.get("log.segment.bytes").and_then(|b| b.parse().ok()).unwrap_or(1_073_741_824.0_f64);
     let partition_bytes = events(variant) * variant.bytes as f64 * STORED / f64::from(variant.partitions.max(1));
-    let segments = 1 + (partition_bytes / segment_bytes.max(1.0)) as u64;
+    let segments = ((partition_bytes / segment_bytes.max(1.0)) as u64).saturating_add(1);
     let spread = |partitions: u64, replicas: u64| (partitions * replicas).div_ceil(NODES as u64);
     let replicas = spread(variant.partitions.into(), variant.replication_factor.into()) + spread(OFFSETS_PARTITIONS, 3);
     // A segment maps its two indexes and holds its log open (seen at 1,024 partitions: 2.0 and 1.0 a replica).
-    let maps = BROKER_BASE + replicas * segments * 2;
-    let files = BROKER_BASE + replicas * segments + u64::from(variant.connections) + u64::from(variant.workers);
-    let (what, needed, limit) = if maps > machine.maps_max {
-        ("memory maps", maps, machine.maps_max)
+    let held = replicas.saturating_mul(segments);
+    let maps = held.saturating_mul(2).saturating_add(BROKER_BASE);
+    let sockets = u64::from(variant.connections) + u64::from(variant.workers);
+    let files = held.saturating_add(BROKER_BASE + sockets);
+    let (what, besides, needed, limit) = if maps > machine.maps_max {
+        ("memory maps", String::new(), maps, machine.maps_max)
     } else if files > machine.nofile_hard {
-        ("open files", files, machine.nofile_hard)
+        ("open files", format!(" and {} connections", variant.connections), files, machine.nofile_hard)
     } else {
         return None;
     };
-    Some(Shortage {
-        numbers: format!(
-            "partitions: {replicas} replicas × {segments} segments a broker need {needed} {what}; the limit is {limit}"
-        ),
-        advice: "use fewer --partitions, or raise the limit (vm.max_map_count, `ulimit -Hn`)".to_owned(),
+    Some(format!(
+        "{what}: {replicas} replicas × {segments} segments{besides} need {needed} of them in each broker; the limit is {limit}"
+    ))
+}
+
+fn own_files(variant: &Variant, machine: &Machine) -> Option<String> {
+    let (needed, limit) = (nofile_needed(variant), machine.nofile_hard);
+    let Variant { connections, workers, .. } = variant;
+    (needed > limit).then(|| {
+        format!("open files: {connections} connections and {workers} workers need {needed} here; the limit is {limit}")
     })
 }
 
-fn disk(variant: &Variant, machine: &Machine) -> Option<Shortage> {
+fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
     let events = events(variant);
     let bytes = variant.bytes as f64 * STORED;
     let rows = events * ROW_BYTES;
@@ -208,20 +255,16 @@ fn disk(variant: &Variant, machine: &Machine) -> Option<Shortage> {
         if variant.redis.get("appendonly").is_some_and(|set| set == "yes") { events * 2.0 * bytes } else { 0.0 };
     let (rows, data) = (rows as u64, (brokers + redis) as u64);
     let short = if machine.out.device == machine.temp.device {
-        (rows + data > machine.temp.free_bytes).then(|| format!("{} are free", gib(machine.temp.free_bytes)))
+        (rows.saturating_add(data) > machine.temp.free_bytes)
+            .then(|| format!("{} are free", gib(machine.temp.free_bytes)))
     } else if rows > machine.out.free_bytes {
         Some(format!("{} are free where the rows go", gib(machine.out.free_bytes)))
     } else {
         (data > machine.temp.free_bytes)
             .then(|| format!("{} are free in the temporary directory", gib(machine.temp.free_bytes)))
     };
-    short.map(|free| Shortage {
-        numbers: format!(
-            "disk: {events:.0} events take {} of rows and {} in brokers and Redis; {free}",
-            gib(rows),
-            gib(data)
-        ),
-        advice: "use a shorter --duration, another --out, or set TMPDIR to a larger file system".to_owned(),
+    short.map(|free| {
+        format!("disk: {events:.0} events take {} of rows and {} in brokers and Redis; {free}", gib(rows), gib(data))
     })
 }
 
@@ -258,6 +301,8 @@ pub fn raise_nofile(needed: u64) -> Result<u64, NofileError> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::{
@@ -297,7 +342,7 @@ mod tests {
     fn a_large_heap_is_refused_with_the_override() {
         let found = shortages(&Variant { broker_heap: "64g".to_owned(), ..variant() });
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("3 × 64.0 GiB") && found[0].contains("--broker-heap 512m"), "{found:?}");
+        assert!(found[0].contains("3 × 64.0 GiB") && found[0].contains("--broker-heap 66"), "{found:?}");
     }
 
     #[test]
@@ -317,9 +362,9 @@ mod tests {
     #[test]
     fn partitions_that_a_broker_cannot_hold_are_refused() {
         let found = shortages(&Variant { partitions: 20_000, ..variant() });
-        assert!(found[0].contains("open files; the limit is 20000"), "{found:?}");
+        assert!(found[0].starts_with("open files: ") && found[0].contains("the limit is 20000"), "{found:?}");
         let found = shortages(&Variant { partitions: 40_000, ..variant() });
-        assert!(found[0].contains("memory maps; the limit is 65530"), "{found:?}");
+        assert!(found[0].starts_with("memory maps: ") && found[0].contains("the limit is 65530"), "{found:?}");
     }
 
     #[test]
@@ -328,7 +373,74 @@ mod tests {
         let text = &shortages(&too_many)[0];
         let advised = text.split("--connections ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(shortages(&Variant { connections: advised, ..too_many.clone() }), [""; 0]);
-        assert_ne!(shortages(&Variant { connections: advised + 1, ..too_many }), [""; 0]);
+        // Rounded down to three digits.
+        assert_ne!(shortages(&Variant { connections: advised + 10, ..too_many }), [""; 0]);
+    }
+
+    #[test]
+    fn the_advice_is_about_what_is_too_large() {
+        let found = shortages(&Variant { rate: 20_000.0, connections: 1, ..variant() });
+        assert!(found[0].starts_with("CPU: ") && found[0].contains(": --rate 1380 fits; or use"), "{found:?}");
+        let found = shortages(&Variant { rate: 20_000.0, ..variant() });
+        assert!(found[0].contains(": --rate 13.8 fits; or use"), "{found:?}");
+        let found = shortages(&Variant {
+            connections: 100_000,
+            rate: 0.01,
+            duration: Span(Duration::from_secs(100)),
+            ..variant()
+        });
+        assert!(
+            found[0].contains(" and 100000 connections need ") && found[0].contains(": --connections 18400 fits"),
+            "{found:?}"
+        );
+        let found = shortages(&Variant { tags_per_connection: 99_999_999, ..variant() });
+        assert!(found[0].contains(": --tags-per-connection "), "{found:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_advised_passes(
+            (connections, rate, seconds) in (1u32..200_000, 0.001f64..30_000.0, 1u64..50_000),
+            (partitions, workers, tags, names) in (1u32..100_000, 1u32..1024, 1u32..100_000, 1u32..100_000),
+            (heap, maxlen, bytes) in (prop::sample::select(vec!["256m", "2g", "64g"]), 1u32..10_000, 40usize..10_000),
+            (memory_bytes, free_bytes, librdkafka) in (3u64 << 30..40 << 30, 1u64 << 20..60 << 30, any::<bool>()),
+        ) {
+            let asked = Variant {
+                connections, rate, partitions, workers, bytes,
+                duration: Span(Duration::from_secs(seconds)),
+                warm: Span(Duration::from_secs(1)),
+                tags_per_connection: tags,
+                names_per_tag: names,
+                stream_maxlen: maxlen,
+                broker_heap: heap.to_owned(),
+                engine: if librdkafka { Engine::Librdkafka } else { Engine::Rskafka },
+                ..variant()
+            };
+            prop_assume!(asked.planned() >= f64::from(connections));
+            let place = Place { device: 1, free_bytes };
+            let machine = Machine { memory_bytes, out: place, temp: place, ..small() };
+            let Err(TooLarge(shortages)) = check_on(&asked, &machine) else { return Ok(()) };
+            let mut all = asked.clone();
+            for Shortage { numbers, advice, .. } in &shortages {
+                let check = CHECKS.iter().find(|check| (check.short)(&asked, &machine).as_ref() == Some(numbers));
+                let check = check.unwrap();
+                for values in &advice.alternatives {
+                    let mut changed = asked.clone();
+                    values.iter().for_each(|(knob, value)| knob.set(&mut changed, *value));
+                    prop_assert_eq!((check.short)(&changed, &machine), None, "{:?}", values);
+                    prop_assert!(changed.planned() >= f64::from(changed.connections));
+                }
+                // A disk of a MiB takes no experiment at all.
+                prop_assert!(!advice.alternatives.is_empty() || numbers.starts_with("disk"), "{}: {:?}", numbers, advice);
+                for (knob, value) in advice.alternatives.first().into_iter().flatten() {
+                    if knob.get(&all) > *value {
+                        knob.set(&mut all, *value);
+                    }
+                }
+            }
+            let left = check_on(&all, &machine).err();
+            prop_assert!(left.as_ref().is_none_or(|left| left.0.iter().all(|s| s.advice.alternatives.is_empty() || all.planned() < f64::from(all.connections))), "{:?}", left);
+        }
     }
 
     #[test]

@@ -42,14 +42,14 @@ pub enum ClusterError {
         kafka: &'static str,
     },
     /// A setting that this harness must choose itself.
-    #[error("`{name}` in [{section}] is set by the local cluster itself; {advice}")]
+    #[error("`{name}` in [{section}] is set by the local cluster itself ({why}); leave it out")]
     Owned {
         /// The variant's section.
         section: &'static str,
         /// The setting.
         name: String,
-        /// What to do instead.
-        advice: &'static str,
+        /// Why.
+        why: &'static str,
     },
     /// A setting whose value cannot be written down.
     #[error("`{name}` in [{section}] holds a line break; write the value on one line")]
@@ -64,6 +64,16 @@ pub enum ClusterError {
     DiskFull {
         /// The directory.
         dir: PathBuf,
+    },
+    /// No place for the cluster's data.
+    #[error(
+        "no temporary directory can be made in {dir} ({reason}); set TMPDIR to a directory that exists and can be written"
+    )]
+    Temporary {
+        /// Where it was tried.
+        dir: PathBuf,
+        /// The operating system's answer.
+        reason: io::Error,
     },
     /// A file of the cluster could not be read or written.
     #[error("{path} could not be {what}: {source}")]

@@ -54,7 +54,7 @@ fn check_broker(
         address: address.to_owned(),
         problem: format!("{problem}; {advice}"),
     };
-    let (host, port) = split_address(address)?;
+    let (host, port) = split_address(address).ok_or_else(|| unreachable("it is not host:port".to_owned()))?;
     let resolved = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
     let mut last = "the name has no address".to_owned();
     let reached = resolved.into_iter().any(|socket| match TcpStream::connect_timeout(&socket, CONNECT_MAX) {
@@ -80,7 +80,7 @@ fn check_broker(
             Err(error) => {
                 let reason = admin.reason().unwrap_or_else(|| error.to_string());
                 return Err(unreachable(format!(
-                    "it accepts connections but does not answer as a Kafka broker ({reason}); check SHASTA_SECURITY_PROTOCOL"
+                    "it accepts connections but does not answer as a Kafka broker ({reason}); check --security-protocol"
                 )));
             }
         }
@@ -95,9 +95,9 @@ fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
     };
     let text = error.to_string();
     let advice = if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") {
-        "it refuses the password; correct the one in SHASTA_REDIS (redis://user:password@host:port, percent-encoded)"
+        "it refuses the password; correct the one in its URL (redis://user:password@host:port, percent-encoded)"
     } else if text.contains("NOAUTH") || text.contains("Authentication required") {
-        "it wants a password; put it into SHASTA_REDIS as redis://:password@host:port"
+        "it wants a password; put it into its URL as redis://:password@host:port (by SHASTA_REDIS, since others can read flags)"
     } else if error.is_connection_refusal() {
         "nothing listens there; is it the right port, and is it up?"
     } else if endpoints.redis_url.starts_with("redis://") {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rdkafka::admin::ConfigEntry;
 use serde_json::{Value, json};
 
 use super::{
@@ -73,6 +74,10 @@ fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Re
     redis_server::check_settings(&starting.variant.redis)?;
     check_jars(&starting.site.libs)?;
     let java = Java::find(starting.site)?;
+    let wanted = &starting.variant.kafka_version;
+    if wanted != KAFKA_VERSION {
+        (starting.progress)(&format!("the variant describes Kafka {wanted}; a local cluster runs {KAFKA_VERSION}"));
+    }
     for attempt in 1.. {
         let held = choose().map_err(file_error("127.0.0.1".as_ref(), "bound to free ports"))?;
         let started = LocalCluster::spawn(starting, java.clone(), held);
@@ -156,6 +161,13 @@ impl LocalCluster {
             "{NODES} brokers and Redis are ready after {:.1} s",
             start.elapsed().as_secs_f64()
         ));
+        // A broker takes a misspelt property without a word.
+        if let Some(Ok(described)) = admin.map(|admin| admin.broker_settings(1)) {
+            let why = |name: &String| Some((name.clone(), why_not_applied(name, described.get(name))?));
+            for (name, why) in self.variant.broker.keys().filter_map(why) {
+                (starting.progress)(&format!("`{name}` in [broker] has no effect: {why}"));
+            }
+        }
         Ok(())
     }
 
@@ -189,9 +201,7 @@ impl LocalCluster {
         let mut applied = serde_json::Map::new();
         for (name, value) in asked {
             let entry = described.get(name);
-            // A broker hides the value of a property that it does not know, as it does for a password.
-            let unknown = entry.is_none_or(|entry| entry.is_sensitive).then_some("this Kafka does not know it");
-            match broker::not_applied(name).or(unknown) {
+            match why_not_applied(name, entry) {
                 Some(why) => not_applied.push(json!({ "property": name, "value": value, "why": why })),
                 None => drop(applied.insert(name.clone(), json!(entry.and_then(|entry| entry.value.clone())))),
             }
@@ -200,6 +210,13 @@ impl LocalCluster {
         let all: serde_json::Map<_, _> = shown.map(|entry| (entry.name.clone(), json!(entry.value))).collect();
         json!({ "applied": applied, "not_applied": not_applied, "broker_1": all })
     }
+}
+
+/// Why a property of the variant has no effect on a broker that describes it so, if it has none.
+fn why_not_applied(name: &str, entry: Option<&ConfigEntry>) -> Option<&'static str> {
+    // A broker hides the value of a property that it does not know, as it does for a password.
+    let unknown = entry.is_none_or(|entry| entry.is_sensitive).then_some("this Kafka does not know it");
+    broker::not_applied(name).or(unknown)
 }
 
 impl Cluster for LocalCluster {
@@ -300,10 +317,16 @@ mod tests {
             Ok(held)
         };
         let progress = |line: &str| said.borrow_mut().push(line.to_owned());
-        let variant = variant();
+        let variant = Variant { kafka_version: "3.3.2".to_owned(), ..variant() };
         let site = site(temp.path());
         let mut cluster = start_on(Starting { progress: &progress, ..starting(&variant, &site) }, &choose).unwrap();
-        assert!(said.borrow().iter().any(|line| line.contains("redis: a port was taken")));
+        for line in [
+            "redis: a port was taken",
+            "the variant describes Kafka 3.3.2; a local cluster runs ",
+            "`no.such.property` in [broker] has no effect: this Kafka does not know it",
+        ] {
+            assert!(said.borrow().iter().any(|said| said.contains(line)), "{line}");
+        }
         assert!(cluster.ended().unwrap().is_empty());
         let pids: Vec<u32> = cluster.processes().into_iter().map(|(_, pid)| pid).collect();
         assert_eq!(pids.len(), 4);
@@ -425,6 +448,8 @@ mod tests {
         assert!(matches!(refused(&variant(), &no_jars), ClusterError::Jars { .. }));
         let no_java = Site { path: Some("/nonexistent".into()), ..site(temp.path()) };
         assert!(refused(&variant(), &no_java).to_string().contains("`java` is not on PATH"));
+        let text = refused(&variant(), &site(Path::new("/nonexistent"))).to_string();
+        assert!(text.contains("in /nonexistent (") && text.contains("set TMPDIR"), "{text}");
         let set = |name: &str| {
             let mut variant = variant();
             variant.broker.insert(name.to_owned(), "1".to_owned());

@@ -62,10 +62,11 @@ fn place(path: &Path) -> Place {
     })
 }
 
-/// Bytes for people: `6.0 GiB`, `150 MiB`.
+/// Bytes for people: `6.0 GiB`, `150 MiB`, `12 KiB`.
 pub(super) fn gib(bytes: u64) -> String {
     match bytes {
-        0..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1024)),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
     }
 }
@@ -81,6 +82,7 @@ mod tests {
             machine.cores >= 1.0 && machine.memory_bytes > 1 << 20 && machine.maps_max > 0 && machine.nofile_hard > 0
         );
         assert!(machine.out.free_bytes < u64::MAX && machine.temp.free_bytes < u64::MAX);
+        assert_eq!(gib(1500), "2 KiB");
         assert_eq!((gib(150 << 20), gib(3 << 29)), ("150 MiB".to_owned(), "1.5 GiB".to_owned()));
     }
 }

@@ -5,6 +5,7 @@
 mod access;
 mod addresses;
 mod admin;
+mod advice;
 mod broker;
 pub mod capacity;
 mod ended;

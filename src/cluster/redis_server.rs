@@ -6,29 +6,16 @@ use redis::{Client, Connection};
 use serde_json::{Map, Value, json};
 
 use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
-use crate::process::{Child, Lifetime, Spawn, Streams};
-
-const OWNED: &[&str] = &[
-    "bind",
-    "daemonize",
-    "dir",
-    "include",
-    "logfile",
-    "masterauth",
-    "pidfile",
-    "port",
-    "requirepass",
-    "tls-port",
-    "unixsocket",
-    "user",
-];
+use crate::{
+    process::{Child, Lifetime, Spawn, Streams},
+    variant::{ClusterKind, reserved},
+};
 
 /// Refuses the variant's settings that only the harness can choose.
 pub(super) fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), ClusterError> {
     for (name, value) in settings {
-        if OWNED.contains(&name.to_ascii_lowercase().as_str()) {
-            let advice = "leave it out (address, directory and access are chosen for each run)";
-            return Err(ClusterError::Owned { section: "redis", name: name.clone(), advice });
+        if let Some(why) = reserved("redis", name, ClusterKind::Local) {
+            return Err(ClusterError::Owned { section: "redis", name: name.clone(), why });
         }
         if value.contains(['\n', '\r']) || name.contains(char::is_whitespace) {
             return Err(ClusterError::LineBreak { section: "redis", name: name.clone() });

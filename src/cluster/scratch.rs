@@ -26,7 +26,10 @@ impl Scratch {
         sweep(parent);
         let pid = std::process::id();
         let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{pid}-")).tempdir_in(parent);
-        let dir = dir.map_err(file_error(parent, "used for a temporary directory"))?;
+        let dir = dir.map_err(|reason| match file_error(parent, "written")(reason) {
+            ClusterError::File { path: dir, source: reason, .. } => ClusterError::Temporary { dir, reason },
+            full => full,
+        })?;
         let ticks = start_time_ticks(pid).unwrap_or(0);
         write(&dir.path().join(OWNER), &format!("{pid} {ticks}\n"))?;
         Ok(Self { dir })

@@ -144,12 +144,26 @@ impl Thread {
             sleep(Duration::from_millis(1)).await;
         }
         outbox.flush();
-        if engine.open() > 0 && !self.stop.load(Relaxed) {
-            let reason =
-                format!("{} connections got no ack of their first event in {CONNECT_TIMEOUT:?}", engine.open());
-            return Err(self.failed(self.connections[0], reason));
+        if self.stop.load(Relaxed) {
+            return Ok(());
         }
-        Ok(())
+        let missing = self.connections.iter().filter(|connection| !outbox.is_open(**connection));
+        match (missing.clone().next(), missing.count()) {
+            (Some(first), missing) => Err(self.failed(*first, self.not_acked(missing, engine.open()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why connecting came to nothing, where connections were opened but `missing` of them have had no ack.
+    fn not_acked(&self, missing: usize, still_open: usize) -> String {
+        let all = self.connections.len();
+        let Load { delivery_timeout, .. } = &*self.load;
+        let waited = if still_open > 0 {
+            format!("in {CONNECT_TIMEOUT:?}")
+        } else {
+            format!("within the delivery timeout of {delivery_timeout:?} (see --delivery-timeout)")
+        };
+        format!("while connecting, the first events of {missing} of {all} connections were not acked {waited}")
     }
 
     async fn await_go<E: Engine>(

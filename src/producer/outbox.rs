@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -15,12 +16,21 @@ pub(super) struct Outbox {
     counters: Arc<Counters>,
     sink: Box<dyn Fn(Vec<Outcome>)>,
     batch: RefCell<Vec<Outcome>>,
+    /// Connections whose first event was acked.
+    connected: RefCell<HashSet<u32>>,
     flushed_us: Cell<i64>,
 }
 
 impl Outbox {
     pub fn new(load: Arc<Load>, counters: Arc<Counters>, sink: impl Fn(Vec<Outcome>) + 'static) -> Self {
-        Self { load, counters, sink: Box::new(sink), batch: RefCell::default(), flushed_us: Cell::new(0) }
+        Self {
+            load,
+            counters,
+            sink: Box::new(sink),
+            batch: RefCell::default(),
+            connected: RefCell::default(),
+            flushed_us: Cell::new(0),
+        }
     }
 
     pub fn planned(&self, due: &Due) {
@@ -57,9 +67,15 @@ impl Outbox {
             // The first warm-up event is what opens the connection to the partition's leader.
             if due.sequence == 0 {
                 self.counters.connected.fetch_add(1, Relaxed);
+                self.connected.borrow_mut().insert(due.connection);
             }
         }
         self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
+    }
+
+    /// Whether the first event of a connection was acked.
+    pub fn is_open(&self, connection: u32) -> bool {
+        self.connected.borrow().contains(&connection)
     }
 
     pub fn unacked(&self, due: Due, before_us: i64, fate: Fate) {

@@ -80,7 +80,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// `--run` is no name.
-    #[error("--run {0}: use only letters, digits, `.`, `_` and `-`")]
+    #[error("--run {0}: use 1 to 200 letters, digits, `.`, `_` and `-`, and no `.` first")]
     Name(String),
     /// A run of this name is there.
     #[error("{0} exists already, and a run never overwrites another; give another --run or --out")]

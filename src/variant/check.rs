@@ -4,11 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
-use super::{Engine, Span, Variant, VariantError, find};
+use super::{ClusterKind, Engine, Span, Variant, VariantError, find};
 use crate::tag_data::{BYTES_MAX, EventShape};
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
 const PLANNED_MAX: f64 = 1e9;
+
+/// Brokers of a local cluster.
+const BROKERS_LOCAL: u16 = 3;
 
 /// A setting, what it must be in words (the message's end), and whether a variant's is.
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
@@ -17,23 +20,23 @@ type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 const SETTINGS: [Setting; 38] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
-    ("connections", "a whole number from 1", |v| v.connections > 0),
+    ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
     ("rate", "above 0, in events per second of each connection", |v| v.rate.is_finite() && v.rate > 0.0),
     ("jitter", "a share of the period from 0 to 0.5", |v| (0.0..=0.5).contains(&v.jitter)),
     ("duration", "a length of time in quotes, such as \"10m\", from 1ms to 168h", |v| from_1ms(v.duration)),
     ("warm", "a length of time in quotes, such as \"10s\", up to 168h", |v| up_to_7_days(v.warm)),
     ("drain", "a length of time in quotes, such as \"30s\", up to 168h", |v| up_to_7_days(v.drain)),
     ("bytes", "a whole number from 1 to 1000000", |v| (1..=BYTES_MAX).contains(&v.bytes)),
-    ("tags_per_connection", "a whole number from 1", |v| v.tags_per_connection > 0),
-    ("names_per_tag", "a whole number from 1", |v| v.names_per_tag > 0),
-    ("instances", "a whole number from 1", |v| v.instances > 0),
+    ("tags_per_connection", "a whole number from 1 to 4294967295", |v| v.tags_per_connection > 0),
+    ("names_per_tag", "a whole number from 1 to 4294967295", |v| v.names_per_tag > 0),
+    ("instances", "a whole number from 1 to 4294967295", |v| v.instances > 0),
     ("seed", "a whole number from 0 to 9223372036854775807", |v| v.seed.is_none_or(|seed| seed <= super::SEED_MAX)),
     ("engine", "\"rskafka\" or \"librdkafka\"", |_| true),
     ("producer_threads", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.producer_threads)),
     ("linger", "a length of time in quotes, such as \"5ms\", up to 15m", |v| v.linger.0 <= Duration::from_secs(900)),
     ("backlog", "a whole number from 1 to 1000000", |v| is_queue(v.backlog)),
-    ("delivery_timeout", "a length of time in quotes, such as \"30s\", from 1ms to 168h", |v| {
-        from_1ms(v.delivery_timeout)
+    ("delivery_timeout", "a length of time in quotes, such as \"30s\", from 1s to 168h", |v| {
+        v.delivery_timeout.0 >= Duration::from_secs(1) && up_to_7_days(v.delivery_timeout)
     }),
     ("ramp", "a whole number from 1 to 80, in sockets per second and broker", |v| (1..=80).contains(&v.ramp)),
     ("workers", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.workers)),
@@ -43,11 +46,11 @@ const SETTINGS: [Setting; 38] = [
     }),
     ("batch_max", "a whole number from 1 to 1000000", |v| is_queue(v.batch_max)),
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
-    ("stream_maxlen", "a whole number from 1", |v| v.stream_maxlen > 0),
+    ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
-    ("partitions", "a whole number from 1 to 200000", |v| (1..=200_000).contains(&v.partitions)),
-    ("replication_factor", "a whole number from 1 to 32767", |v| (1..=32_767).contains(&v.replication_factor)),
+    ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
+    ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),
     ("min_insync_replicas", "a whole number from 1, at most replication_factor", |v| {
         (1..=v.replication_factor).contains(&v.min_insync_replicas)
     }),
@@ -78,7 +81,12 @@ pub(super) fn required() -> impl Iterator<Item = &'static str> {
 /// The error for a setting that is not what it must be.
 pub(super) fn wrong(setting: String, key: &str) -> VariantError {
     let must = SETTINGS.iter().find(|(known, ..)| *known == key).map_or("a setting", |(_, must, _)| must);
-    VariantError::Wrong { setting, must: must.into() }
+    VariantError::Wrong { must: as_given(&setting, must), setting }
+}
+
+/// What a setting must be, in the words of where it was given: nobody quotes the value of a flag.
+fn as_given(setting: &str, must: &str) -> String {
+    if setting.starts_with("--") { must.replace(" in quotes", "").replace('"', "") } else { must.into() }
 }
 
 /// Checks each setting, then those that depend on each other. `describe` tells where a setting was given and its value.
@@ -91,8 +99,12 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     }
     let refuse = |keys: &[&str], must: String| {
         let setting = keys.iter().map(|key| describe(key)).collect::<Vec<_>>().join("; ");
-        Err(VariantError::Wrong { setting, must })
+        Err(VariantError::Wrong { must: as_given(&setting, &must), setting })
     };
+    if variant.cluster == ClusterKind::Local && variant.replication_factor > BROKERS_LOCAL {
+        let must = format!("at most {BROKERS_LOCAL} on a local cluster, which has {BROKERS_LOCAL} brokers");
+        return refuse(&["replication_factor"], must);
+    }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
     }
@@ -206,7 +218,7 @@ mod tests {
             ("jitter = 0.51", "from 0 to 0.5"),
             ("jitter = -0.1", "from 0 to 0.5"),
             ("jitter = nan", "from 0 to 0.5"),
-            ("partitions = 200001", "from 1 to 200000"),
+            ("partitions = 100001", "from 1 to 100000"),
             ("bytes = 1000001", "from 1 to 1000000"),
             ("seed = -1", "from 0 to 9223372036854775807"),
         ] {
@@ -224,6 +236,7 @@ mod tests {
                 );
             }
         }
+        refused("delivery_timeout = \"999ms\"", "from 1s to 168h");
         refused("warm = \"169h\"", "up to 168h");
         refused("drain = \"169h\"", "up to 168h");
         refused("linger = \"16m\"", "up to 15m");
@@ -252,9 +265,10 @@ mod tests {
         refused("min_insync_replicas = 4", "replication_factor = 3; x.toml:2: min_insync_replicas = 4: must be");
         refused("linger = \"5ms\"", "must be \"0s\" with the engine rskafka, which sends each event at once");
         refused(
-            "engine = \"librdkafka\"\nlinger = \"5ms\"\ndelivery_timeout = \"5ms\"",
+            "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",
             "must be a linger below the delivery timeout",
         );
+        refused("replication_factor = 4", "x.toml:2: replication_factor = 4: must be at most 3 on a local cluster");
         refused("rate = 0.01\nduration = \"99s\"", "rate × duration is below 1");
         refused("connections = 100000\nduration = \"6h\"", "plans 2.160e10 events, and a run holds at most 1e9");
         refused("rate = 1e300", "and a run holds at most 1e9");
@@ -273,6 +287,37 @@ mod tests {
         refused("[consumer]\n\"a\" = \"b\\nc=d\"", "must be one line of text");
         refused("[consumer]\n\"a b\" = \"c\"", "its name without spaces");
         refused("consumer = 3", "must be a table of librdkafka properties");
+    }
+
+    #[test]
+    fn properties_that_the_harness_sets_itself() {
+        refused(
+            "[consumer]\n\"bootstrap.servers\" = \"x:1\"",
+            "x.toml:3: [consumer] \"bootstrap.servers\" = \"x:1\": must be left out",
+        );
+        for text in
+            ["[consumer]\n\"group.id\"", "[consumer]\n\"ssl.ca.location\"", "[broker]\nlisteners", "[redis]\nPort"]
+        {
+            refused(&format!("{text} = \"1\""), "x.toml:3: ");
+            refused(&format!("{text} = \"1\""), ": must be left out: ");
+        }
+        load_over_laptop("cluster = \"external\"\n[broker]\nlisteners = \"theirs\"", &Layer::default()).unwrap();
+    }
+
+    #[test]
+    fn properties_that_librdkafka_does_not_take() {
+        refused(
+            "[consumer]\n\"fetch.min.byte\" = \"1\"",
+            "x.toml:3: [consumer] \"fetch.min.byte\" = \"1\": must be a property that librdkafka knows",
+        );
+        refused(
+            "[consumer]\n\"fetch.min.bytes\" = \"0\"",
+            "x.toml:3: [consumer] \"fetch.min.bytes\" = \"0\": must be a value",
+        );
+        refused(
+            "[consumer]\n\"fetch.max.bytes\" = \"1\"",
+            "x.toml:3: [consumer] \"fetch.max.bytes\" = \"1\": must be what librdkafka takes together",
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Layer {
     /// Names within a tag: the size of its snapshot
     #[arg(long, value_name = "N")]
     pub names_per_tag: Option<u32>,
-    /// Simulated producing hosts (the rows' sources)
+    /// Simulated producing hosts (the rows' sources), at most one a connection
     #[arg(long, value_name = "N")]
     pub instances: Option<u32>,
     /// Seed of the schedule; a new one for each run when not given

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, source::Source};
+use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, property, source::Source};
 
 /// All settings so far; the key of one within `[broker]`, `[consumer]` or `[redis]` has a second part.
 #[derive(Default)]
@@ -88,8 +88,27 @@ impl Merged {
             must: format!("a whole variant: {}", find::shorten(error.message())),
         })?;
         check::variant(&variant, |key| self.describe(key))?;
+        self.check_properties(&variant, path)?;
         variant.instances = variant.instances.min(variant.connections);
         Ok(variant)
+    }
+
+    fn check_properties(&self, variant: &Variant, path: &Path) -> Result<(), VariantError> {
+        let mut of_consumer = Vec::new();
+        for ((section, within), given) in &self.0 {
+            let (Some(name), Value::String(text)) = (within, &given.value) else { continue };
+            let wrong = |must| VariantError::Wrong { setting: given.describe(section, Some(name)), must };
+            property::check(section, name, text, variant.cluster).map_err(wrong)?;
+            if section == "consumer" {
+                of_consumer.push((name, given));
+            }
+        }
+        property::check_together(variant).map_err(|reason| {
+            let blamed = of_consumer.iter().filter(|(name, _)| reason.contains(name.as_str()));
+            let blamed: Vec<_> = blamed.map(|(name, given)| given.describe("consumer", Some(name))).collect();
+            let setting = if blamed.is_empty() { path.display().to_string() } else { blamed.join("; ") };
+            VariantError::Wrong { setting, must: format!("what librdkafka takes together: {reason}") }
+        })
     }
 
     fn table(&self) -> Table {
@@ -165,10 +184,11 @@ mod tests {
 
     #[test]
     fn tables_are_merged_key_by_key_and_lists_replaced() {
-        let text = "broker_jvm = []\n[broker]\n\"num.io.threads\" = \"9\"\n\"log.dirs\" = \"x\"\n[consumer]";
+        let text = "broker_jvm = []\n[broker]\n\"num.io.threads\" = \"9\"\n\"log.retention.ms\" = \"7\"\n[consumer]";
         let variant = load_over_laptop(text, &Layer::default()).unwrap();
-        let broker = ["num.io.threads", "log.dirs", "num.network.threads"].map(|key| variant.broker[key].as_str());
-        assert_eq!((broker, variant.broker_jvm), (["9", "x", "1"], vec![]));
+        let broker =
+            ["num.io.threads", "log.retention.ms", "num.network.threads"].map(|key| variant.broker[key].as_str());
+        assert_eq!((broker, variant.broker_jvm), (["9", "7", "1"], vec![]));
         assert_eq!(variant.consumer["fetch.min.bytes"], "1");
     }
 
@@ -186,6 +206,8 @@ mod tests {
         assert!(refused("x --delivery-timeout 0s").starts_with("--delivery-timeout 0s: must be a length of time"));
         assert!(refused("x --bytes 18446744073709551615").starts_with("--bytes 18446744073709551615: must be"));
         assert!(refused("x --seed 9223372036854775808").starts_with("--seed 9223372036854775808: must be"));
+        assert!(!refused("x --duration 0s").contains("quotes"));
+        assert!(refused("x --replication-factor 4").starts_with("--replication-factor 4: must be at most 3"));
         assert!(refused("x --workers 0").starts_with("--workers 0: must be"));
         assert!(refused("x --connections 4000000000 --rate 10").starts_with("--connections 4000000000; --rate 10; "));
     }

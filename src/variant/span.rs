@@ -13,9 +13,19 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = || format!("`{text}` is not a length of time; write it as 300ms, 30s, 10m or 6h");
-        let span: jiff::SignedDuration = text.parse().map_err(|_| wanted())?;
+        let parsed = |text: &str| text.parse::<jiff::SignedDuration>();
+        let span = parsed(text).map_err(|_| match parsed(&with_small_numbers(text)) {
+            Ok(_) => format!("`{text}` is too long"),
+            Err(_) => wanted(),
+        })?;
         Duration::try_from(span).map(Span).map_err(|_| wanted())
     }
+}
+
+/// The text with each number's digits but the first left out: a length of time that is not too long, if it is one at all.
+fn with_small_numbers(text: &str) -> String {
+    let mut before = ' ';
+    text.chars().filter(|c| !(std::mem::replace(&mut before, *c).is_ascii_digit() && c.is_ascii_digit())).collect()
 }
 
 impl fmt::Display for Span {
@@ -62,9 +72,12 @@ mod tests {
 
     #[test]
     fn what_is_no_length_says_how_to_write_one() {
-        for text in ["", "10", "-5s", "ten minutes", "1 fortnight", "99999999999999999999h", "NaN"] {
+        for text in ["", "10", "-5s", "ten minutes", "1 fortnight", "999999999999999999", "NaN"] {
             let error = text.parse::<Span>().unwrap_err();
             assert!(error.contains("300ms, 30s, 10m or 6h"), "{error}");
+        }
+        for text in ["99999999999999999999h", "999999999999999999h", "1h99999999999999999999m"] {
+            assert_eq!(text.parse::<Span>().unwrap_err(), format!("`{text}` is too long"));
         }
     }
 

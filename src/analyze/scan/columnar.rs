@@ -51,7 +51,8 @@ pub fn scan<S: Sink>(
     let slices = Mutex::new(slices(metadata.row_groups.iter().map(|group| group.num_rows())).into_iter());
     let failed = AtomicBool::new(false);
     let work = || {
-        let mut part = Part { sink: (shared.sink)(), rows: 0, skipped: Skipped::default() };
+        let sink = (shared.sink)().map_err(|error| (0, Failure::Io(error)))?;
+        let mut part = Part { sink, rows: 0, skipped: Skipped::default() };
         let mut names = Interner::new(shared.directory);
         while !failed.load(Ordering::Relaxed)
             && let Some(slice) = { slices.lock().unwrap_or_else(PoisonError::into_inner).next() }
@@ -95,7 +96,7 @@ pub fn scan<S: Sink>(
             Failure::Row(row, what) => not_rows(format!("row {row}: {what}")),
         });
     }
-    let (mut sink, mut rows, mut skipped) = ((shared.sink)(), 0, Skipped::default());
+    let (mut sink, mut rows, mut skipped) = ((shared.sink)().map_err(unreadable)?, 0, Skipped::default());
     for part in done {
         rows += part.rows;
         skipped.count += part.skipped.count;

@@ -170,6 +170,48 @@ mod tests {
         assert!(told(&ROW.replacen("p0", &"p".repeat(300), 1)).contains("255 bytes"));
     }
 
+    /// A million damaged inputs: no panic, every line is either a row or explained, and reading goes on after it.
+    #[test]
+    fn damaged_lines_are_told_and_never_panic() {
+        let whole =
+            format!("{ROW}\np10,,3,3,,,7,-5,,,,,,\np0,w1,1,2,3,4,5,1795591769674815,6,7,1795591769675,8,9,10\n");
+        let directory = Directory::default();
+        let (mut names, layout) = (Interner::new(&directory), layout());
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let (mut taken, mut refused) = (0_u64, 0_u64);
+        for _ in 0..1_000_000 {
+            let mut bytes = whole.clone().into_bytes();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                match random(4) {
+                    0 => drop(bytes.remove(at)),
+                    1 => bytes.insert(at, b",\n\"\r0-9\xffpw"[random(11)]),
+                    2 => bytes.truncate(at + 1),
+                    _ => bytes[at] = random(256) as u8,
+                }
+            }
+            let mut at = 0;
+            while let Some(end) = bytes[at..].iter().position(|&byte| byte == b'\n').map(|end| at + end) {
+                match read(&bytes, at, &layout, &mut names) {
+                    Some((_, next)) => {
+                        assert_eq!(next, end + 1);
+                        taken += 1;
+                    }
+                    None => {
+                        assert!(!explain(&bytes[at..end], &layout).is_empty());
+                        refused += 1;
+                    }
+                }
+                at = end + 1;
+            }
+        }
+        assert!(taken > 1_000_000 && refused > 500_000, "{taken} {refused}");
+    }
+
     proptest! {
         #[test]
         fn what_is_not_taken_is_explained(mut line in prop::collection::vec(any::<u8>(), 0..60), cut in 0..40_usize) {

@@ -55,7 +55,7 @@ pub struct Shared<'a, S> {
     /// Names of all files of a run.
     pub directory: &'a Directory,
     /// Makes a thread's sink.
-    pub sink: &'a (dyn Fn() -> S + Sync),
+    pub sink: &'a (dyn Fn() -> io::Result<S> + Sync),
     /// Whether lines that are no rows are skipped and counted.
     pub skip_bad_rows: bool,
 }

@@ -74,7 +74,7 @@ pub fn scan<S: Sink>(
     let (layout, start) = header(path, file, bytes)?;
     let chunks = Chunks { file, layout: &layout, start, end: bytes, next: AtomicU64::new(0), shared, progress };
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts: Vec<(Part<S>, Option<Stop>)> = thread::scope(|scope| {
+    let parts: Vec<(Option<Part<S>>, Option<Stop>)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| chunks.work())).collect();
         threads
             .into_iter()
@@ -84,14 +84,14 @@ pub fn scan<S: Sink>(
     let mut lines = Vec::new();
     let (mut bad, mut all) = (Vec::new(), Vec::new());
     for (part, stop) in parts {
-        lines.extend_from_slice(&part.lines);
         match stop {
             Some(Stop::Io(error)) => return Err(unreadable(error)),
             Some(Stop::Bad(line)) => bad.push(line),
             None => {}
         }
-        all.push(part);
+        all.extend(part);
     }
+    all.iter().for_each(|part| lines.extend_from_slice(&part.lines));
     lines.sort_unstable();
     // Every chunk before the first bad line was taken, and read to its end.
     let number = |bad: &Bad| {
@@ -101,7 +101,7 @@ pub fn scan<S: Sink>(
         return Err(Error::Line { path: path.to_owned(), line: number(&first), what: first.what });
     }
     let mut skipped = Skipped::default();
-    let (mut sink, mut rows, mut cut_off) = ((shared.sink)(), 0, false);
+    let (mut sink, mut rows, mut cut_off) = ((shared.sink)().map_err(unreadable)?, 0, false);
     for part in all {
         skipped.count += part.skipped_count;
         skipped.first.extend(part.skipped.iter().map(|bad| (number(bad), bad.what.clone())));
@@ -139,27 +139,24 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
 
 impl<S: Sink> Chunks<'_, S> {
     /// Reads chunks until there is none left or a line is no row.
-    fn work(&self) -> (Part<S>, Option<Stop>) {
-        let mut part = Part {
-            sink: (self.shared.sink)(),
-            rows: 0,
-            lines: Vec::new(),
-            skipped: Vec::new(),
-            skipped_count: 0,
-            cut_off: false,
+    fn work(&self) -> (Option<Part<S>>, Option<Stop>) {
+        let sink = match (self.shared.sink)() {
+            Ok(sink) => sink,
+            Err(error) => return (None, Some(Stop::Io(error))),
         };
+        let mut part = Part { sink, rows: 0, lines: Vec::new(), skipped: Vec::new(), skipped_count: 0, cut_off: false };
         let mut names = Interner::new(self.shared.directory);
         let mut buffer = Vec::new();
         loop {
             let chunk = self.next.fetch_add(1, Ordering::Relaxed);
             let start = self.start + chunk * CHUNK_BYTES;
             if start >= self.end {
-                return (part, None);
+                return (Some(part), None);
             }
             if let Err(stop) = self.chunk(chunk, start, &mut buffer, &mut names, &mut part) {
                 // The others end with the chunks that they have; those before this one are among them.
                 self.next.store(u64::MAX / (2 * CHUNK_BYTES), Ordering::Relaxed);
-                return (part, Some(stop));
+                return (Some(part), Some(stop));
             }
             (self.progress)(CHUNK_BYTES.min(self.end - start));
         }

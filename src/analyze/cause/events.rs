@@ -1,0 +1,125 @@
+//! What else happened during a run, by its manifest: faults, rebalances, and the machine second by second.
+//!
+//! Nothing here is needed to judge a run, so what is missing or shaped otherwise is left out and never an error.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+
+/// The parts of a manifest that are laid beside the tail.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Events {
+    /// Start and end of the window, µs of the Unix epoch.
+    pub window_us: Option<[i64; 2]>,
+    /// Faults that were injected.
+    pub faults: Vec<Fault>,
+    /// Assignments of partitions to workers, those before the window too.
+    pub rebalances: Vec<Rebalance>,
+    /// The machine, second by second, in order of time.
+    pub seconds: Vec<Second>,
+    /// The leader of each partition.
+    pub leaders: BTreeMap<i64, i64>,
+}
+
+/// A fault that was injected.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Fault {
+    /// In words.
+    #[serde(default)]
+    pub what: String,
+    /// Its start, µs of the Unix epoch.
+    pub start_us: i64,
+    /// Its end; its start when it was a moment.
+    #[serde(default)]
+    pub end_us: Option<i64>,
+}
+
+/// A worker was given partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Rebalance {
+    /// The worker's number.
+    #[serde(default)]
+    pub worker: i64,
+    /// When it had them, µs of the Unix epoch.
+    pub at_us: i64,
+}
+
+/// One second of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Second {
+    /// Its end, µs of the Unix epoch.
+    pub at_us: i64,
+    /// CPU use of processes outside the run, in cores.
+    pub foreign_cores: f64,
+    /// CPU time that the hypervisor gave to others, in cores.
+    pub steal_cores: f64,
+    /// Share of the second in which some task waited for a CPU, 0 to 1.
+    pub cpu_pressure: f64,
+    /// The longest that a 1 ms sleep overslept in it, in ms.
+    pub hiccup_ms_max: f64,
+}
+
+impl Events {
+    /// From a manifest; whatever has another shape is left out.
+    pub fn of(manifest: &Value) -> Self {
+        let mut seconds: Vec<Second> = list(&manifest["harness"]["seconds"]);
+        seconds.sort_by_key(|second| second.at_us);
+        let partitions: Vec<Partition> = list(&manifest["topic"]["partitions"]);
+        let window: Option<[i64; 2]> = serde_json::from_value(manifest["window_us"].clone()).ok();
+        Self {
+            window_us: window.filter(|[start, end]| start < end),
+            faults: list(&manifest["faults"]),
+            rebalances: list(&manifest["conduct"]["rebalances"]),
+            seconds,
+            leaders: partitions.into_iter().map(|partition| (partition.id, partition.leader)).collect(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Events {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|manifest| Self::of(&manifest))
+    }
+}
+
+#[derive(Deserialize)]
+struct Partition {
+    id: i64,
+    leader: i64,
+}
+
+fn list<T: DeserializeOwned>(value: &Value) -> Vec<T> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(|item| serde_json::from_value(item.clone()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_read() {
+        let text = r#"{"window_us":[5,9],"faults":[{"what":"broker 1 killed","start_us":6,"end_us":7,"more":1}],
+            "conduct":{"rebalances":[{"worker":2,"at_us":4,"partitions":6}]},"unknown":{},
+            "harness":{"seconds":[{"at_us":9,"hiccup_ms_max":2.5},{"at_us":8,"cpu_pressure":0.5}]},
+            "topic":{"partitions":[{"id":0,"leader":3,"isr":[3]},{"id":1,"leader":1}]}}"#;
+        let events: Events = serde_json::from_str(text).unwrap();
+        assert_eq!(events.window_us, Some([5, 9]));
+        assert_eq!(events.faults, [Fault { what: "broker 1 killed".into(), start_us: 6, end_us: Some(7) }]);
+        assert_eq!(events.rebalances, [Rebalance { worker: 2, at_us: 4 }]);
+        assert_eq!(events.seconds.iter().map(|second| second.at_us).collect::<Vec<_>>(), [8, 9]);
+        assert_eq!(events.leaders, BTreeMap::from([(0, 3), (1, 1)]));
+    }
+
+    #[test]
+    fn what_is_missing_or_odd_is_left_out() {
+        let odd = r#"{"window_us":[9,5],"faults":{"a":1},"conduct":{"rebalances":[{"worker":1},7]},"harness":null,
+            "topic":{"partitions":[{"id":"x"},{"id":4,"leader":-1}]}}"#;
+        let events: Events = serde_json::from_str(odd).unwrap();
+        assert_eq!(events, Events { leaders: BTreeMap::from([(4, -1)]), ..Events::default() });
+        assert_eq!(serde_json::from_str::<Events>("{}").unwrap(), Events::default());
+        assert_eq!(serde_json::from_str::<Events>("[]").unwrap(), Events::default());
+    }
+}

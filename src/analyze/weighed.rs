@@ -1,0 +1,142 @@
+//! Runs weighed against each other: the arms that the command line names, a baseline, and repetitions of one variant.
+
+use std::path::Path;
+
+use crate::{
+    compare::{self, Allowance, Arm, Gate, PRIMARY, comparison, decision},
+    document::Block,
+    figures::{self, Side},
+    input,
+    run::{Error, Run},
+};
+
+/// What was found, and how the program ends.
+#[derive(Debug, Default)]
+pub struct Weighed {
+    /// For people.
+    pub blocks: Vec<Block>,
+    /// 0, 4 or 5.
+    pub exit_code: u8,
+}
+
+/// Why sets of runs cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SideError {
+    /// A name stands for no run.
+    #[error(
+        "--compare {name}: no run of that variant or name is among those given ({known}), and there is no such directory"
+    )]
+    Empty {
+        /// The name.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Two sides would be the same.
+    #[error("--compare {name}: is named twice; name different arms")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// The baseline and the runs have no variant in common.
+    #[error("--baseline {baseline}: has runs of {theirs}, and those given are of {ours}; name runs of one variant")]
+    NothingInCommon {
+        /// The directory.
+        baseline: String,
+        /// Its variants.
+        theirs: String,
+        /// The others.
+        ours: String,
+    },
+    /// A directory's runs cannot be read.
+    #[error(transparent)]
+    Run(#[from] Error),
+    /// A directory has none.
+    #[error(transparent)]
+    Input(#[from] input::Error),
+}
+
+/// Reads the runs of a directory.
+pub type Load<'a> = &'a dyn Fn(&Path) -> Result<Vec<Run>, SideError>;
+
+/// How repeatable the headline is, of each variant that has several runs.
+pub fn repetitions(runs: &[Run]) -> Vec<Block> {
+    let arms: Vec<Arm> = figures::by_variant(runs)
+        .into_iter()
+        .filter(|(_, runs)| runs.len() > 1)
+        .map(|(variant, runs)| figures::arm(variant, &runs))
+        .collect();
+    if arms.is_empty() {
+        return Vec::new();
+    }
+    let sorted = compare::arm::sort_out(&arms.iter().collect::<Vec<_>>());
+    vec![
+        Block::Heading(2, "Independent runs of one variant".to_owned()),
+        Block::Prose(format!(
+            "{PRIMARY}, one figure a run: only this says how repeatable it is. The interval of the median lies between \
+             two of the runs (order statistics)."
+        )),
+        Block::Table(compare::tables::arms_table(&sorted)),
+    ]
+}
+
+/// `--compare`: the first arm with each other.
+///
+/// # Errors
+/// An arm without runs.
+pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, SideError> {
+    let mut arms = Vec::new();
+    for (k, name) in names.iter().enumerate() {
+        if names[..k].contains(name) {
+            return Err(SideError::Twice { name: name.clone() });
+        }
+        let side = Side::of(name);
+        let arm = match &side {
+            Side::Directory(path) => figures::arm(name, &load(path)?.iter().collect::<Vec<_>>()),
+            Side::Named(_) => figures::arm(name, &runs.iter().filter(|run| side.has(run)).collect::<Vec<_>>()),
+        };
+        if arm.runs.is_empty() {
+            return Err(SideError::Empty { name: name.clone(), known: variants(runs) });
+        }
+        arms.push(arm);
+    }
+    Ok(comparison(&arms))
+}
+
+/// `--baseline`: each variant against its runs in that directory.
+///
+/// # Errors
+/// There are none in common.
+pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) -> Result<Weighed, SideError> {
+    let theirs = load(baseline)?;
+    let (before, after) = (figures::by_variant(&theirs), figures::by_variant(runs));
+    let mut weighed = Weighed::default();
+    let mut gates = Vec::new();
+    for (variant, after) in &after {
+        let Some(before) = before.get(variant) else { continue };
+        let arms = [figures::arm(format!("{variant} in {}", baseline.display()), before), figures::arm(variant, after)];
+        let gate = compare::gate(&arms[0], &arms[1], allowed);
+        weighed.blocks.extend(decision(&arms[0], &arms[1], &gate));
+        gates.push(gate);
+    }
+    if gates.is_empty() {
+        return Err(SideError::NothingInCommon {
+            baseline: baseline.display().to_string(),
+            theirs: variants(&theirs),
+            ours: variants(runs),
+        });
+    }
+    // A regression of one variant is not undone by another that cannot be decided.
+    let worst = |gate: &&Gate| match gate {
+        Gate::Regression(_) => 2,
+        Gate::Undecided(_) => 1,
+        Gate::Pass(_) => 0,
+    };
+    weighed.exit_code = gates.iter().max_by_key(worst).map_or(0, Gate::exit_code);
+    Ok(weighed)
+}
+
+fn variants(runs: &[Run]) -> String {
+    let names: Vec<String> = figures::by_variant(runs).into_keys().collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
