@@ -62,6 +62,8 @@ pub enum Role {
     Parent,
     /// It is one worker of a run.
     Worker,
+    /// It is all readers of a run.
+    Reader,
 }
 
 /// A directory that is there or can be made: nothing on the way to it is a file.

@@ -40,6 +40,8 @@ pub enum Input {
     Outcomes(Vec<Outcome>),
     /// From a worker.
     Worker(u32, News),
+    /// From the readers' process, which has a number among the children as workers have.
+    Readers(u32, News),
 }
 
 /// How the run stands, for anyone to read at any time.
@@ -53,6 +55,8 @@ pub struct Standing {
     pub awaited: AtomicU64,
     /// Distinct partitions whose probe a worker has seen.
     pub probed: AtomicU64,
+    /// Tags that a reader follows.
+    pub followed: AtomicU64,
     seldom: Mutex<Seldom>,
 }
 
@@ -202,6 +206,13 @@ impl Desk {
                 Ok(Input::Worker(worker, News::End(error))) => {
                     self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
                 }
+                Ok(Input::Readers(number, News::Report(report))) => self.reads(number, report),
+                Ok(Input::Readers(number, News::End(error))) => {
+                    self.ended(number, error.unwrap_or_else(|| ENDED.into()));
+                    for row in self.join.no_more_reads() {
+                        self.write(Some(row));
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -236,6 +247,20 @@ impl Desk {
         for ForeignRun { run, records } in report.foreign_runs {
             // Every worker tells of a bounded number of runs.
             *self.foreign_runs.entry(run).or_default() += records;
+        }
+    }
+
+    fn reads(&mut self, number: u32, report: Report) {
+        for read in report.reads {
+            let row = self.join.read(read);
+            self.write(row);
+        }
+        self.standing.followed.fetch_max(report.followed, Relaxed);
+        for warning in report.warnings {
+            self.warn(format!("readers: {warning}"));
+        }
+        if let Some(fatal) = report.fatal {
+            self.ended(number, fatal);
         }
     }
 

@@ -82,6 +82,8 @@ pub const CHAIN: [Latency; 3] = [
 ];
 /// The stage after the chain, in runs that have a reader.
 pub const READ: Latency = Latency { name: "read", from: AFTER_STORE_US, to: AFTER_READ_US };
+/// From the schedule to the client application, in runs that have a reader.
+pub const SCHEDULED_TO_READ: Latency = Latency { name: "scheduled → read", from: SCHEDULED_US, to: AFTER_READ_US };
 /// The acknowledgement: beside the path, not on it.
 pub const ACK: Latency = Latency { name: "ack (off the path)", from: BEFORE_PUBLISH_US, to: AFTER_PUBLISH_US };
 

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use crate::{
+    audience,
     cluster::Endpoints,
     process::{Child, ProcessError, Spawn, Streams},
-    worker::{Config, report::Report},
+    worker::{self, report::Report},
 };
 
 /// How long a worker has to finish what it holds, to commit and to leave the group.
@@ -50,16 +53,40 @@ impl Crew {
         &mut self,
         program: &Path,
         endpoints: &Endpoints,
-        config: &Config,
+        config: &worker::Config,
         sink: impl Fn(News) + Send + 'static,
     ) -> Result<(), ProcessError> {
-        let name = format!("worker {}", config.worker);
+        self.start(program, ("worker", format!("worker {}", config.worker)), endpoints, config, sink)
+    }
+
+    /// Starts the process of all readers, in the same way.
+    ///
+    /// # Errors
+    /// As for a worker.
+    pub fn add_readers(
+        &mut self,
+        program: &Path,
+        endpoints: &Endpoints,
+        config: &audience::Config,
+        sink: impl Fn(News) + Send + 'static,
+    ) -> Result<(), ProcessError> {
+        self.start(program, ("reader", "readers".to_owned()), endpoints, config, sink)
+    }
+
+    fn start(
+        &mut self,
+        program: &Path,
+        (role, name): (&str, String),
+        endpoints: &Endpoints,
+        config: &impl Serialize,
+        sink: impl Fn(News) + Send + 'static,
+    ) -> Result<(), ProcessError> {
         let failed = |what| {
             let name = name.clone();
             move |source| ProcessError::System { name, what, source }
         };
         let spawn = Spawn::new(name.clone(), program, Streams::Piped);
-        let mut child = spawn.args(["--role", "worker"]).env(endpoints.env()).start()?;
+        let mut child = spawn.args(["--role", role]).env(endpoints.env()).start()?;
         let mut stdin = child.take_stdin().expect("the streams are pipes");
         let stdout = child.take_stdout().expect("the streams are pipes");
         let mut line = serde_json::to_vec(config).expect("a configuration is plain data");

@@ -10,14 +10,18 @@ use crate::{
     ledger::Ledger,
     producer::{self, Fate, Outcome},
     record::Row,
-    worker::report::{Kind, Receipt, Stored},
+    worker::report::{Kind, Read, Receipt, Stored},
 };
+
+/// Most reads that wait for their event's receipt: a few seconds' worth, where there are never that many.
+const EARLY_MAX: usize = 1_000_000;
 
 /// One event that is not complete yet.
 #[derive(Debug, Default)]
 struct Open {
     outcome: Option<Outcome>,
     first: Option<(u32, Receipt)>,
+    after_read_us: Option<i64>,
 }
 
 /// A growing set of small numbers: one bit each.
@@ -52,7 +56,19 @@ pub struct Join {
     consumed: Vec<Bits>,
     closed: Vec<Bits>,
     records: Vec<Bits>,
+    reads: Option<Reads>,
     ledger: Ledger,
+}
+
+/// What is known of reads, in a run that has readers. A place is (partition, offset).
+#[derive(Debug, Default)]
+struct Reads {
+    /// By tag.
+    partitions: Vec<i32>,
+    /// Stored events that no reader has told of yet.
+    awaited: HashMap<(i32, i64), (u32, u64)>,
+    /// Reads that were told before the worker told of the event.
+    early: HashMap<(i32, i64), i64>,
 }
 
 impl Join {
@@ -67,8 +83,37 @@ impl Join {
             closed: bits(connections as usize),
             records: bits(start_offsets.len()),
             start_offsets,
+            reads: None,
             ledger: Ledger::default(),
         }
+    }
+
+    /// For a run with readers: rows wait for them. `partitions` has the partition of each tag.
+    pub fn with_readers(self, partitions: Vec<i32>) -> Self {
+        Self { reads: Some(Reads { partitions, ..Reads::default() }), ..self }
+    }
+
+    /// Takes a reader's word that it has an event; the first one counts. Returns the row if that completes it.
+    pub fn read(&mut self, read: Read) -> Option<Row> {
+        let reads = self.reads.as_mut()?;
+        let place = (*reads.partitions.get(usize::try_from(read.tag).ok()?)?, read.offset);
+        if let Some(key) = reads.awaited.remove(&place) {
+            self.open.get_mut(&key)?.after_read_us = Some(read.after_read_us);
+            return self.complete(key);
+        }
+        let first = self.start_offsets.get(place.0 as usize)?;
+        let nth = u64::try_from(read.offset.checked_sub(*first)?).ok()?;
+        // What a worker has told of and nobody waits for is not an event of the window, or was read before.
+        if !self.records[place.0 as usize].contains(nth) && reads.early.len() < EARLY_MAX {
+            reads.early.entry(place).or_insert(read.after_read_us);
+        }
+        None
+    }
+
+    /// No reader tells anything any more: the rows that wait for one.
+    pub fn no_more_reads(&mut self) -> Vec<Row> {
+        let waiting = self.reads.take().map_or_else(Vec::new, |reads| reads.awaited.into_values().collect());
+        waiting.into_iter().filter_map(|key| self.complete(key)).collect()
     }
 
     /// Takes the producer's word; returns the row if that completes it.
@@ -99,18 +144,20 @@ impl Join {
         if receipt.stored() == Stored::Stale {
             self.ledger.late += 1;
         }
+        let place = (receipt.partition, receipt.offset);
+        let after_read_us = self.reads.as_mut().and_then(|reads| reads.early.remove(&place));
         match receipt.kind() {
             Kind::Foreign => {
                 self.ledger.foreign += 1;
                 self.ledger.foreign_records += u64::from(new);
             }
             Kind::Warm => self.ledger.warm += 1,
-            Kind::Event => return self.event(worker, receipt),
+            Kind::Event => return self.event(worker, receipt, after_read_us),
         }
         None
     }
 
-    fn event(&mut self, worker: u32, receipt: Receipt) -> Option<Row> {
+    fn event(&mut self, worker: u32, receipt: Receipt, after_read_us: Option<i64>) -> Option<Row> {
         let key = (receipt.producer, receipt.sequence);
         let index = receipt.producer as usize;
         if index >= self.consumed.len() || receipt.sequence >= self.events_max {
@@ -134,7 +181,12 @@ impl Join {
             Stored::SetAside => self.ledger.set_aside += 1,
             Stored::Not => self.ledger.unstored += 1,
         }
-        self.open.entry(key).or_default().first = Some((worker, receipt));
+        let open = self.open.entry(key).or_default();
+        (open.first, open.after_read_us) = (Some((worker, receipt)), after_read_us);
+        let is_stored = matches!(receipt.stored(), Stored::Applied | Stored::Stale);
+        if let Some(reads) = self.reads.as_mut().filter(|_| is_stored && after_read_us.is_none()) {
+            reads.awaited.insert((receipt.partition, receipt.offset), key);
+        }
         self.complete(key)
     }
 
@@ -143,7 +195,9 @@ impl Join {
         let outcome = open.outcome?;
         let complete = match outcome.fate {
             Fate::Unsent => true,
-            Fate::Acked | Fate::Maybe => open.first.is_some(),
+            Fate::Acked | Fate::Maybe => open.first.is_some_and(|(_, Receipt { partition, offset, .. })| {
+                !self.reads.as_ref().is_some_and(|reads| reads.awaited.contains_key(&(partition, offset)))
+            }),
             // Whether it is consumed after all is known only at the end.
             Fate::Failed => false,
         };
@@ -151,10 +205,11 @@ impl Join {
             return None;
         }
         let open = self.open.remove(&key)?;
-        Some(self.close(outcome, open.first))
+        Some(self.close(outcome, open))
     }
 
-    fn close(&mut self, outcome: Outcome, first: Option<(u32, Receipt)>) -> Row {
+    fn close(&mut self, outcome: Outcome, open: Open) -> Row {
+        let first = open.first;
         self.closed[outcome.due.connection as usize].insert(outcome.due.sequence);
         let ledger = &mut self.ledger;
         match (outcome.fate, first.is_some()) {
@@ -165,7 +220,7 @@ impl Join {
             (Fate::Failed | Fate::Unsent, true) => ledger.impossible += 1,
             (Fate::Failed | Fate::Unsent, false) => {}
         }
-        let row = self.row(&outcome, first);
+        let row = Row { after_read_us: open.after_read_us, ..self.row(&outcome, first) };
         let stages = CHAIN.map(|stage| row.latency_us(&stage));
         self.ledger.zero += u64::from(stages.contains(&Some(0)));
         self.ledger.negative += u64::from(stages.iter().any(|stage| stage.is_some_and(|us| us < 0)));
@@ -208,9 +263,9 @@ impl Join {
         let mut rest: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
         rest.sort_unstable_by_key(|(key, _)| *key);
         let mut rows = Vec::with_capacity(rest.len());
-        for (_, Open { outcome, first }) in rest {
-            match outcome {
-                Some(outcome) => rows.push(self.close(outcome, first)),
+        for (_, open) in rest {
+            match open.outcome {
+                Some(outcome) => rows.push(self.close(outcome, open)),
                 // Consumed, though no producer knows of it: it has no row, and no line of the ledger will balance.
                 None => self.ledger.impossible += 1,
             }
@@ -334,6 +389,36 @@ mod tests {
         assert!(rows.iter().all(|row| row.after_store_us == Some(3_000) && row.destination == "w1"));
         // The second copy is a record that the topic does not have here.
         assert!(!ledger.valid);
+    }
+
+    #[test]
+    fn a_row_waits_for_its_reader_whichever_word_comes_first() {
+        let mut join = Join::new(1, 1, 10, vec![0]).with_readers(vec![0]);
+        let read = |offset| Read { tag: 0, offset, after_read_us: 4_000 + offset };
+        let mut rows = Vec::new();
+        rows.extend(join.outcome(outcome(0, 0, Fate::Acked)));
+        rows.extend(join.receipt(0, receipt(0, 0)));
+        assert_eq!((rows.len(), join.pending()), (0, 1));
+        rows.extend(join.read(read(0)));
+        rows.extend(join.read(read(1)));
+        rows.extend(join.receipt(0, receipt(0, 1)));
+        rows.extend(join.outcome(outcome(0, 1, Fate::Acked)));
+        // Set aside: no reader will ever have it. The warm-up's own, and what is not ours.
+        rows.extend(join.outcome(outcome(0, 2, Fate::Acked)));
+        rows.extend(join.receipt(0, Receipt { stored: Stored::SetAside as i32, ..receipt(0, 2) }));
+        join.receipt(0, Receipt { kind: Kind::Warm as i32, ..receipt(0, 3) });
+        for other in [read(3), read(-1), Read { tag: 9, ..read(0) }, Read { offset: i64::MIN, ..read(0) }] {
+            assert_eq!(join.read(other), None);
+        }
+        let stamps: Vec<_> = rows.iter().map(|row| row.after_read_us).collect();
+        assert_eq!(stamps, [Some(4_000), Some(4_001), None]);
+        assert!(join.reads.as_ref().is_some_and(|reads| reads.early.is_empty() && reads.awaited.is_empty()));
+        // The readers end early.
+        join.outcome(outcome(0, 4, Fate::Acked));
+        join.receipt(0, receipt(0, 4));
+        assert_eq!(join.no_more_reads().len(), 1);
+        join.outcome(outcome(0, 5, Fate::Acked));
+        assert_eq!(join.receipt(0, receipt(0, 5)).unwrap().after_read_us, None);
     }
 
     #[test]

@@ -11,12 +11,15 @@
 //! 7. [`record`], [`convert`], [`ledger`], [`tables`], [`manifest`]: rows in CSV or Parquet, books, exact percentiles,
 //!    and all else about a run.
 //!
+//! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
+//!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
 //! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
+pub mod audience;
 pub mod clock;
 pub mod cluster;
 pub mod collect;
@@ -35,6 +38,7 @@ pub mod output;
 pub mod percentile;
 pub mod process;
 pub mod producer;
+pub mod reader;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -3,6 +3,7 @@
 mod close;
 mod error;
 mod files;
+mod seat;
 mod stage;
 mod watch;
 
@@ -127,8 +128,12 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let (mut cluster, cluster_ready_s) = start_cluster(request, stop, live)?;
     let stage = Stage::set(request, files.run(), anchor, &*cluster, stop)?;
 
-    let collector = stage.collect(&mut files)?;
+    if request.keep_cluster {
+        live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
+    }
+    let collector = stage.collect(request, &mut files)?;
     let (mut crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
+    stage.seat(request, &mut crew, &collector, stop, live)?;
     let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
     let partitions_per_worker = collector.standing().partitions_per_worker();
 

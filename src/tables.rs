@@ -5,10 +5,13 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    columns::{ACK, CHAIN, HEADLINES, Latency, SCHEDULED_TO_STORED},
+    columns::{ACK, AFTER_READ_US, CHAIN, HEADLINES, Latency, READ, SCHEDULED_TO_READ, SCHEDULED_TO_STORED},
     percentile::{Distribution, PERCENTILES, Value, round_2},
     record,
 };
+
+/// In the order of the path; reads are left out of a run that has none.
+const STAGES: [Latency; 6] = [CHAIN[0], CHAIN[1], CHAIN[2], READ, SCHEDULED_TO_READ, ACK];
 
 /// One percentile of one latency.
 #[derive(Debug, Clone, Serialize)]
@@ -51,7 +54,7 @@ pub struct Tables {
     pub rows: u64,
     /// The three headline latencies.
     pub headlines: Vec<Line>,
-    /// The stages of the path, then the ack, which is beside it.
+    /// The stages of the path, what they lead to where there are readers, then the ack, which is beside it.
     pub stages: Vec<Line>,
     /// The headline latency over the first and the second half of the window.
     pub halves: Vec<Line>,
@@ -117,7 +120,7 @@ impl Tables {
 
     fn of(all: impl Iterator<Item = record::Row>, half_us: i64) -> Self {
         let columns = |latencies: &[Latency]| latencies.iter().map(|&latency| Column::new(latency)).collect::<Vec<_>>();
-        let (mut headlines, mut stages) = (columns(&HEADLINES), columns(&[CHAIN[0], CHAIN[1], CHAIN[2], ACK]));
+        let (mut headlines, mut stages) = (columns(&HEADLINES), columns(&STAGES));
         let mut halves = columns(&[SCHEDULED_TO_STORED; 2]);
         let mut rows = 0;
         for row in all {
@@ -128,6 +131,8 @@ impl Tables {
             halves[usize::from(row.scheduled_us >= half_us)].push(&row);
         }
         let named = |columns: Vec<Column>| columns.into_iter().map(|column| (column.latency.name, column));
+        // A run without readers has nothing to say of them.
+        stages.retain(|column| column.latency.to != AFTER_READ_US || column.missing < rows);
         let lines = |columns| named(columns).map(|(name, column)| column.line(name)).collect();
         let halves = ["first half", "second half"].into_iter().zip(halves);
         let halves = halves.map(|(name, column)| column.line(name)).collect();

@@ -8,6 +8,11 @@ use prost::Message;
 /// Largest event in bytes: Kafka's default `message.max.bytes` less room for key, headers and batch framing.
 pub const BYTES_MAX: usize = 1_000_000;
 
+/// Application and scope of the load's tags, whose names are their numbers.
+pub const LOAD_APP: &str = "shasta";
+/// See [`LOAD_APP`].
+pub const LOAD_SCOPE: &str = "load";
+
 /// What an event is about. One tag is one Redis snapshot and one delta stream; `name` is a field of the snapshot.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Identifier {
@@ -159,7 +164,7 @@ impl EventShape {
         let width = (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1;
         let mut text = String::with_capacity(width + 1);
         write!(text, "n{name:0width$}").expect("writing to a String cannot fail");
-        Identifier { app_id: "shasta".into(), tag: tag.to_string(), scope: "load".into(), name: text }
+        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name: text }
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Variant {
     pub lookahead: u32,
     /// Approximate length to which each delta stream is trimmed, in entries.
     pub stream_maxlen: u32,
+    /// Reader tasks, in one process, that follow all tags of the run between them; 0 for a run without.
+    pub readers: u32,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_page_brings_its_charts() {
-        let makes = |arguments: &Arguments| [Only::Tables, Only::Charts, Only::Report].map(|part| arguments.makes(part));
+        let makes =
+            |arguments: &Arguments| [Only::Tables, Only::Charts, Only::Report].map(|part| arguments.makes(part));
         assert_eq!(makes(&parsed(&[]).unwrap()), [true; 3]);
         assert_eq!(makes(&parsed(&["--only", "report"]).unwrap()), [false, true, true]);
         assert_eq!(makes(&parsed(&["--only", "tables"]).unwrap()), [true, false, false]);

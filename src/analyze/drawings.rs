@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::{
+    cause::coincide::HICCUP_MS,
     chart::{
         self, Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries, OverTime,
         PairHeat, PercentileCurve, Second, Span, StageBands,
     },
-    cause::coincide::HICCUP_MS,
     columns::{CHAIN, HEADLINES, READ, SCHEDULED_TO_STORED},
     document::Block,
     figures,
@@ -71,8 +71,7 @@ pub fn of_run(run: &Run, directory: &Path) -> Result<Vec<Block>, chart::Error> {
 /// # Errors
 /// A file cannot be written.
 pub fn of_all(runs: &[Run], directory: &Path) -> Result<Vec<Block>, chart::Error> {
-    let measured: Vec<(&Run, &Measured)> =
-        runs.iter().filter_map(|run| Some((run, run.measured.as_ref()?))).collect();
+    let measured: Vec<(&Run, &Measured)> = runs.iter().filter_map(|run| Some((run, run.measured.as_ref()?))).collect();
     if measured.is_empty() {
         return Ok(Vec::new());
     }

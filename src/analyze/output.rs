@@ -10,8 +10,7 @@ use anyhow::Context;
 use crate::{
     arguments::{Arguments, Only},
     document::{Block, Document},
-    drawings,
-    published,
+    drawings, published,
     render::{self, Format, html, markdown, splice, text},
     report::{self, Detail},
     run::Run,
@@ -135,8 +134,11 @@ pub fn told(written: &[PathBuf], out: &Path) -> String {
         .filter(|path| path.extension().is_none_or(|ending| ending != "png"))
         .map(|path| path.display().to_string())
         .collect();
-    let charts =
-        if charts > 0 { format!("{charts} charts (PNG and SVG) in {}", out.join("charts").display()) } else { String::new() };
+    let charts = if charts > 0 {
+        format!("{charts} charts (PNG and SVG) in {}", out.join("charts").display())
+    } else {
+        String::new()
+    };
     let all: Vec<String> = others.into_iter().chain((!charts.is_empty()).then_some(charts)).collect();
     format!("Wrote {}.", all.join(", "))
 }

@@ -62,7 +62,10 @@ fn origin(run: &Run) -> String {
     }
     let Some(measured) = &run.measured else { return text + "." };
     for path in &measured.cut_off {
-        text += &format!("; 1 last line of `{}` was cut off in its middle (no line end) and is not counted", path.display());
+        text += &format!(
+            "; 1 last line of `{}` was cut off in its middle (no line end) and is not counted",
+            path.display()
+        );
     }
     for (path, Skipped { count: lines, first }) in &measured.skipped {
         let shown: Vec<String> = first.iter().map(|(line, what)| format!("line {line} {what}")).collect();

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    chart,
     cause::{self, Causes, Events, Totals, bands::Band},
+    chart,
     columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
     counts::Counts,
     input::{self, Recorded},
@@ -169,12 +169,7 @@ impl Run {
     }
 }
 
-fn measure(
-    recorded: &Recorded,
-    options: &Options,
-    events: &Events,
-    progress: Progress,
-) -> Result<Measured, Error> {
+fn measure(recorded: &Recorded, options: &Options, events: &Events, progress: Progress) -> Result<Measured, Error> {
     let window_us = events.window_us;
     let temporary = |source| Error::Temporary { run: recorded.name.clone(), source };
     let question = Question::new(options.latency, window_us.map(|[start, _]| start));

@@ -23,7 +23,9 @@ pub struct Weighed {
 #[derive(Debug, thiserror::Error)]
 pub enum SideError {
     /// A name stands for no run.
-    #[error("--compare {name}: no run of that variant or name is among those given ({known}), and there is no such directory")]
+    #[error(
+        "--compare {name}: no run of that variant or name is among those given ({known}), and there is no such directory"
+    )]
     Empty {
         /// The name.
         name: String,

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role, shown},
+    audience,
     live::Live,
     output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.role {
         Role::Worker => worker::main().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
+        Role::Reader => audience::main().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
         Role::Parent if arguments.list => list(),
         Role::Parent => experiments(&arguments),
     };

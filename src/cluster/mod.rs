@@ -126,6 +126,7 @@ pub(crate) mod tests {
             batch_max: 500,
             lookahead: 1000,
             stream_maxlen: 1000,
+            readers: 0,
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,

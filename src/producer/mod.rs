@@ -134,7 +134,8 @@ impl Load {
         }
     }
 
-    fn partition(&self, tag: u64) -> i32 {
+    /// Partition of a tag.
+    pub fn partition(&self, tag: u64) -> i32 {
         partitioner::partition(&self.shape.partition_key(tag), self.leaders.len() as u32)
     }
 

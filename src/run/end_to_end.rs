@@ -114,6 +114,16 @@ fn books_balance(finished: &Finished) {
     assert!(topic.iter().all(|partition| partition["isr"].as_array().unwrap().len() == 3), "RF 3, all in sync");
 }
 
+fn everything_was_read(finished: &Finished) {
+    let rows: Vec<_> = record::read(&finished.files[0]).unwrap().collect::<Result<_, _>>().unwrap();
+    let consumed_to_read_us = rows.iter().map(|row| row.after_read_us.unwrap() - row.after_consume_us.unwrap());
+    assert!(consumed_to_read_us.into_iter().all(|us| (1..60_000_000).contains(&us)));
+    let stages: Vec<_> = finished.manifest.latencies.stages.iter().map(|line| line.name.as_str()).collect();
+    assert!(stages.contains(&"read") && stages.contains(&"scheduled → read"), "{stages:?}");
+    let readers = finished.manifest.harness.costs.iter().find(|cost| cost.name == "readers");
+    assert!(readers.is_some_and(|cost| cost.cpu_cores > 0.0));
+}
+
 #[test]
 fn runs_on_one_cluster() {
     let cluster = local();
@@ -156,11 +166,14 @@ fn runs_on_one_cluster() {
     assert!(refused.to_string().contains("partitions"), "{refused}");
 
     // The same topic again, with the other engine: newer events win.
-    let second = request("second", out.path(), &endpoints, |layer| layer.engine = Some(Engine::Librdkafka));
+    let second = request("second", out.path(), &endpoints, |layer| {
+        (layer.engine, layer.readers) = (Some(Engine::Librdkafka), Some(2));
+    });
     let finished = run(&second, &Stop::default(), &Live::default()).unwrap();
     books_balance(&finished);
     assert_eq!(finished.manifest.conduct.generation, 1);
     snapshot_is_the_last_of_each_name(&endpoints, &second, &finished);
+    everything_was_read(&finished);
 
     // Another topic, whose offsets are far below those that wrote the same tags: its events are the newer ones.
     let other = request("elsewhere", out.path(), &endpoints, |layer| layer.topic = Some("elsewhere".into()));

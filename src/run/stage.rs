@@ -84,10 +84,14 @@ impl Stage {
     }
 
     /// Starts the collecting thread.
-    pub fn collect(&self, files: &mut Files) -> Result<Collector, RunError> {
+    pub fn collect(&self, request: &Request, files: &mut Files) -> Result<Collector, RunError> {
         let Load { connections, instances, window, .. } = &*self.load;
         let events_max = (window.rate * window.duration.as_secs_f64()).ceil() as u64 + 1;
         let join = Join::new(*connections, *instances, events_max, self.start_offsets.clone());
+        let join = match request.variant.readers {
+            0 => join,
+            _ => join.with_readers(self.partitions_of_tags()),
+        };
         Ok(Collector::start(join, files.take_rows(), self.clock)?)
     }
 

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 37] = [
+const SETTINGS: [Setting; 38] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -47,6 +47,7 @@ const SETTINGS: [Setting; 37] = [
     ("batch_max", "a whole number from 1 to 1000000", |v| is_queue(v.batch_max)),
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
     ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
+    ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),

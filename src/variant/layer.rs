@@ -89,6 +89,9 @@ pub struct Layer {
     /// Approximate length to which each delta stream is trimmed
     #[arg(long, value_name = "ENTRIES")]
     pub stream_maxlen: Option<u32>,
+    /// Reader tasks that follow all tags between them and stamp after_read_us
+    #[arg(long, value_name = "N")]
+    pub readers: Option<u32>,
     /// Topic
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,

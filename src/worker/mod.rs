@@ -101,6 +101,9 @@ pub enum WorkerError {
     /// Redis could not be reached at the start.
     #[error("Redis refuses the worker: {0}")]
     Redis(#[from] redis::RedisError),
+    /// The readers could not do theirs.
+    #[error("{0}")]
+    Reader(String),
     /// The pipe to the parent broke.
     #[error("the parent no longer listens: {0}")]
     Pipe(#[from] io::Error),

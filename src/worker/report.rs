@@ -1,6 +1,6 @@
 //! What a worker tells its parent over the pipe: length-delimited protobuf, many receipts a message.
 
-use std::io::{self, Read};
+use std::io;
 
 use prost::Message;
 
@@ -28,6 +28,26 @@ pub struct Report {
     /// Other runs whose records were consumed since the last report.
     #[prost(message, repeated, tag = "6")]
     pub foreign_runs: Vec<ForeignRun>,
+    /// From the readers' process: changes that a follower has got.
+    #[prost(message, repeated, tag = "7")]
+    pub reads: Vec<Read>,
+    /// From the readers' process: how many tags are followed by now, when that has changed.
+    #[prost(uint64, tag = "8")]
+    pub followed: u64,
+}
+
+/// One change that a follower has got.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Read {
+    /// Number of the tag.
+    #[prost(uint64, tag = "1")]
+    pub tag: u64,
+    /// Kafka offset.
+    #[prost(int64, tag = "2")]
+    pub offset: i64,
+    /// When, µs of the Unix epoch.
+    #[prost(sfixed64, tag = "3")]
+    pub after_read_us: i64,
 }
 
 /// One record that a worker has consumed.
@@ -134,7 +154,7 @@ impl Report {
     ///
     /// # Errors
     /// A broken pipe, or bytes that are no report.
-    pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
+    pub fn read(from: &mut impl io::Read) -> io::Result<Option<Self>> {
         let mut length = [0; 4];
         match from.read_exact(&mut length) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

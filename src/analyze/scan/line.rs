@@ -173,7 +173,8 @@ mod tests {
     /// A million damaged inputs: no panic, every line is either a row or explained, and reading goes on after it.
     #[test]
     fn damaged_lines_are_told_and_never_panic() {
-        let whole = format!("{ROW}\np10,,3,3,,,7,-5,,,,,,\np0,w1,1,2,3,4,5,1795591769674815,6,7,1795591769675,8,9,10\n");
+        let whole =
+            format!("{ROW}\np10,,3,3,,,7,-5,,,,,,\np0,w1,1,2,3,4,5,1795591769674815,6,7,1795591769675,8,9,10\n");
         let directory = Directory::default();
         let (mut names, layout) = (Interner::new(&directory), layout());
         let mut state = 1_u64;
