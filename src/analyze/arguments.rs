@@ -58,6 +58,9 @@ pub enum Only {
     Charts,
     /// The page, report.html, and the charts in it
     Report,
+    /// D2–D5, printed: only their columns are read, so nothing is said of ledger, verdict and causes
+    #[value(name = "d2-d5")]
+    Deviations,
 }
 
 impl Arguments {

@@ -6,7 +6,7 @@
 //! [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
 //! measured. [`figures`] and [`weighed`] make sets of runs that [`compare`] tests against each other. [`report`] puts all
 //! of it into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
-//! JSON and HTML, and [`output`] puts them where the [`arguments`] want them.
+//! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
@@ -22,6 +22,7 @@ pub mod cause;
 pub mod chart;
 pub mod compare;
 pub mod counts;
+pub mod deviations;
 pub mod document;
 pub mod drawings;
 pub mod figures;

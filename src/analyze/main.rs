@@ -9,10 +9,12 @@ use std::{
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shasta_analyze::{
-    arguments::Arguments,
+    arguments::{Arguments, Only},
+    deviations,
     input::{self, Recorded},
     output,
-    run::{Options, Run},
+    run::{Error, Options, Run},
+    scan::Progress,
     weighed,
 };
 
@@ -29,22 +31,15 @@ fn main() -> ExitCode {
 fn analyze(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recorded = input::find(arguments.files.clone())?;
     let options = Options { latency: arguments.latency(), skip_bad_rows: arguments.skip_bad_rows };
-    let mut runs = Vec::new();
-    let mut failed = Vec::new();
-    let progress = progress(&recorded);
-    for recorded in &recorded {
-        progress.set_message(recorded.name.clone());
-        match Run::load(recorded, &options, &|bytes| progress.inc(bytes)) {
-            Ok(run) => runs.push(run),
-            Err(error) => failed.push(error),
-        }
+    if arguments.only == Some(Only::Deviations) {
+        let Some(runs) = each(&recorded, &|recorded, progress| deviations::of(recorded, &options, progress)) else {
+            return Ok(ExitCode::FAILURE);
+        };
+        return output::print(arguments, runs.concat()).map(|()| ExitCode::SUCCESS);
     }
-    progress.finish_and_clear();
-    if !failed.is_empty() {
-        // Each is told, and nothing is written from the rest: a page without a run that was asked for would mislead.
-        failed.iter().for_each(|error| told(format!("error: {error}")));
+    let Some(runs) = each(&recorded, &|recorded, progress| Run::load(recorded, &options, progress)) else {
         return Ok(ExitCode::FAILURE);
-    }
+    };
     let load = |directory: &Path| {
         let recorded = input::in_directory(directory)?;
         Ok(recorded.iter().map(|recorded| Run::load(recorded, &options, &|_| ())).collect::<Result<_, _>>()?)
@@ -64,6 +59,21 @@ fn analyze(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         told(output::told(&written, &arguments.out));
     }
     Ok(ExitCode::from(code))
+}
+
+/// Does something with each run. None when it failed with one: each failure is told, and nothing is made of the rest,
+/// since a page without a run that was asked for would mislead.
+fn each<T>(recorded: &[Recorded], read: &dyn Fn(&Recorded, Progress) -> Result<T, Error>) -> Option<Vec<T>> {
+    let progress = progress(recorded);
+    let read = recorded.iter().map(|recorded| {
+        progress.set_message(recorded.name.clone());
+        let read = read(recorded, &|bytes| progress.inc(bytes));
+        read.inspect_err(|error| progress.suspend(|| told(format!("error: {error}")))).ok()
+    });
+    // Collected twice, so that the failure of one run does not hide another's.
+    let all: Vec<Option<T>> = read.collect();
+    progress.finish_and_clear();
+    all.into_iter().collect()
 }
 
 /// How far the files have been read, on a terminal.

@@ -38,7 +38,9 @@ pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::R
         Ok(())
     };
     if arguments.makes(Only::Tables) {
-        print(arguments, runs, compared)?;
+        let mut blocks: Vec<Block> = runs.iter().flat_map(|run| report::of(run, detail(arguments))).collect();
+        blocks.extend_from_slice(compared);
+        print(arguments, blocks)?;
         for run in runs {
             let blocks = [vec![Block::Heading(1, run.name.clone())], report::of(run, Detail::Full)].concat();
             let table = markdown::of(&Document { blocks }, "../charts");
@@ -72,15 +74,21 @@ pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::R
     Ok(written)
 }
 
-fn print(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::Result<()> {
+/// For people what fits a screen, for programs everything.
+fn detail(arguments: &Arguments) -> Detail {
+    match arguments.format {
+        None | Some(Format::Text | Format::Markdown) => Detail::Short,
+        Some(Format::Csv | Format::Json) => Detail::Full,
+    }
+}
+
+/// Prints blocks to stdout: as text on a terminal, else as Markdown, unless told otherwise.
+///
+/// # Errors
+/// Nobody reads it.
+pub fn print(arguments: &Arguments, blocks: Vec<Block>) -> anyhow::Result<()> {
     let terminal = io::stdout().is_terminal();
     let format = arguments.format.unwrap_or(if terminal { Format::Text } else { Format::Markdown });
-    let detail = match format {
-        Format::Text | Format::Markdown => Detail::Short,
-        Format::Csv | Format::Json => Detail::Full,
-    };
-    let mut blocks: Vec<Block> = runs.iter().flat_map(|run| report::of(run, detail)).collect();
-    blocks.extend_from_slice(compared);
     let document = Document { blocks };
     let text = match format {
         Format::Text if terminal => {

@@ -38,7 +38,8 @@ pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
     match (&run.measured, &run.manifest) {
         (Some(measured), _) => {
             blocks.extend(percentiles(run, measured));
-            blocks.extend(spread(run, measured));
+            blocks.extend(deviations(&measured.pairs, &measured.pooled));
+            blocks.extend(beside_published(run, measured));
             if detail == Detail::Full {
                 blocks.extend(cause::blocks(&measured.causes));
             }
@@ -209,18 +210,18 @@ fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
     ]
 }
 
-fn spread(run: &Run, measured: &Measured) -> Vec<Block> {
-    let pairs = &measured.pairs;
+/// D2–D5, and what stands beside them; `pooled` is the same latency over all rows.
+pub fn deviations(pairs: &Pairs, pooled: &Quantiles) -> Vec<Block> {
     let Some((fewest, most)) = pairs.samples() else {
         let none = "No D2–D5: no worker consumed an event, so there is no (source, destination) pair.";
         return vec![Block::Prose(none.to_owned())];
     };
     let samples = if fewest == most { count(most) } else { format!("{} to {}", count(fewest), count(most)) };
-    let metrics = pairs.metrics(&measured.pooled);
+    let metrics = pairs.metrics(pooled);
     let medians = pairs.medians();
     let mut beside_it = format!(
         "The median itself: {} ms pooled; {} ms in the median pair ({} to {}).",
-        measured.pooled.median_ms(),
+        pooled.median_ms(),
         medians.median,
         medians.min,
         medians.max
@@ -230,7 +231,7 @@ fn spread(run: &Run, measured: &Measured) -> Vec<Block> {
         beside_it += &format!(" {unplaced} events reached no worker: in no pair, infinite in the pooled figures.");
     }
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let mut blocks = vec![
+    vec![
         Block::Prose(format!(
             "D2–D5 of {}: ms above the pair's median, over {} pairs × {samples} samples.",
             pairs.latency.name,
@@ -249,13 +250,15 @@ fn spread(run: &Run, measured: &Measured) -> Vec<Block> {
             exact_header: false,
         }),
         Block::Prose(beside_it),
-    ];
-    blocks.extend(beside_published(run, pairs, &metrics));
-    blocks
+    ]
 }
 
 /// Only what was published can be held against it: the latency of the D tables there.
-fn beside_published(run: &Run, pairs: &Pairs, metrics: &[Metric; 4]) -> Vec<Block> {
+fn beside_published(run: &Run, Measured { pairs, pooled, .. }: &Measured) -> Vec<Block> {
+    if pairs.pairs.is_empty() {
+        return Vec::new();
+    }
+    let metrics = pairs.metrics(pooled);
     let same = |latency: &crate::columns::Latency| (latency.from, latency.to) == (pairs.latency.from, pairs.latency.to);
     let (Some(manifest), true) = (&run.manifest, same(&HEADLINES[2])) else { return Vec::new() };
     let variant = &manifest.variant;

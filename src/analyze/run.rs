@@ -9,7 +9,7 @@ use std::{
 use crate::{
     cause::{self, Causes, Events, Totals, bands::Band},
     chart,
-    columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
+    columns::{COLUMNS, HEADLINES, Latency, SCHEDULED_TO_STORED},
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
@@ -188,7 +188,7 @@ fn measure(recorded: &Recorded, options: &Options, events: &Events, progress: Pr
     let skip_bad_rows = options.skip_bad_rows;
     let tally = if let ([path], false) = (&recorded.rows[..], recorded.is_parted()) {
         let sink = || Ok(new());
-        let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows };
+        let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows, columns: &COLUMNS };
         let scanned = scan::file(path, &shared, progress)?;
         note(path, scanned.skipped, scanned.cut_off);
         scanned.sink
@@ -196,7 +196,7 @@ fn measure(recorded: &Recorded, options: &Options, events: &Events, progress: Pr
         let mut all = Buckets::new(0).map_err(temporary)?;
         for (path, part) in recorded.rows.iter().zip(0..) {
             let sink = || Buckets::new(part);
-            let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows };
+            let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows, columns: &COLUMNS };
             let scanned = scan::file(path, &shared, progress)?;
             note(path, scanned.skipped, scanned.cut_off);
             scan::Sink::merge(&mut all, scanned.sink).map_err(temporary)?;
@@ -235,7 +235,8 @@ impl Summary<'_> {
         let each = Groups { first: seconds[0], keys: 1, count: usize::from(seconds[1] - seconds[0]) + 1 };
         let half = (each.count.div_ceil(2) as u16).max(1);
         let halves = by_second(&Groups { first: seconds[0], keys: half, count: 2 }, &RUN_PERCENTILES)?;
-        let pairs = self.pairs(&tally.samples, place(&self.latency), tally.unplaced)?;
+        let named = (&self.names, &self.pairs[..]);
+        let pairs = by_pair(&tally.samples, place(&self.latency), self.latency, named, tally.unplaced)?;
         let [first, second] = [&halves[0], &halves[1]].map(Quantiles::clone);
         let headlines = [pooled(&HEADLINES[0])?, pooled(&HEADLINES[1])?, pooled(&HEADLINES[2])?];
         let of_pairs = pooled(&self.latency)?;
@@ -276,26 +277,32 @@ impl Summary<'_> {
         let [first, last] = tally.scheduled_us.unwrap_or([self.start_us; 2]).map(second);
         [if from_window { 0 } else { first }, last]
     }
+}
 
-    fn pairs(&self, samples: &Samples, latency: usize, unplaced: u64) -> io::Result<Pairs> {
-        let quantiles = samples.grouped(By::Pair, &Groups::each(self.pairs.len()), latency, &PAIR_PERCENTILES)?;
-        let name = |names: &[String], number: u32| names.get(number as usize).cloned().unwrap_or_default();
-        let mut pairs: Vec<Pair> = self
-            .pairs
-            .iter()
-            .zip(quantiles)
-            .map(|(&(source, destination), latencies)| Pair {
-                source: name(&self.names.sources, source),
-                destination: name(&self.names.destinations, destination),
-                latencies,
-            })
-            // The parts of a run may name a pair that no joined event has.
-            .filter(|pair| pair.latencies.n() > 0)
-            .collect();
-        // As a grouped frame has them, so that sums over pairs round as they do there.
-        pairs.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
-        Ok(Pairs { latency: self.latency, pairs, unplaced })
-    }
+/// The latency at `place` of the samples, by pair.
+pub fn by_pair(
+    samples: &Samples,
+    place: usize,
+    latency: Latency,
+    (names, numbers): (&Names, &[(u32, u32)]),
+    unplaced: u64,
+) -> io::Result<Pairs> {
+    let quantiles = samples.grouped(By::Pair, &Groups::each(numbers.len()), place, &PAIR_PERCENTILES)?;
+    let name = |names: &[String], number: u32| names.get(number as usize).cloned().unwrap_or_default();
+    let mut pairs: Vec<Pair> = numbers
+        .iter()
+        .zip(quantiles)
+        .map(|(&(source, destination), latencies)| Pair {
+            source: name(&names.sources, source),
+            destination: name(&names.destinations, destination),
+            latencies,
+        })
+        // The parts of a run may name a pair that no joined event has.
+        .filter(|pair| pair.latencies.n() > 0)
+        .collect();
+    // As a grouped frame has them, so that sums over pairs round as they do there.
+    pairs.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
+    Ok(Pairs { latency, pairs, unplaced })
 }
 
 fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
@@ -330,11 +337,7 @@ pub(crate) mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{
-        columns::{COLUMNS, PUBLISHED_TO_CONSUMED},
-        pairs::tests::SMALL,
-        percentile::Value,
-    };
+    use crate::{columns::PUBLISHED_TO_CONSUMED, pairs::tests::SMALL, percentile::Value};
 
     pub const LEDGER: &str = r#"{"planned":8,"sent":7,"unsent":1,"acked":7,"failed":0,"maybe":0,"acked_consumed":7,"lost":0,
         "maybe_consumed":0,"maybe_unseen":0,"consumed":7,"stored":7,"set_aside":0,"unstored":0,"rows":8,"duplicates":0,

@@ -25,8 +25,8 @@ use crate::{
     row::{MISSING, Row},
 };
 
-/// Rows that a thread reads at once: 14 columns of them take some 30 MB.
-const SLICE_ROWS: usize = 1 << 18;
+/// Rows that a thread reads at once, a row group as the harness writes them: 14 columns take some 120 MB.
+const SLICE_ROWS: usize = 1 << 20;
 
 /// Reads all rows of an open file of `bytes` bytes.
 ///
@@ -60,10 +60,14 @@ pub fn scan<S: Sink>(
             let read = open().map_err(Failure::Io).and_then(|file| {
                 let reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None);
                 let mut reader = reader
-                    .with_columns(Some(COLUMNS.map(str::to_owned).to_vec()))
+                    .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
                     .with_slice(Some((slice.start, slice.len())));
                 reader.set_metadata(metadata.clone());
-                Batch::of(reader.finish()?, slice.clone())?.add(shared.skip_bad_rows, &mut names, &mut part)
+                Batch::of(&reader.finish()?, shared.columns, slice.clone())?.add(
+                    shared.skip_bad_rows,
+                    &mut names,
+                    &mut part,
+                )
             });
             if let Err(failure) = read {
                 failed.store(true, Ordering::Relaxed);
@@ -147,11 +151,12 @@ impl From<PolarsError> for Failure {
 struct Batch {
     rows: Range<usize>,
     names: [StringChunked; 2],
-    numbers: Vec<Int64Chunked>,
+    /// Places in [`NUMBERS`] of the columns that were read, and their values.
+    numbers: Vec<(usize, Vec<i64>)>,
 }
 
 impl Batch {
-    fn of(frame: DataFrame, rows: Range<usize>) -> Result<Self, Failure> {
+    fn of(frame: &DataFrame, columns: &[&str], rows: Range<usize>) -> Result<Self, Failure> {
         let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
             let column = frame.column(name)?.as_materialized_series();
             let wrong = |_| {
@@ -161,40 +166,51 @@ impl Batch {
             if column.dtype().is_float() || (to != DataType::String && column.dtype().is_string()) {
                 return Err(wrong(PolarsError::NoData("".into())));
             }
-            Ok(column.strict_cast(&to).map_err(wrong)?.rechunk())
+            Ok(if *column.dtype() == to { column.clone() } else { column.strict_cast(&to).map_err(wrong)? })
         };
         let text = |name| Ok::<_, Failure>(typed(name, DataType::String)?.str()?.clone());
+        let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
         let numbers: Result<Vec<_>, Failure> =
-            NUMBERS.into_iter().map(|name| Ok(typed(name, DataType::Int64)?.i64()?.clone())).collect();
+            wanted.map(|(place, name)| Ok((place, values(typed(name, DataType::Int64)?.i64()?)))).collect();
         Ok(Self { rows, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Part<S>) -> Result<(), Failure> {
-        let mut numbers: Vec<_> = self.numbers.iter().map(|column| column.iter()).collect();
-        let mut texts = self.names.iter().map(|column| column.iter());
-        let (Some(sources), Some(destinations)) = (texts.next(), texts.next()) else { return Ok(()) };
-        for (row, (source, destination)) in self.rows.clone().zip(sources.zip(destinations)) {
+        let whole = self.numbers.len() == NUMBERS.len();
+        let [sources, destinations] = [&self.names[0], &self.names[1]].map(|column| column.iter());
+        for (k, (source, destination)) in sources.zip(destinations).enumerate() {
             let mut values: Numbers = [MISSING; NUMBERS.len()];
-            for (value, column) in values.iter_mut().zip(&mut numbers) {
-                *value = column.next().flatten().unwrap_or(MISSING);
+            for (place, column) in &self.numbers {
+                values[*place] = column[k];
             }
-            let taken = numbered(names, source, destination, &values);
-            if let Some((row, pair)) = taken {
+            if let Some((row, pair)) = numbered(names, source, destination, &values, whole) {
                 part.sink.add(&row, pair).map_err(Failure::Io)?;
                 part.rows += 1;
                 continue;
             }
-            let what = explain(source, destination, &values);
+            let (row, what) = (self.rows.start + k + 1, explain(source, destination, &values));
             if !skip {
-                return Err(Failure::Row(row + 1, what));
+                return Err(Failure::Row(row, what));
             }
             part.skipped.count += 1;
             if part.skipped.first.len() < Skipped::SHOWN {
-                part.skipped.first.push((row + 1, what));
+                part.skipped.first.push((row, what));
             }
         }
         Ok(())
     }
+}
+
+/// A column's values in one piece, [`MISSING`] for null.
+fn values(column: &Int64Chunked) -> Vec<i64> {
+    let mut values = Vec::with_capacity(column.len());
+    for chunk in column.downcast_iter() {
+        match chunk.validity() {
+            None => values.extend_from_slice(chunk.values()),
+            Some(_) => values.extend(chunk.iter().map(|value| value.copied().unwrap_or(MISSING))),
+        }
+    }
+    values
 }
 
 fn numbered(
@@ -202,13 +218,15 @@ fn numbered(
     source: Option<&str>,
     destination: Option<&str>,
     numbers: &Numbers,
+    whole: bool,
 ) -> Option<(Row, u16)> {
     let source = names.source(source.filter(|name| !name.is_empty())?.as_bytes())?;
     let destination = match destination.filter(|name| !name.is_empty()) {
         Some(name) => Some(names.destination(name.as_bytes())?),
         None => None,
     };
-    Some((line::row(source, destination, numbers)?, names.pair(source, destination)?))
+    let row = if whole { line::row(source, destination, numbers) } else { line::part(source, destination, numbers) };
+    Some((row?, names.pair(source, destination)?))
 }
 
 /// As of the line that a CSV would hold.

@@ -62,12 +62,16 @@ pub fn read(lines: &[u8], at: usize, layout: &Layout, names: &mut Interner) -> O
 
 /// Puts a row together; none when it lacks what every planned event has, or holds a number that no stamp is.
 pub fn row(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<Row> {
+    let row = part(source, destination, numbers)?;
+    (row.producer != MISSING && row.sequence >= 0 && row.stamps[0] != MISSING).then_some(row)
+}
+
+/// The same of a row of which some columns were not read.
+pub fn part(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<Row> {
     let &[producer, tag, partition, offset, sequence, stamps @ ..] = numbers;
     let garbage = |us: i64| us != MISSING && us.unsigned_abs() > LARGEST_US;
-    if producer == MISSING || sequence < 0 || stamps[0] == MISSING || stamps.into_iter().any(garbage) {
-        return None;
-    }
-    Some(Row { source, destination, producer, tag, partition, offset, sequence, stamps })
+    let row = Row { source, destination, producer, tag, partition, offset, sequence, stamps };
+    (!stamps.into_iter().any(garbage)).then_some(row)
 }
 
 /// Where the field ends that begins at `at`. A quote or a carriage return is in no recorded row.

@@ -58,6 +58,8 @@ pub struct Shared<'a, S> {
     pub sink: &'a (dyn Fn() -> io::Result<S> + Sync),
     /// Whether lines that are no rows are skipped and counted.
     pub skip_bad_rows: bool,
+    /// The columns that the sink needs; from Parquet only these are read, and a row lacks the others.
+    pub columns: &'a [&'static str],
 }
 
 /// What one file's rows left behind.

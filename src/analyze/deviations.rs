@@ -1,0 +1,107 @@
+//! D2–D5 alone, for when nothing else is asked: of Parquet only four columns are read, and a row takes 8 bytes.
+
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use crate::{
+    columns::{DESTINATION, SOURCE},
+    document::Block,
+    input::Recorded,
+    manifest::Manifest,
+    markdown::count,
+    pairs::PAIR_PERCENTILES,
+    report,
+    row::Row,
+    run::{self, Error, Options, Run},
+    samples::{MEMORY_BYTES, Sample, Samples},
+    scan::{self, Progress, Shared, Sink, names::Directory},
+};
+
+/// One latency of rows, by pair.
+struct OneLatency {
+    samples: Samples,
+    latency: crate::columns::Latency,
+    rows: u64,
+    unplaced: u64,
+}
+
+impl Sink for OneLatency {
+    #[inline]
+    fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
+        self.rows += 1;
+        self.unplaced += u64::from(row.destination.is_none());
+        self.samples.push(Sample { pair, second: 0, latencies_us: &[row.latency_us(&self.latency)] })
+    }
+
+    fn merge(&mut self, other: Self) -> io::Result<()> {
+        self.rows += other.rows;
+        self.unplaced += other.unplaced;
+        self.samples.merge(other.samples);
+        Ok(())
+    }
+}
+
+/// Reads a run and says what its D2–D5 are.
+///
+/// # Errors
+/// What is wrong with one of its files.
+pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<Vec<Block>, Error> {
+    let mut blocks = vec![Block::Heading(2, recorded.name.clone())];
+    let ([path], false) = (&recorded.rows[..], recorded.is_parted()) else {
+        // Parts must be joined before anything can be said of a pair, and a manifest alone has none.
+        let run = Run::load(recorded, options, progress)?;
+        blocks.extend(match &run.measured {
+            Some(measured) => report::deviations(&measured.pairs, &measured.pooled),
+            None => vec![Block::Prose("Only the manifest is there, and D2–D5 need the rows.".to_owned())],
+        });
+        return Ok(blocks);
+    };
+    let temporary = |source| Error::Temporary { run: recorded.name.clone(), source };
+    let (directory, in_memory, latency) = (Directory::default(), Arc::new(AtomicU64::new(0)), options.latency);
+    let sink = || {
+        let samples = Samples::new(1, Arc::clone(&in_memory), MEMORY_BYTES);
+        Ok(OneLatency { samples, latency, rows: 0, unplaced: 0 })
+    };
+    let columns = [SOURCE, DESTINATION, latency.from, latency.to];
+    let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };
+    let scanned = scan::file(path, &shared, progress)?;
+    let OneLatency { samples, rows, unplaced, .. } = scanned.sink;
+    let (names, numbers) = directory.finish();
+    let pairs = run::by_pair(&samples, 0, latency, (&names, &numbers), unplaced).map_err(temporary)?;
+    let pooled = samples.pooled(0, &PAIR_PERCENTILES).map_err(temporary)?;
+    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(rows));
+    if scanned.skipped.count > 0 {
+        origin += &format!(" **{} bad lines were skipped.**", count(scanned.skipped.count));
+    }
+    if let Some(manifest) = Manifest::of(&recorded.name, &recorded.manifests)?
+        && !manifest.ledger.valid
+    {
+        origin += &format!(" **INVALID**: {}.", manifest.ledger.problems.join("; "));
+    }
+    blocks.push(Block::Prose(origin));
+    blocks.extend(report::deviations(&pairs, &pooled));
+    Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        columns::{COLUMNS, PUBLISHED_TO_CONSUMED},
+        input,
+        pairs::tests::SMALL,
+    };
+
+    #[test]
+    fn they_are_those_of_the_whole_report() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.csv"), format!("{}\n{SMALL}", COLUMNS.join(","))).unwrap();
+        let recorded = &input::in_directory(directory.path()).unwrap()[0];
+        let options = Options { latency: PUBLISHED_TO_CONSUMED, skip_bad_rows: false };
+        let alone = of(recorded, &options, &|_| ()).unwrap();
+        let whole = Run::load(recorded, &options, &|_| ()).unwrap().measured.unwrap();
+        assert_eq!(alone[2..], report::deviations(&whole.pairs, &whole.pooled));
+    }
+}
