@@ -13,16 +13,21 @@ use crate::{
     markdown::count,
     pairs::PAIR_PERCENTILES,
     report,
-    row::Row,
+    row::{MISSING, Row, Stamp},
     run::{self, Error, Options, Run},
     samples::{MEMORY_BYTES, Sample, Samples},
-    scan::{self, Progress, Shared, Sink, names::Directory},
+    scan::{
+        self, Progress, Shared, Sink,
+        names::{Directory, NO_PAIR},
+    },
+    tally::{difference, places},
 };
 
 /// One latency of rows, by pair.
 struct OneLatency {
     samples: Samples,
-    latency: crate::columns::Latency,
+    /// Places of its stamps.
+    latency: [usize; 2],
     rows: u64,
     unplaced: u64,
 }
@@ -32,7 +37,22 @@ impl Sink for OneLatency {
     fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
         self.rows += 1;
         self.unplaced += u64::from(row.destination.is_none());
-        self.samples.push(Sample { pair, second: 0, latencies_us: &[row.latency_us(&self.latency)] })
+        self.samples.push(Sample { pair, second: 0, latencies_us: &[difference(row, self.latency)] })
+    }
+
+    fn add_columns(&mut self, pairs: &[u16], stamps: &[(usize, &[i64])]) -> io::Result<bool> {
+        let column = |place: usize| stamps.iter().find(|(of, _)| *of == place).map(|(_, values)| *values);
+        let [Some(from), Some(to)] = self.latency.map(column) else { return Ok(false) };
+        if self.latency.contains(&(Stamp::Append as usize)) {
+            // In ms: left to the way that knows.
+            return Ok(false);
+        }
+        self.rows += pairs.len() as u64;
+        self.unplaced += pairs.iter().filter(|&&pair| pair == NO_PAIR).count() as u64;
+        let missing = |&(from, to): &(&i64, &i64)| *from == MISSING || *to == MISSING;
+        let us = from.iter().zip(to).map(|stamps| if missing(&stamps) { None } else { Some(stamps.1 - stamps.0) });
+        self.samples.extend(pairs, us)?;
+        Ok(true)
     }
 
     fn merge(&mut self, other: Self) -> io::Result<()> {
@@ -62,7 +82,7 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let (directory, in_memory, latency) = (Directory::default(), Arc::new(AtomicU64::new(0)), options.latency);
     let sink = || {
         let samples = Samples::new(1, Arc::clone(&in_memory), MEMORY_BYTES);
-        Ok(OneLatency { samples, latency, rows: 0, unplaced: 0 })
+        Ok(OneLatency { samples, latency: places(&latency), rows: 0, unplaced: 0 })
     };
     let columns = [SOURCE, DESTINATION, latency.from, latency.to];
     let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };

@@ -18,6 +18,9 @@ use shasta_analyze::{
     weighed,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match analyze(&Arguments::parse()) {
         Ok(code) => code,

@@ -110,18 +110,30 @@ impl Samples {
             column.push(key);
         }
         for (k, (column, us)) in self.open.us.iter_mut().zip(sample.latencies_us).enumerate() {
-            column.push(match *us {
-                None => NONE,
-                Some(us) => match i32::try_from(us) {
-                    Ok(us) if us > ODD => us,
-                    _ => {
-                        self.odd.push((k, keys, us));
-                        ODD
-                    }
-                },
-            });
+            column.push(small(*us, |us| self.odd.push((k, keys, us))));
         }
         if self.open.keys[0].len() == BLOCK_ROWS { self.close() } else { Ok(()) }
+    }
+
+    /// Keeps many rows with one latency each, all in second 0.
+    ///
+    /// # Errors
+    /// Those of the temporary file.
+    pub fn extend(&mut self, pairs: &[u16], us: impl IntoIterator<Item = Option<i64>>) -> io::Result<()> {
+        let (mut pairs, mut us) = (pairs, us.into_iter());
+        while !pairs.is_empty() {
+            let (now, later) = pairs.split_at(pairs.len().min(BLOCK_ROWS - self.open.keys[0].len()));
+            self.open.keys[0].extend_from_slice(now);
+            self.open.keys[1].resize(self.open.keys[0].len(), 0);
+            let odd = &mut self.odd;
+            let values = now.iter().zip(us.by_ref().take(now.len()));
+            self.open.us[0].extend(values.map(|(&pair, us)| small(us, |us| odd.push((0, [pair, 0], us)))));
+            pairs = later;
+            if self.open.keys[0].len() == BLOCK_ROWS {
+                self.close()?;
+            }
+        }
+        Ok(())
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -290,6 +302,19 @@ impl Samples {
             (group, Quantiles::select(own, odd, counts[group][1], ps))
         });
         Ok(quantiles.collect())
+    }
+}
+
+/// A latency in 32 bits; one that does not fit is handed to `aside`.
+#[inline]
+fn small(us: Option<i64>, aside: impl FnOnce(i64)) -> i32 {
+    let Some(us) = us else { return NONE };
+    match i32::try_from(us) {
+        Ok(us) if us > ODD => us,
+        _ => {
+            aside(us);
+            ODD
+        }
     }
 }
 

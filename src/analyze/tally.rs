@@ -108,9 +108,6 @@ impl Origin {
 impl Tally {
     /// Of no rows yet; `in_memory` and `origin` are shared by all threads.
     pub fn new(question: &Question, in_memory: Arc<AtomicU64>, origin: Arc<Origin>) -> Self {
-        let places = |latency: &Latency| {
-            [latency.from, latency.to].map(|column| Stamp::of(column).map_or(0, |stamp| stamp as usize))
-        };
         Self {
             samples: Samples::new(question.latencies.len(), in_memory, question.memory_bytes),
             rows: 0,
@@ -176,8 +173,14 @@ impl Sink for Tally {
     }
 }
 
+/// The places of a latency's two stamps in a row.
+pub fn places(latency: &Latency) -> [usize; 2] {
+    [latency.from, latency.to].map(|column| Stamp::of(column).map_or(0, |stamp| stamp as usize))
+}
+
+/// A latency in µs by the places of its stamps; none where either is missing.
 #[inline]
-fn difference(row: &Row, [from, to]: [usize; 2]) -> Option<i64> {
+pub fn difference(row: &Row, [from, to]: [usize; 2]) -> Option<i64> {
     let us = |place: usize| {
         let stamp = row.stamps[place];
         // The broker's clock gives whole ms.

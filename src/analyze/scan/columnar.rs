@@ -1,4 +1,4 @@
-//! Reads the rows of a Parquet file with all cores, some hundred thousand at a time.
+//! Reads the rows of a Parquet file with all cores: each thread decodes the next rows that are left, and takes them in.
 
 use std::{
     fs::File,
@@ -17,15 +17,15 @@ use super::{
     Progress, Scanned, Shared, Sink, Skipped,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
-    names::Interner,
+    names::{Interner, NO_PAIR},
 };
 use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
     input::Error,
-    row::{MISSING, Row},
+    row::{MISSING, Row, STAMPS},
 };
 
-/// Rows that a thread reads at once, a row group as the harness writes them: 14 columns take some 120 MB.
+/// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
 const SLICE_ROWS: usize = 1 << 20;
 
 /// Reads all rows of an open file of `bytes` bytes.
@@ -42,66 +42,57 @@ pub fn scan<S: Sink>(
     let not_rows = |what: String| Error::NotRows { path: path.to_owned(), what };
     let broken = |error: PolarsError| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let open = || file.try_clone();
-    let mut reader = ParquetReader::new(open().map_err(unreadable)?);
+    let mut reader = ParquetReader::new(file.try_clone().map_err(unreadable)?);
     let metadata = reader.get_metadata().map_err(broken)?.clone();
     let names: Vec<String> = reader.schema().map_err(broken)?.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
-    let rows = metadata.num_rows;
-    let slices = Mutex::new(slices(metadata.row_groups.iter().map(|group| group.num_rows())).into_iter());
-    let failed = AtomicBool::new(false);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), threads);
+    let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
+    let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Part<S>| -> Result<(), Failure> {
+        let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
+            .read_parallel(ParallelStrategy::None)
+            .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
+            .with_slice(Some((slice.start, slice.len())));
+        reader.set_metadata(metadata.clone());
+        Batch::of(&reader.finish()?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
+        progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
+        Ok(())
+    };
     let work = || {
         let sink = (shared.sink)().map_err(|error| (0, Failure::Io(error)))?;
         let mut part = Part { sink, rows: 0, skipped: Skipped::default() };
         let mut names = Interner::new(shared.directory);
         while !failed.load(Ordering::Relaxed)
-            && let Some(slice) = { slices.lock().unwrap_or_else(PoisonError::into_inner).next() }
+            && let Some(slice) = next()
         {
-            let read = open().map_err(Failure::Io).and_then(|file| {
-                let reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None);
-                let mut reader = reader
-                    .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
-                    .with_slice(Some((slice.start, slice.len())));
-                reader.set_metadata(metadata.clone());
-                Batch::of(&reader.finish()?, shared.columns, slice.clone())?.add(
-                    shared.skip_bad_rows,
-                    &mut names,
-                    &mut part,
-                )
-            });
-            if let Err(failure) = read {
+            read(&slice, &mut names, &mut part).map_err(|failure| {
                 failed.store(true, Ordering::Relaxed);
-                return Err((slice.start, failure));
-            }
-            progress((bytes as u128 * slice.len() as u128 / rows.max(1) as u128) as u64);
+                (slice.start, failure)
+            })?;
         }
         Ok(part)
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts: Vec<_> = thread::scope(|scope| {
+    let parts: Vec<Result<Part<S>, (usize, Failure)>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
     });
-    let (mut done, mut failures) = (Vec::new(), Vec::new());
-    for part in parts {
-        match part {
-            Ok(part) => done.push(part),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    if let Some((_, failure)) = failures.into_iter().min_by_key(|(start, _)| *start) {
-        return Err(match failure {
-            Failure::Io(source) => unreadable(source),
-            Failure::Polars(error) => broken(error),
-            Failure::Type(what) => not_rows(what),
-            Failure::Row(row, what) => not_rows(format!("row {row}: {what}")),
-        });
-    }
+    let first = parts.iter().filter_map(|part| part.as_ref().err()).map(|(start, _)| *start).min();
     let (mut sink, mut rows, mut skipped) = ((shared.sink)().map_err(unreadable)?, 0, Skipped::default());
-    for part in done {
+    for part in parts {
+        let part = match part {
+            Ok(part) => part,
+            // Of several failures the first in the file is told.
+            Err((start, _)) if Some(start) != first => continue,
+            Err((_, Failure::Io(source))) => return Err(unreadable(source)),
+            Err((_, Failure::Polars(error))) => return Err(broken(error)),
+            Err((_, Failure::Type(what))) => return Err(not_rows(what)),
+            Err((_, Failure::Row(row, what))) => return Err(not_rows(format!("row {row}: {what}"))),
+        };
         rows += part.rows;
         skipped.count += part.skipped.count;
         skipped.first.extend(part.skipped.first);
@@ -119,16 +110,26 @@ struct Part<S> {
     skipped: Skipped,
 }
 
-/// Ranges of rows that lie within one row group each.
-fn slices(groups: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
-    let (mut slices, mut start) = (Vec::new(), 0);
+/// Ranges of rows to read at once: small row groups together, large ones in pieces. What does not come out even for the
+/// threads is cut once more, though a page may then be unpacked twice, so that none of them idles at the end.
+fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usize>> {
+    let (mut slices, mut start, mut end) = (Vec::new(), 0, 0);
     for rows in groups {
-        let end = start + rows;
-        while start < end {
-            let next = (start + SLICE_ROWS).min(end);
-            slices.push(start..next);
-            start = next;
+        if end > start && end - start + rows > SLICE_ROWS {
+            slices.push(start..end);
+            start = end;
         }
+        end += rows;
+        while end - start > SLICE_ROWS {
+            slices.push(start..start + SLICE_ROWS);
+            start += SLICE_ROWS;
+        }
+    }
+    slices.push(start..end);
+    let last = slices.split_off(slices.len() - slices.len() % threads);
+    for slice in last {
+        let share = slice.len().div_ceil(threads).max(1);
+        slices.extend(slice.clone().step_by(share).map(|from| from..(from + share).min(slice.end)));
     }
     slices
 }
@@ -149,14 +150,18 @@ impl From<PolarsError> for Failure {
 
 /// Some rows, column by column.
 struct Batch {
-    rows: Range<usize>,
+    /// Number of the first of them in the file.
+    start: usize,
     names: [StringChunked; 2],
     /// Places in [`NUMBERS`] of the columns that were read, and their values.
     numbers: Vec<(usize, Vec<i64>)>,
 }
 
+/// Columns of integers before the first stamp.
+const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
+
 impl Batch {
-    fn of(frame: &DataFrame, columns: &[&str], rows: Range<usize>) -> Result<Self, Failure> {
+    fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
         let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
             let column = frame.column(name)?.as_materialized_series();
             let wrong = |_| {
@@ -172,13 +177,16 @@ impl Batch {
         let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
         let numbers: Result<Vec<_>, Failure> =
             wanted.map(|(place, name)| Ok((place, values(typed(name, DataType::Int64)?.i64()?)))).collect();
-        Ok(Self { rows, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
+        Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Part<S>) -> Result<(), Failure> {
         let whole = self.numbers.len() == NUMBERS.len();
-        let [sources, destinations] = [&self.names[0], &self.names[1]].map(|column| column.iter());
-        for (k, (source, destination)) in sources.zip(destinations).enumerate() {
+        if !whole && self.add_columns(names, part)? {
+            return Ok(());
+        }
+        let [sources, destinations] = &self.names;
+        for (k, (source, destination)) in sources.iter().zip(destinations.iter()).enumerate() {
             let mut values: Numbers = [MISSING; NUMBERS.len()];
             for (place, column) in &self.numbers {
                 values[*place] = column[k];
@@ -188,7 +196,7 @@ impl Batch {
                 part.rows += 1;
                 continue;
             }
-            let (row, what) = (self.rows.start + k + 1, explain(source, destination, &values));
+            let (row, what) = (self.start + k + 1, explain(source, destination, &values));
             if !skip {
                 return Err(Failure::Row(row, what));
             }
@@ -198,6 +206,37 @@ impl Batch {
             }
         }
         Ok(())
+    }
+}
+
+impl Batch {
+    /// All rows at once, if the sink can and none of them is bad.
+    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Part<S>) -> Result<bool, Failure> {
+        let [sources, destinations] = &self.names;
+        let pair = |(source, destination): (Option<&str>, Option<&str>)| {
+            let source = names.source(source.filter(|name| !name.is_empty())?.as_bytes())?;
+            match destination.filter(|name| !name.is_empty()) {
+                Some(name) => {
+                    let destination = names.destination(name.as_bytes())?;
+                    names.pair(source, Some(destination))
+                }
+                None => Some(NO_PAIR),
+            }
+        };
+        let Some(pairs) = sources.iter().zip(destinations.iter()).map(pair).collect::<Option<Vec<u16>>>() else {
+            return Ok(false);
+        };
+        let stamps: Vec<(usize, &[i64])> = self
+            .numbers
+            .iter()
+            .filter_map(|(place, values)| Some((place.checked_sub(BEFORE_STAMPS)?, &values[..])))
+            .collect();
+        if stamps.iter().any(|(_, values)| values.iter().any(|&us| line::is_garbage(us))) {
+            return Ok(false);
+        }
+        let taken = part.sink.add_columns(&pairs, &stamps).map_err(Failure::Io)?;
+        part.rows += if taken { pairs.len() as u64 } else { 0 };
+        Ok(taken)
     }
 }
 
@@ -245,9 +284,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_stay_within_row_groups() {
-        let sliced = slices([10, SLICE_ROWS + 5, 0].into_iter());
-        assert_eq!(sliced, [0..10, 10..10 + SLICE_ROWS, 10 + SLICE_ROWS..15 + SLICE_ROWS]);
+    fn slices_are_of_whole_groups_where_they_fit() {
+        let large = 30 + SLICE_ROWS;
+        let sliced = slices([10, 20, SLICE_ROWS, 0, SLICE_ROWS + 5, 7].into_iter(), 1);
+        assert_eq!(sliced, [0..30, 30..large, large..large + SLICE_ROWS, large + SLICE_ROWS..large + SLICE_ROWS + 12]);
+        assert_eq!(
+            slices([SLICE_ROWS, SLICE_ROWS, 9].into_iter(), 2)[2..],
+            [2 * SLICE_ROWS..2 * SLICE_ROWS + 5, 2 * SLICE_ROWS + 5..2 * SLICE_ROWS + 9]
+        );
+        assert!(slices([0].into_iter(), 2).is_empty());
     }
 
     #[test]

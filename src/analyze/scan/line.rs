@@ -69,9 +69,14 @@ pub fn row(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<R
 /// The same of a row of which some columns were not read.
 pub fn part(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<Row> {
     let &[producer, tag, partition, offset, sequence, stamps @ ..] = numbers;
-    let garbage = |us: i64| us != MISSING && us.unsigned_abs() > LARGEST_US;
     let row = Row { source, destination, producer, tag, partition, offset, sequence, stamps };
-    (!stamps.into_iter().any(garbage)).then_some(row)
+    (!stamps.into_iter().any(is_garbage)).then_some(row)
+}
+
+/// Whether a number is no stamp.
+#[inline]
+pub fn is_garbage(us: i64) -> bool {
+    us != MISSING && us.unsigned_abs() > LARGEST_US
 }
 
 /// Where the field ends that begins at `at`. A quote or a carriage return is in no recorded row.

@@ -43,6 +43,15 @@ pub trait Sink: Send {
     /// Those of the temporary file for many rows.
     fn add(&mut self, row: &Row, pair: u16) -> io::Result<()>;
 
+    /// Takes in many rows at once, by the columns that were asked for: the pair of each row, and stamps by their place in
+    /// [`Row::stamps`]. Returns false, having taken in nothing, when it needs the rows one by one.
+    ///
+    /// # Errors
+    /// Those of the temporary file for many rows.
+    fn add_columns(&mut self, _pairs: &[u16], _stamps: &[(usize, &[i64])]) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Takes over what another thread's rows left.
     ///
     /// # Errors
