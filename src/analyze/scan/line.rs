@@ -195,6 +195,9 @@ mod tests {
         for _ in 0..1_000_000 {
             let mut bytes = whole.clone().into_bytes();
             for _ in 0..=random(3) {
+                if bytes.is_empty() {
+                    break;
+                }
                 let at = random(bytes.len());
                 match random(4) {
                     0 => drop(bytes.remove(at)),
