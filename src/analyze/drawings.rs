@@ -76,7 +76,7 @@ pub fn of_all(runs: &[Run], directory: &Path) -> Result<Vec<Block>, chart::Error
         return Ok(Vec::new());
     }
     let mut drawings = Vec::new();
-    let caption = format!("{}; one line a run; dashed where fewer than 10 samples lie past", substrates(&measured));
+    let caption = substrates(&measured);
     if measured.len() > 1 {
         let curves = measured.iter().map(|(run, measured)| curve(run.name.clone(), &measured.headlines[0])).collect();
         let title = format!("{} by percentile", SCHEDULED_TO_STORED.name);
@@ -117,7 +117,8 @@ fn behind(run: &Run) -> String {
     if !run.problems.is_empty() {
         text += " · INVALID";
     }
-    text
+    // The chart adds how it is to be read.
+    text + "."
 }
 
 fn substrates(runs: &[(&Run, &Measured)]) -> String {
@@ -128,7 +129,7 @@ fn substrates(runs: &[(&Run, &Measured)]) -> String {
     all.sort_unstable();
     all.dedup();
     let n: u64 = runs.iter().map(|(run, _)| run.planned()).sum();
-    format!("substrate {} · {} runs, {} planned events", all.join(", "), runs.len(), count(n))
+    format!("substrate {} · {} runs, {} planned events.", all.join(", "), runs.len(), count(n))
 }
 
 fn ms(value: Value) -> f64 {
@@ -145,7 +146,7 @@ fn percentile_curve(run: &Run, measured: &Measured, behind: &str) -> PercentileC
     let curves = HEADLINES.iter().zip(&measured.headlines).map(|(latency, q)| curve(latency.name.to_owned(), q));
     PercentileCurve {
         title: format!("Latency by percentile: {}", figures::variant(run)),
-        caption: format!("{behind} · dashed where fewer than 10 samples lie past"),
+        caption: behind.to_owned(),
         curves: curves.collect(),
     }
 }
@@ -213,7 +214,7 @@ fn pair_heat(run: &Run, measured: &Measured, behind: &str) -> PairHeat {
     };
     PairHeat {
         title: format!("D4 by pair of producing host and worker: {}", figures::variant(run)),
-        caption: format!("{behind} · {} pairs · {}", pairs.len(), measured.pairs.latency.name),
+        caption: format!("{behind} {} pairs of {}.", pairs.len(), measured.pairs.latency.name),
         figure: "D4".to_owned(),
         figures_ms: sources.iter().map(|s| destinations.iter().map(|d| figure(s, d)).collect()).collect(),
         sources,
@@ -242,7 +243,7 @@ fn deviation_bars(runs: &[(&Run, &Measured)]) -> DeviationBars {
     });
     DeviationBars {
         title: "D2–D5: above the pair's median; bar median, whisker smallest and largest pair".to_owned(),
-        caption: format!("{} · published: {}", substrates(runs), published::tables::CAVEAT),
+        caption: format!("{} Published: {}.", substrates(runs), published::tables::CAVEAT),
         sets: runs.iter().map(of_run).chain(published).collect(),
     }
 }
