@@ -7,9 +7,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, Read as _, Write},
+    io::{self, Write},
     mem,
-    os::fd::AsFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
+    child,
     clock::Clock,
     cluster::Endpoints,
     reader::{Event, Follow, Options, Reader, ReaderError, Tag},
@@ -28,7 +28,6 @@ use crate::{
     },
 };
 
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Reads are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
 /// Gaps that are told one by one; all are counted.
@@ -81,29 +80,14 @@ impl Notes {
 /// # Errors
 /// What ends them early; the parent gets the same as a fatal report.
 pub fn main() -> Result<(), WorkerError> {
-    let mut line = String::new();
-    let unreadable = |error: &dyn std::error::Error| WorkerError::Config(error.to_string());
-    io::stdin().lock().take(CONFIG_BYTES_MAX).read_line(&mut line).map_err(|error| unreadable(&error))?;
-    let config: Config = serde_json::from_str(&line).map_err(|error| unreadable(&error))?;
-    // Not `stdout()` itself, which holds bytes back until a line ends.
-    let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 20);
-    let done = attend(&config, pipe.try_clone()?);
-    done.inspect_err(|error| {
-        let report = Report { fatal: Some(error.to_string()), ..Report::default() };
-        // When the pipe itself is what broke, nobody is left to tell.
-        let _ = pipe.write_all(&report.frame());
-    })
+    child::main(|config: &Config, pipe| attend(config, pipe.try_clone()?))
 }
 
 fn attend(config: &Config, mut pipe: File) -> Result<(), WorkerError> {
     let endpoints = Endpoints::from_env()?;
     let notes = Arc::<Notes>::default();
     let (stop, stopped) = oneshot::channel::<()>();
-    std::thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        drop(stop);
-    });
+    child::at_end_of_input(move || drop(stop));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telling = Arc::clone(&notes);
     // In a thread of its own: a parent that pauses must not hold up the readers.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::slo::ONE_OVER_IN;
+use crate::slo;
 
 /// The counts of one run, over distinct (producer, sequence) of the window unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ impl Ledger {
 
     /// Whether those could decide the verdict.
     pub fn too_many_skipped(&self) -> bool {
-        u128::from(self.skipped()) * u128::from(ONE_OVER_IN) > u128::from(self.planned)
+        slo::too_many(self.planned, self.skipped())
     }
 }
 

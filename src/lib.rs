@@ -20,6 +20,7 @@
 
 pub mod arguments;
 pub mod audience;
+mod child;
 pub mod clock;
 pub mod cluster;
 pub mod collect;

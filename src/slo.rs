@@ -28,6 +28,11 @@ pub enum Verdict {
     None(String),
 }
 
+/// Whether `over` of `planned` events are more than the promise allows, however few were planned.
+pub fn too_many(planned: u64, over: u64) -> bool {
+    u128::from(over) * u128::from(ONE_OVER_IN) > u128::from(planned)
+}
+
 impl Verdict {
     /// Of `planned` events, `over` were not in time; an event without its end stamp was not.
     /// `unfit` is the reason, if there is one, why the run may not be judged at all.
@@ -35,8 +40,8 @@ impl Verdict {
         match unfit {
             Some(reason) => Verdict::None(reason.to_owned()),
             None if planned < PLANNED_FOR_VERDICT => Verdict::NotResolvable,
-            None if u128::from(over) * u128::from(ONE_OVER_IN) <= u128::from(planned) => Verdict::Met,
-            None => Verdict::Missed,
+            None if too_many(planned, over) => Verdict::Missed,
+            None => Verdict::Met,
         }
     }
 }

@@ -13,14 +13,13 @@ use crate::{
     markdown::count,
     pairs::PAIR_PERCENTILES,
     report,
-    row::{MISSING, Row, Stamp},
+    row::{MISSING, Row, Stamp, places},
     run::{self, Error, Options, Run},
     samples::{MEMORY_BYTES, Sample, Samples},
     scan::{
         self, Progress, Shared, Sink,
         names::{Directory, NO_PAIR},
     },
-    tally::{difference, places},
 };
 
 /// One latency of rows, by pair.
@@ -28,16 +27,14 @@ struct OneLatency {
     samples: Samples,
     /// Places of its stamps.
     latency: [usize; 2],
-    rows: u64,
     unplaced: u64,
 }
 
 impl Sink for OneLatency {
     #[inline]
     fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
-        self.rows += 1;
         self.unplaced += u64::from(row.destination.is_none());
-        self.samples.push(Sample { pair, second: 0, latencies_us: &[difference(row, self.latency)] })
+        self.samples.push(Sample { pair, second: 0, latencies_us: &[row.latency_us(self.latency)] })
     }
 
     fn add_columns(&mut self, pairs: &[u16], stamps: &[(usize, &[i64])]) -> io::Result<bool> {
@@ -47,7 +44,6 @@ impl Sink for OneLatency {
             // In ms: left to the way that knows.
             return Ok(false);
         }
-        self.rows += pairs.len() as u64;
         self.unplaced += pairs.iter().filter(|&&pair| pair == NO_PAIR).count() as u64;
         let missing = |&(from, to): &(&i64, &i64)| *from == MISSING || *to == MISSING;
         let us = from.iter().zip(to).map(|stamps| if missing(&stamps) { None } else { Some(stamps.1 - stamps.0) });
@@ -56,7 +52,6 @@ impl Sink for OneLatency {
     }
 
     fn merge(&mut self, other: Self) -> io::Result<()> {
-        self.rows += other.rows;
         self.unplaced += other.unplaced;
         self.samples.merge(other.samples);
         Ok(())
@@ -82,16 +77,16 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let (directory, in_memory, latency) = (Directory::default(), Arc::new(AtomicU64::new(0)), options.latency);
     let sink = || {
         let samples = Samples::new(1, Arc::clone(&in_memory), MEMORY_BYTES);
-        Ok(OneLatency { samples, latency: places(&latency), rows: 0, unplaced: 0 })
+        Ok(OneLatency { samples, latency: places(&latency), unplaced: 0 })
     };
     let columns = [SOURCE, DESTINATION, latency.from, latency.to];
     let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };
     let scanned = scan::file(path, &shared, progress)?;
-    let OneLatency { samples, rows, unplaced, .. } = scanned.sink;
+    let OneLatency { samples, unplaced, .. } = scanned.sink;
     let (names, numbers) = directory.finish();
     let pairs = run::by_pair(&samples, 0, latency, (&names, &numbers), unplaced).map_err(temporary)?;
     let pooled = samples.pooled(0, &PAIR_PERCENTILES).map_err(temporary)?;
-    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(rows));
+    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(scanned.rows));
     if scanned.skipped.count > 0 {
         origin += &format!(" **{} bad lines were skipped.**", count(scanned.skipped.count));
     }

@@ -1,6 +1,8 @@
 //! What `analyze` says, before it is decided how: blocks of headings, prose, tables and charts, for a terminal, Markdown,
 //! HTML, CSV and JSON alike.
 
+use crate::markdown::count;
+
 /// One value in a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
@@ -48,6 +50,26 @@ pub enum Block {
 pub struct Document {
     /// The blocks.
     pub blocks: Vec<Block>,
+}
+
+impl Table {
+    /// A table whose columns are as wide as they must be.
+    pub fn new(name: &'static str, header: &[&str], rows: Vec<Vec<Cell>>) -> Self {
+        let header = header.iter().map(|&name| name.to_owned()).collect();
+        Self { name, header, rows, exact_header: false }
+    }
+}
+
+impl Cell {
+    /// A text with its number, which may be infinite or none.
+    pub fn number(text: impl Into<String>, number: f64) -> Self {
+        Self { text: text.into(), number: number.is_finite().then_some(number) }
+    }
+
+    /// A count, with a comma between thousands.
+    pub fn count(n: u64) -> Self {
+        Self::number(count(n), n as f64)
+    }
 }
 
 impl From<String> for Cell {

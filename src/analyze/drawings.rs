@@ -13,7 +13,7 @@ use crate::{
     figures,
     markdown::count,
     pairs::{METRICS, above_median},
-    percentile::Value,
+    percentile::{FEW, Value},
     published,
     quantile::Quantiles,
     run::{Measured, Run},
@@ -236,8 +236,7 @@ fn deviation_bars(runs: &[(&Run, &Measured)]) -> DeviationBars {
         let figure = |k: usize| {
             let spread = &published.metrics[k];
             let [median_ms, min_ms, max_ms] = [spread.median, spread.min, spread.max].map(ms);
-            let past = published.samples_a_pair() * (1.0 - METRICS[k].1 / 100.0);
-            Some(Figure { median_ms, min_ms, max_ms, few: past < 10.0 })
+            Some(Figure { median_ms, min_ms, max_ms, few: published.samples_past(k) < FEW as f64 })
         };
         Deviations { name: published.name.clone(), published: true, figures: [0, 1, 2, 3].map(figure) }
     });

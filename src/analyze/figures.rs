@@ -1,9 +1,6 @@
 //! What a comparison of runs takes from each: its name, whether it may be compared, and its figures.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     columns::HEADLINES,
@@ -62,29 +59,4 @@ pub fn by_variant<'a>(runs: impl IntoIterator<Item = &'a Run>) -> BTreeMap<Strin
 /// An arm of runs.
 pub fn arm(name: impl Into<String>, runs: &[&Run]) -> Arm {
     Arm { name: name.into(), runs: runs.iter().map(|run| of(run)).collect() }
-}
-
-/// What an arm's name on the command line stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
-    /// The runs in a directory.
-    Directory(PathBuf),
-    /// The runs of a variant, or those whose names begin so, among the files that were given.
-    Named(String),
-}
-
-impl Side {
-    /// A directory when there is one of that name.
-    pub fn of(name: &str) -> Self {
-        let path = Path::new(name);
-        if path.is_dir() { Side::Directory(path.to_owned()) } else { Side::Named(name.to_owned()) }
-    }
-
-    /// Whether a run that was given is meant.
-    pub fn has(&self, run: &Run) -> bool {
-        match self {
-            Side::Directory(_) => false,
-            Side::Named(name) => variant(run) == *name || run.name == *name,
-        }
-    }
 }

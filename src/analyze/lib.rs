@@ -21,6 +21,7 @@ pub mod arguments;
 pub mod cause;
 pub mod chart;
 pub mod compare;
+pub mod cores;
 pub mod counts;
 pub mod deviations;
 pub mod document;

@@ -37,12 +37,13 @@ pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::R
         written.push(path);
         Ok(())
     };
+    let full: Vec<Vec<Block>> = runs.iter().map(|run| report::of(run, Detail::Full)).collect();
     if arguments.makes(Only::Tables) {
         let mut blocks: Vec<Block> = runs.iter().flat_map(|run| report::of(run, detail(arguments))).collect();
         blocks.extend_from_slice(compared);
         print(arguments, blocks)?;
-        for run in runs {
-            let blocks = [vec![Block::Heading(1, run.name.clone())], report::of(run, Detail::Full)].concat();
+        for (run, full) in runs.iter().zip(&full) {
+            let blocks = [&[Block::Heading(1, run.name.clone())], &full[..]].concat();
             let table = markdown::of(&Document { blocks }, "../charts");
             write(out.join("tables").join(format!("{}.md", run.name)), &table)?;
         }
@@ -56,7 +57,7 @@ pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::R
         }
     }
     if arguments.makes(Only::Report) {
-        let page = html::html(&page(runs, &charts, compared), "Shasta: recorded runs", &directory)?;
+        let page = html::html(&page(full, &charts, compared), "Shasta: recorded runs", &directory)?;
         write(out.join("report.html"), &page)?;
     }
     if let Some(file) = &arguments.splice {
@@ -102,12 +103,11 @@ pub fn print(arguments: &Arguments, blocks: Vec<Block>) -> anyhow::Result<()> {
 }
 
 /// Everything, for a browser.
-fn page(runs: &[Run], charts: &Charts, compared: &[Block]) -> Document {
+fn page(runs: Vec<Vec<Block>>, charts: &Charts, compared: &[Block]) -> Document {
     let mut blocks = vec![Block::Heading(1, "Shasta: recorded runs".to_owned())];
     blocks.extend_from_slice(&charts.of_all);
     blocks.extend_from_slice(compared);
-    for (run, charts) in runs.iter().zip(&charts.of_runs) {
-        let mut of_run = report::of(run, Detail::Full);
+    for (mut of_run, charts) in runs.into_iter().zip(&charts.of_runs) {
         // What dominates the tail is read first, the charts are seen next, and the tables explain them.
         let prose = of_run.iter().position(|block| !matches!(block, Block::Heading(..) | Block::Prose(_)));
         of_run.splice(prose.unwrap_or(0)..prose.unwrap_or(0), charts.iter().cloned());

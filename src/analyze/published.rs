@@ -60,6 +60,11 @@ impl Published {
         self.producers_per_instance as f64 * self.rate_per_s * self.duration_h * 3600.0 / self.workers as f64
     }
 
+    /// How many of them lie past the percentile of metric `k`, D2 being 0: a derived count, so no whole number.
+    pub fn samples_past(&self, k: usize) -> f64 {
+        self.samples_a_pair() / METRICS[k].1
+    }
+
     /// Connections of the whole test.
     pub fn connections(&self) -> u64 {
         self.producers_per_instance.saturating_mul(PRODUCING_INSTANCES)

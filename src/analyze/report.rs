@@ -152,10 +152,10 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
     let row = |name: &str, latencies: &Quantiles, planned: u64| {
         // Planned events without a row are late, too.
         let over = latencies.over_slo() + planned.saturating_sub(latencies.n());
-        let mut row = vec![name.into(), whole(latencies.n())];
+        let mut row = vec![name.into(), Cell::count(latencies.n())];
         row.extend(PERCENTILES.map(|p| percentile(&latencies.percentile_ms(p))));
         row.push(ms(latencies.max_ms()));
-        row.push(Cell { text: format!("{} of {}", count(over), count(planned)), number: Some(over as f64) });
+        row.push(Cell::number(format!("{} of {}", count(over), count(planned)), over as f64));
         row
     };
     let rows = HEADLINES.iter().zip(&measured.headlines).map(|(latency, q)| row(latency.name, q, planned)).collect();
@@ -191,13 +191,11 @@ fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
         None => "–".into(),
     };
     let row = |line: &Line| {
-        let mut row = vec![line.name.as_str().into(), whole(line.n)];
+        let mut row = vec![line.name.as_str().into(), Cell::count(line.n)];
         row.extend(PERCENTILES.map(|p| cell(line, p)));
         row.push(ms((&line.max_ms).into()));
-        row.push(Cell {
-            text: format!("{} of {}", count(line.over_slo), count(run.planned())),
-            number: Some(line.over_slo as f64),
-        });
+        let over = format!("{} of {}", count(line.over_slo), count(run.planned()));
+        row.push(Cell::number(over, line.over_slo as f64));
         row
     };
     let rows: Vec<_> = manifest.latencies.headlines.iter().map(row).collect();
@@ -230,7 +228,6 @@ pub fn deviations(pairs: &Pairs, pooled: &Quantiles) -> Vec<Block> {
         let unplaced = count(pairs.unplaced);
         beside_it += &format!(" {unplaced} events reached no worker: in no pair, infinite in the pooled figures.");
     }
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     vec![
         Block::Prose(format!(
             "D2–D5 of {}: ms above the pair's median, over {} pairs × {samples} samples.",
@@ -238,17 +235,18 @@ pub fn deviations(pairs: &Pairs, pooled: &Quantiles) -> Vec<Block> {
             count(pairs.pairs.len() as u64)
         )),
         Block::Table(Table {
-            name: "d2-d5",
-            header: names(&["Metric", "Median", "Mean", "StdDev", "Max", "Min"]),
-            rows: metrics.iter().map(over_pairs).collect(),
             exact_header: true,
+            ..Table::new(
+                "d2-d5",
+                &["Metric", "Median", "Mean", "StdDev", "Max", "Min"],
+                metrics.iter().map(over_pairs).collect(),
+            )
         }),
-        Block::Table(Table {
-            name: "d2-d5-beside",
-            header: names(&["Beside it", "Pooled", "Worst pair", "Samples past, smallest pair"]),
-            rows: metrics.iter().map(beside).collect(),
-            exact_header: false,
-        }),
+        Block::Table(Table::new(
+            "d2-d5-beside",
+            &["Beside it", "Pooled", "Worst pair", "Samples past, smallest pair"],
+            metrics.iter().map(beside).collect(),
+        )),
         Block::Prose(beside_it),
     ]
 }
@@ -283,11 +281,7 @@ fn over_pairs(metric: &Metric) -> Vec<Cell> {
 }
 
 fn beside(metric: &Metric) -> Vec<Cell> {
-    vec![metric.name.into(), percentile(&metric.pooled), metric.worst.as_str().into(), whole(metric.samples_past)]
-}
-
-fn whole(n: u64) -> Cell {
-    Cell { text: count(n), number: Some(n as f64) }
+    vec![metric.name.into(), percentile(&metric.pooled), metric.worst.as_str().into(), Cell::count(metric.samples_past)]
 }
 
 fn ms(value: Value) -> Cell {

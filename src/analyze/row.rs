@@ -73,15 +73,21 @@ impl Row {
         (value != MISSING).then_some(value)
     }
 
-    /// A latency in µs, signed; none where either stamp is missing.
-    pub fn latency_us(&self, latency: &Latency) -> Option<i64> {
-        let us = |column| {
-            let stamp = Stamp::of(column)?;
+    /// A latency in µs, signed, by the places of its stamps; none where either is missing.
+    #[inline]
+    pub fn latency_us(&self, [from, to]: [usize; 2]) -> Option<i64> {
+        let us = |place: usize| {
+            let stamp = self.stamps[place];
             // The broker's clock gives whole ms.
-            Some(if stamp == Stamp::Append { self.stamp(stamp)?.saturating_mul(1000) } else { self.stamp(stamp)? })
+            if place == Stamp::Append as usize { stamp.saturating_mul(1000) } else { stamp }
         };
-        Some(us(latency.to)? - us(latency.from)?)
+        (self.stamps[from] != MISSING && self.stamps[to] != MISSING).then(|| us(to) - us(from))
     }
+}
+
+/// The places of a latency's two stamps in [`Row::stamps`].
+pub fn places(latency: &Latency) -> [usize; 2] {
+    [latency.from, latency.to].map(|column| Stamp::of(column).map_or(0, |stamp| stamp as usize))
 }
 
 /// The names of producing hosts and workers, each at its index.

@@ -206,7 +206,7 @@ fn measure(recorded: &Recorded, options: &Options, events: &Events, progress: Pr
         tally
     };
     let (names, pairs) = directory.finish();
-    let start_us = window_us.map(|[start, _]| start).or(origin.us()).unwrap_or(0);
+    let start_us = origin.us().unwrap_or(0);
     let summary = Summary { question: &question, latency: options.latency, names, pairs, start_us, events };
     let measured = summary.of(tally).map_err(temporary)?;
     Ok(Measured { repeated: measured.repeated + repeated, skipped, cut_off, ..measured })

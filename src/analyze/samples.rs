@@ -9,10 +9,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
 };
 
-use crate::quantile::{Quantiles, Tallied};
+use crate::{
+    cores,
+    quantile::{Quantiles, Tallied},
+};
 
 /// Rows in a block, the unit of keeping and of reading back.
 const BLOCK_ROWS: usize = 1 << 16;
@@ -208,7 +210,7 @@ impl Samples {
                 std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&k| k <= self.kept.len()));
             self.each(by, latency, blocks, |keys, us| see(&mut made, keys, us)).map(|()| made)
         };
-        in_threads(work).into_iter().collect()
+        cores::each(work).into_iter().collect()
     }
 
     /// Percentiles `ps` of a latency over all rows.
@@ -259,7 +261,7 @@ impl Samples {
             Ok(done)
         };
         let mut all = vec![Quantiles::default(); groups.count];
-        for done in in_threads(work) {
+        for done in cores::each(work) {
             for (group, quantiles) in done? {
                 all[group] = quantiles;
             }
@@ -335,18 +337,6 @@ fn read<T, const BYTES: usize>(file: &File, at: u64, decode: fn([u8; BYTES]) -> 
     file.read_exact_at(&mut bytes, at)?;
     let (values, _) = bytes.as_chunks::<BYTES>();
     Ok(values.iter().map(|&value| decode(value)).collect())
-}
-
-/// Does the same work in as many threads as there are cores.
-fn in_threads<T: Send>(work: impl Fn() -> T + Sync) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
 }
 
 /// Successive groups with at most [`TOGETHER_ROWS`] rows together, or one alone.

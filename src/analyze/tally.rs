@@ -7,9 +7,9 @@ use std::{
 
 use crate::{
     cause::Stages,
-    columns::{HEADLINES, Latency, SCHEDULED_TO_STORED},
+    columns::{HEADLINES, Latency},
     counts::Counts,
-    row::{MISSING, Row, Stamp},
+    row::{MISSING, Row, Stamp, places},
     samples::{MEMORY_BYTES, Sample, Samples},
     scan::Sink,
     seen::Seen,
@@ -28,8 +28,6 @@ pub struct Question {
     pub latencies: Vec<Latency>,
     /// Where the window begins, in µs, if the manifest says so.
     pub window_start_us: Option<i64>,
-    /// Bytes of samples in memory before they go to a temporary file.
-    pub memory_bytes: u64,
 }
 
 impl Question {
@@ -39,7 +37,7 @@ impl Question {
         if !latencies.iter().any(|known| (known.from, known.to) == (latency.from, latency.to)) {
             latencies.push(latency);
         }
-        Self { latencies, window_start_us, memory_bytes: MEMORY_BYTES }
+        Self { latencies, window_start_us }
     }
 
     /// The place of a latency among those that are kept.
@@ -74,7 +72,6 @@ pub struct Tally {
     pub scheduled_us: Option<[i64; 2]>,
     /// Places of the stamps of each latency.
     stamps: Vec<[usize; 2]>,
-    headline: [usize; 2],
     latencies_us: Vec<Option<i64>>,
     origin: Arc<Origin>,
 }
@@ -109,7 +106,7 @@ impl Tally {
     /// Of no rows yet; `in_memory` and `origin` are shared by all threads.
     pub fn new(question: &Question, in_memory: Arc<AtomicU64>, origin: Arc<Origin>) -> Self {
         Self {
-            samples: Samples::new(question.latencies.len(), in_memory, question.memory_bytes),
+            samples: Samples::new(question.latencies.len(), in_memory, MEMORY_BYTES),
             rows: 0,
             stamped: [0; 7],
             unplaced: 0,
@@ -119,7 +116,6 @@ impl Tally {
             stages: Stages::default(),
             scheduled_us: None,
             stamps: question.latencies.iter().map(places).collect(),
-            headline: places(&SCHEDULED_TO_STORED),
             latencies_us: vec![None; question.latencies.len()],
             origin,
         }
@@ -149,9 +145,10 @@ impl Sink for Tally {
         self.stages.add(row);
         self.seen.insert(row.source, row.producer, row.sequence);
         for (latency_us, stamps) in self.latencies_us.iter_mut().zip(&self.stamps) {
-            *latency_us = difference(row, *stamps);
+            *latency_us = row.latency_us(*stamps);
         }
-        self.top.push(difference(row, self.headline).unwrap_or(i64::MAX), row);
+        // The first is the headline.
+        self.top.push(self.latencies_us[0].unwrap_or(i64::MAX), row);
         let second = self.origin.second(scheduled_us);
         self.samples.push(Sample { pair, second, latencies_us: &self.latencies_us })
     }
@@ -171,20 +168,4 @@ impl Sink for Tally {
         };
         Ok(())
     }
-}
-
-/// The places of a latency's two stamps in a row.
-pub fn places(latency: &Latency) -> [usize; 2] {
-    [latency.from, latency.to].map(|column| Stamp::of(column).map_or(0, |stamp| stamp as usize))
-}
-
-/// A latency in µs by the places of its stamps; none where either is missing.
-#[inline]
-pub fn difference(row: &Row, [from, to]: [usize; 2]) -> Option<i64> {
-    let us = |place: usize| {
-        let stamp = row.stamps[place];
-        // The broker's clock gives whole ms.
-        if place == Stamp::Append as usize { stamp.saturating_mul(1000) } else { stamp }
-    };
-    (row.stamps[from] != MISSING && row.stamps[to] != MISSING).then(|| us(to) - us(from))
 }

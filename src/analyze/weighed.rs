@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::{
     compare::{self, Allowance, Arm, Gate, PRIMARY, comparison, decision},
     document::Block,
-    figures::{self, Side},
-    input,
+    figures, input,
     run::{Error, Run},
 };
 
@@ -80,7 +79,7 @@ pub fn repetitions(runs: &[Run]) -> Vec<Block> {
     ]
 }
 
-/// `--compare`: the first arm with each other.
+/// `--compare`: the first arm with each other. A name is a directory of runs, or else a variant or a run of those given.
 ///
 /// # Errors
 /// An arm without runs.
@@ -90,10 +89,12 @@ pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, Si
         if names[..k].contains(name) {
             return Err(SideError::Twice { name: name.clone() });
         }
-        let side = Side::of(name);
-        let arm = match &side {
-            Side::Directory(path) => figures::arm(name, &load(path)?.iter().collect::<Vec<_>>()),
-            Side::Named(_) => figures::arm(name, &runs.iter().filter(|run| side.has(run)).collect::<Vec<_>>()),
+        let directory = Path::new(name);
+        let arm = if directory.is_dir() {
+            figures::arm(name, &load(directory)?.iter().collect::<Vec<_>>())
+        } else {
+            let named = runs.iter().filter(|run| figures::variant(run) == *name || run.name == *name);
+            figures::arm(name, &named.collect::<Vec<_>>())
         };
         if arm.runs.is_empty() {
             return Err(SideError::Empty { name: name.clone(), known: variants(runs) });

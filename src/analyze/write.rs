@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::NamedTempFile;
+
 /// Why a file was not written; what stood in its place stands there still.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -29,15 +31,47 @@ pub enum Error {
 /// Writes a file, and the directories above it where they are missing. A file that is replaced keeps its permissions;
 /// a symbolic link stays one, and the file that it names is replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let before = fs::metadata(&target).ok();
-    if before.as_ref().is_some_and(|before| !before.is_file()) {
-        return Err(Error::NoFile { path: path.to_owned() });
-    }
-    replace(&target, before, bytes).map_err(|source| Error::Refused { path: path.to_owned(), source })
+    Prepared::new(path, bytes)?.place()
 }
 
-fn replace(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Result<()> {
+/// A file that is written beside its place and not yet there; it is gone when this is dropped. Several files that belong
+/// together are all prepared before the first is placed.
+#[derive(Debug)]
+pub struct Prepared {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Prepared {
+    /// Writes the bytes beside `path`, as [`write_atomically`] does.
+    ///
+    /// # Errors
+    /// The system refused, or a directory or a device has the place.
+    pub fn new(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let before = fs::metadata(&target).ok();
+        if before.as_ref().is_some_and(|before| !before.is_file()) {
+            return Err(Error::NoFile { path: path.to_owned() });
+        }
+        let path = path.to_owned();
+        match beside(&target, before, bytes) {
+            Ok(file) => Ok(Self { path, target, file }),
+            Err(source) => Err(Error::Refused { path, source }),
+        }
+    }
+
+    /// Puts the file into its place.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn place(self) -> Result<(), Error> {
+        let Self { path, target, file } = self;
+        file.persist(target).map(drop).map_err(|error| Error::Refused { path, source: error.error })
+    }
+}
+
+fn beside(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let mut builder = tempfile::Builder::new();
@@ -50,8 +84,7 @@ fn replace(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Res
     if let Some(before) = before {
         file.as_file().set_permissions(before.permissions())?;
     }
-    file.persist(target).map_err(|error| error.error)?;
-    Ok(())
+    Ok(file)
 }
 
 fn advice(path: &Path, error: &io::Error) -> String {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::thousands;
-use crate::{ledger::Ledger, manifest::Manifest, slo::ONE_OVER_IN};
+use crate::{ledger::Ledger, manifest::Manifest, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;
@@ -47,7 +47,7 @@ pub(super) fn over_slo(m: &Manifest) -> String {
 
 /// Whether more were over than the SLO allows, however few were planned.
 pub(super) fn too_many_over(m: &Manifest) -> bool {
-    u128::from(m.over_slo) * u128::from(ONE_OVER_IN) > u128::from(m.planned)
+    slo::too_many(m.planned, m.over_slo)
 }
 
 /// Events that did not arrive: how many, where they stopped, and where they are.

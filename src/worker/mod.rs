@@ -17,9 +17,7 @@ mod stock;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufRead, Read, Write},
-    os::fd::AsFd,
+    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,16 +28,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{consume::Consumed, report::Report};
+use self::consume::Consumed;
 use crate::{
+    child,
     clock::Clock,
     cluster::{ClusterError, Endpoints},
     store,
     variant::GroupProtocol,
 };
-
-/// How long the parent's JSON line may be.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// What the parent tells a worker.
 #[derive(Clone, Serialize, Deserialize)]
@@ -114,22 +110,7 @@ pub enum WorkerError {
 /// # Errors
 /// What ends it early; the parent gets the same as a fatal report.
 pub fn main() -> Result<(), WorkerError> {
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .take(CONFIG_BYTES_MAX)
-        .read_line(&mut line)
-        .map_err(|error| WorkerError::Config(error.to_string()))?;
-    let config: Config = serde_json::from_str(&line).map_err(|error| WorkerError::Config(error.to_string()))?;
-    // Not `stdout()` itself, which holds bytes back until a line ends.
-    let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    // Room for a second of receipts: the parent's pauses must not become the store thread's.
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 20);
-    work(&config, &mut pipe).inspect_err(|error| {
-        let report = Report { fatal: Some(error.to_string()), ..Report::default() };
-        // When the pipe itself is what broke, nobody is left to tell.
-        let _ = pipe.write_all(&report.frame());
-    })
+    child::main(|config: &Config, pipe| work(config, pipe))
 }
 
 fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
@@ -145,7 +126,8 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
     let (news, assignments) = mpsc::channel();
     let consumer = consume::subscribe(config, &endpoints.kafka, news)?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_at_end_of_input(Arc::clone(&stop));
+    let stopped = Arc::clone(&stop);
+    child::at_end_of_input(move || stopped.store(true, Relaxed));
     std::thread::scope(|scope| {
         let (ahead, taken) = mpsc::sync_channel::<Consumed<'_>>(config.lookahead);
         let poll = scope.spawn(|| consume::poll(&consumer, config.clock, ahead, &stop));
@@ -157,11 +139,4 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         stocked.and(polled)
     })
     // Dropping the consumer commits what was stored and leaves the group.
-}
-
-fn stop_at_end_of_input(stop: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        stop.store(true, Relaxed);
-    });
 }

@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn as_many_lie_past_as_the_percentile_says(rows in rows()) {
-            let waits = rows.iter().map(|row| row.latency_us(&crate::columns::SCHEDULED_TO_STORED));
+            let waits = rows.iter().map(|row| row.latency_us(crate::row::places(&crate::columns::SCHEDULED_TO_STORED)));
             let distribution = Distribution::of(waits);
             for level in all(&Tail::new(&rows), rows.len() as u64) {
                 if let Some(p) = level.percentile {

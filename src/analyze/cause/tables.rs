@@ -9,7 +9,7 @@ use crate::{
 use super::{
     Causes, EPISODES_SHOWN, Level,
     attribution::Attribution,
-    cells::{chance, fixed, number, share, table, wait, whole},
+    cells::{chance, fixed, share, table, wait},
     episode::Episode,
     interval::EPISODES,
     tail, words,
@@ -73,9 +73,9 @@ fn listed(causes: &Causes, what: &str) -> String {
 pub fn levels(causes: &Causes) -> Block {
     let row = |level: &Level| {
         let events = if level.whole || level.percentile.is_some() {
-            whole(level.events)
+            Cell::count(level.events)
         } else {
-            number(format!("at least {}", count(level.events)), level.events as f64)
+            Cell::number(format!("at least {}", count(level.events)), level.events as f64)
         };
         let known = |cell: Cell| if level.whole { cell } else { "not at hand".into() };
         let interval = match level.interval {
@@ -90,8 +90,8 @@ pub fn levels(causes: &Causes) -> Block {
             level.name.as_str().into(),
             from,
             events,
-            known(whole(level.stalls.len() as u64)),
-            known(whole(level.largest())),
+            known(Cell::count(level.stalls.len() as u64)),
+            known(Cell::count(level.largest())),
             interval,
         ]
     };
@@ -111,7 +111,7 @@ fn episodes(causes: &Causes) -> Block {
         vec![
             fixed(words::second(causes, episode.start_us), 1),
             fixed(episode.length_ms(), 0),
-            whole(episode.events),
+            Cell::count(episode.events),
             wait(Some(episode.worst_us)),
             stage,
             or_none(on),
@@ -124,7 +124,7 @@ fn episodes(causes: &Causes) -> Block {
 
 fn stages(sets: &[Attribution]) -> Block {
     let row = |set: &Attribution| {
-        let mut row: Vec<Cell> = vec![set.name.as_str().into(), whole(set.sums.count)];
+        let mut row: Vec<Cell> = vec![set.name.as_str().into(), Cell::count(set.sums.count)];
         let Some((total, means)) = set.means_10us() else {
             row.extend(std::iter::repeat_n(Cell::from("–"), CHAIN.len() + 1));
             return row;
@@ -156,7 +156,7 @@ fn annotations(sets: &[Attribution]) -> Block {
             let from_ms = sums.mean_ms(sums.append_us_sum);
             (from_ms, sums.mean_ms(sums.stage_us_sums[1]) - from_ms - 1.0)
         });
-        let within_1_ms = |from_ms: f64| number(format!("{from_ms:.1} to {:.1}", from_ms + 1.0), from_ms);
+        let within_1_ms = |from_ms: f64| Cell::number(format!("{from_ms:.1} to {:.1}", from_ms + 1.0), from_ms);
         let behind = set.behind_us_sum.filter(|_| sums.count > 0).map(|us_sum| {
             let mut cell = fixed(sums.mean_ms(us_sum), 2);
             if !set.behind_is_exact {
@@ -177,7 +177,7 @@ fn annotations(sets: &[Attribution]) -> Block {
             appended.map_or(none.clone(), |(_, after_ms)| within_1_ms(after_ms)),
             behind.unwrap_or(none.clone()),
             read.unwrap_or(none.clone()),
-            if set.stopped.count() > 0 { whole(set.stopped.count()) } else { none },
+            if set.stopped.count() > 0 { Cell::count(set.stopped.count()) } else { none },
         ]
     };
     let behind = format!("of {}: behind an earlier batch", CHAIN[2].name);
@@ -192,11 +192,11 @@ const ANNOTATIONS: &str = "The stages are means over the same events, so each li
     batch before its own was on its way; ≥ where that batch may be missing among the slow rows.";
 
 fn halves(causes: &Causes) -> Block {
-    let planned = causes.planned_halves.map(whole);
+    let planned = causes.planned_halves.map(Cell::count);
     let mut rows =
         vec![["planned".into(), planned[0].clone(), planned[1].clone(), "–".into(), "–".into(), "–".into()].to_vec()];
     rows.extend(causes.halves.iter().map(|halves| {
-        let [events, stalls] = [halves.events, halves.stalls].map(|pair| pair.map(whole));
+        let [events, stalls] = [halves.events, halves.stalls].map(|pair| pair.map(Cell::count));
         let [first, second] = events;
         let [first_stalls, second_stalls] = stalls;
         vec![halves.name.as_str().into(), first, second, first_stalls, second_stalls, chance(halves.probability)]
@@ -216,7 +216,7 @@ fn shares(causes: &Causes) -> Block {
     let rows = causes.shares.iter().map(|found| {
         vec![
             found.place_name(&causes.names).into(),
-            number(format!("{} of {}", count(found.k), count(found.n)), found.k as f64),
+            Cell::number(format!("{} of {}", count(found.k), count(found.n)), found.k as f64),
             share(found.k as f64 / found.n as f64),
             share(found.base),
             fixed(found.ratio(), 2),
@@ -234,9 +234,9 @@ fn seconds(causes: &Causes) -> Block {
     let late: u64 = causes.listed.map_or(0, |k| causes.levels[k].events);
     let rows = causes.seconds.iter().map(|&(second, k, all)| {
         vec![
-            number(format!("second {second}"), second as f64),
-            number(format!("{} of {}", count(k), count(late)), k as f64),
-            whole(all),
+            Cell::number(format!("second {second}"), second as f64),
+            Cell::number(format!("{} of {}", count(k), count(late)), k as f64),
+            Cell::count(all),
             share(all as f64 / causes.n.max(1) as f64),
         ]
     });
@@ -246,10 +246,9 @@ fn seconds(causes: &Causes) -> Block {
 }
 
 fn happened(causes: &Causes) -> Block {
-    let rows = causes
-        .happened
-        .iter()
-        .map(|(at_us, what, late)| vec![what.as_str().into(), fixed(words::second(causes, *at_us), 1), whole(*late)]);
+    let rows = causes.happened.iter().map(|(at_us, what, late)| {
+        vec![what.as_str().into(), fixed(words::second(causes, *at_us), 1), Cell::count(*late)]
+    });
     table("happened", &["What happened", "At (s)", "Late events that waited within 1 s of it"], rows.collect())
 }
 

@@ -90,9 +90,12 @@ impl Totals {
             }
         }
     }
+}
 
-    /// Counts one row; rows scheduled before `start_us` are in no second. For tests and small inputs: a scanner may
-    /// keep its own counts.
+#[cfg(test)]
+impl Totals {
+    /// Counts one row; rows scheduled before `start_us` are in no second. A scanner keeps its own
+    /// counts.
     pub fn add(&mut self, row: &Row) {
         *self.per_source.entry(row.source.into()).or_default() += 1;
         *self.per_producer.entry(row.producer).or_default() += 1;
@@ -116,5 +119,6 @@ impl Totals {
     }
 }
 
+#[cfg(test)]
 /// Seconds past this are not counted: 30 days.
-pub const SECONDS_MAX: usize = 30 * 24 * 3600;
+const SECONDS_MAX: usize = 30 * 24 * 3600;

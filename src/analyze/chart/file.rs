@@ -1,9 +1,6 @@
-//! A scene to `<stem>.png` and `<stem>.svg`: both there and whole, or neither touched.
+//! A scene to `<stem>.png` and `<stem>.svg`, each there whole or not touched.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use plotters::prelude::{BitMapBackend, SVGBackend};
 
@@ -12,18 +9,14 @@ use super::{
     png,
     scene::{SIZE, Scene},
 };
+use crate::write::{self, Prepared};
 
 /// Why there is no chart.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its directory cannot be written.
-    #[error("{}: charts cannot be written there ({source}); make it writable, or name another with `--out`", directory.display())]
-    Unwritable {
-        /// The directory.
-        directory: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file of it cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] write::Error),
     /// It cannot be drawn: a fault of this program.
     #[error("chart `{stem}` cannot be drawn: {what}; this is a fault of `analyze`, please report it")]
     Undrawable {
@@ -43,26 +36,11 @@ const VECTOR: Surface = Surface { scale: 2.0, size_em: 1.24, base_line_em: 0.76,
 /// Writes both files into `directory`, which is made if it is not there.
 pub fn write(scene: &Scene, directory: &Path, stem: &str) -> Result<(), Error> {
     let undrawable = |what: String| Error::Undrawable { stem: stem.to_owned(), what };
-    let files = [("png", bitmap(scene).map_err(undrawable)?), ("svg", vector(scene).map_err(undrawable)?.into_bytes())];
-    put(&files, directory, stem).map_err(|source| Error::Unwritable { directory: directory.to_owned(), source })
-}
-
-fn put(files: &[(&str, Vec<u8>)], directory: &Path, stem: &str) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    let unfinished = |kind: &str| directory.join(format!(".{stem}.{}.{kind}", std::process::id()));
-    let written = (|| {
-        for (kind, bytes) in files {
-            fs::write(unfinished(kind), bytes)?;
-        }
-        files.iter().try_for_each(|(kind, _)| fs::rename(unfinished(kind), directory.join(format!("{stem}.{kind}"))))
-    })();
-    if written.is_err() {
-        for (kind, _) in files {
-            // What was not even begun cannot be removed; the first error is the one to tell.
-            let _ = fs::remove_file(unfinished(kind));
-        }
-    }
-    written
+    let (png, svg) = (bitmap(scene).map_err(undrawable)?, vector(scene).map_err(undrawable)?);
+    let prepared = |kind: &str, bytes: &[u8]| Prepared::new(&directory.join(format!("{stem}.{kind}")), bytes);
+    // Both are on the disk before one takes its place.
+    [prepared("png", &png)?, prepared("svg", svg.as_bytes())?].into_iter().try_for_each(Prepared::place)?;
+    Ok(())
 }
 
 fn bitmap(scene: &Scene) -> Result<Vec<u8>, String> {

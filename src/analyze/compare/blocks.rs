@@ -7,9 +7,12 @@ use super::{
     matrix::{Comparison, Matrix, Outcome, RUNS_TO_RESOLVE},
     null::Ways,
     permutation::Test,
-    tables::{arms_table, comparisons_table, exploratory_table, p_text, percent, table, times},
+    tables::{arms_table, comparisons_table, exploratory_table, p_text, percent, times},
 };
-use crate::{document::Block, spread::Spread};
+use crate::{
+    document::{Block, Table},
+    spread::Spread,
+};
 
 /// How the figures were made; stands below the tables.
 const METHOD: &str = "The run is the unit. Median, best and worst are over an arm's valid runs, and the interval of \
@@ -117,7 +120,7 @@ fn set_aside(arms: &[Sorted<'_>]) -> Vec<Block> {
     let row = |aside: &&SetAside| [&aside.run, &aside.arm, &aside.cause].map(|text| text.as_str().into()).into();
     let rows = all.iter().map(row).collect();
     let prose = "These runs are in none of the figures, each for its cause:".to_owned();
-    vec![Block::Prose(prose), Block::Table(table("compare-set-aside", &["Run", "Arm", "Cause"], rows))]
+    vec![Block::Prose(prose), Block::Table(Table::new("compare-set-aside", &["Run", "Arm", "Cause"], rows))]
 }
 
 #[cfg(test)]

@@ -20,13 +20,13 @@ pub fn arms_table(arms: &[Sorted<'_>]) -> Table {
         let Spread { median, max, min, .. } = Spread::over(&figures);
         let interval = of_median(&figures, CONFIDENCE);
         let ends = interval.map(|Interval { low, high, .. }| format!("{} to {}", value(low), value(high)));
-        let covers = interval.map(|Interval { coverage, .. }| number(percent(coverage), coverage));
+        let covers = interval.map(|Interval { coverage, .. }| Cell::number(percent(coverage), coverage));
         let mut row = vec![arm.name.into(), whole(arm.usable.len()), whole(arm.set_aside.len())];
         row.extend([median, min, max].map(latency));
         row.extend([ends.map_or_else(none, Cell::from), covers.unwrap_or_else(none)]);
         row
     });
-    table("compare-arms", &header, rows.collect())
+    Table::new("compare-arms", &header, rows.collect())
 }
 
 /// Each arm against the first.
@@ -42,7 +42,7 @@ pub fn comparisons_table(matrix: &Matrix<'_>) -> Table {
         row.push(comparison.outcome.to_string().into());
         row
     });
-    table("compare", &header, rows.collect())
+    Table::new("compare", &header, rows.collect())
 }
 
 /// The other endpoints.
@@ -57,39 +57,30 @@ pub fn exploratory_table(matrix: &Matrix<'_>) -> Table {
         row.extend([p_cell(one.p), if one.p.is_some() { "exploratory" } else { "descriptive" }.into()]);
         row
     });
-    table("compare-exploratory", &header, rows.collect())
+    Table::new("compare-exploratory", &header, rows.collect())
 }
 
 fn effect_cells(effect: Option<Effect>) -> [Cell; 3] {
     let Some(Effect { ratio, interval }) = effect else { return [none(), none(), none()] };
     let ends = interval.map(|Interval { low, high, .. }| format!("{} to {}", times(low), times(high)).into());
-    let covers = interval.map(|Interval { coverage, .. }| number(percent(coverage), coverage));
-    [number(times(ratio), ratio), ends.unwrap_or_else(none), covers.unwrap_or_else(none)]
-}
-
-/// A table of a comparison.
-pub fn table(name: &'static str, header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
-    Table { name, header: header.iter().map(|&name| name.to_owned()).collect(), rows, exact_header: false }
+    let covers = interval.map(|Interval { coverage, .. }| Cell::number(percent(coverage), coverage));
+    [Cell::number(times(ratio), ratio), ends.unwrap_or_else(none), covers.unwrap_or_else(none)]
 }
 
 fn none() -> Cell {
     "–".into()
 }
 
-fn number(text: String, number: f64) -> Cell {
-    Cell { text, number: number.is_finite().then_some(number) }
-}
-
 fn whole(n: usize) -> Cell {
-    number(n.to_string(), n as f64)
+    Cell::number(n.to_string(), n as f64)
 }
 
 fn latency(value: Value) -> Cell {
-    number(value.to_string(), value.as_ms().unwrap_or(f64::NAN))
+    Cell::number(value.to_string(), value.as_ms().unwrap_or(f64::NAN))
 }
 
 fn p_cell(p: Option<f64>) -> Cell {
-    p.map_or_else(none, |p| number(p_text(p), p))
+    p.map_or_else(none, |p| Cell::number(p_text(p), p))
 }
 
 /// A ratio with 2 places; `∞` where it has none.

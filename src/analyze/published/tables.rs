@@ -43,12 +43,12 @@ pub struct Measured {
 pub fn table() -> Vec<Block> {
     let header = ["Test", "Metric", "Median", "Mean", "StdDev", "Max", "Min", "Samples a pair", "Of them past it"];
     let rows = all().iter().flat_map(|published| {
-        METRICS.iter().zip(&published.metrics).map(|((metric, one_in), spread)| {
-            let samples = published.samples_a_pair();
+        METRICS.iter().zip(&published.metrics).enumerate().map(|(k, ((metric, _), spread))| {
+            let (samples, past) = (published.samples_a_pair(), published.samples_past(k));
             let mut row = vec![published.name.as_str().into(), (*metric).into()];
-            row.extend(figures(spread, samples / one_in < FEW as f64));
-            row.push(Cell { text: count(samples as u64), number: Some(samples) });
-            row.push(Cell { text: few_digits(samples / one_in), number: Some(samples / one_in) });
+            row.extend(figures(spread, past < FEW as f64));
+            row.push(Cell::number(count(samples as u64), samples));
+            row.push(Cell::number(few_digits(past), past));
             row
         })
     });
@@ -61,7 +61,7 @@ pub fn table() -> Vec<Block> {
          evenly); the duration of {} is assumed. † fewer than {FEW} samples lie past it.",
         assumed.join(", ")
     );
-    vec![Block::Prose(prose), Block::Table(table_of("published", &header, rows))]
+    vec![Block::Prose(prose), Block::Table(Table::new("published", &header, rows))]
 }
 
 /// A run beside the published test that its manifest names (`variant.published`); one sentence where there is none.
@@ -80,7 +80,7 @@ pub fn beside(named: Option<&str>, measured: &Measured) -> Vec<Block> {
     };
     let header = ["Metric (ms)", "Median", "Mean", "StdDev", "Max", "Min", "What stands behind it"];
     let rows = (0..METRICS.len()).flat_map(|k| rows_of(published, measured, k)).collect();
-    vec![Block::Prose(introduction(published, measured)), Block::Table(table_of("published-beside", &header, rows))]
+    vec![Block::Prose(introduction(published, measured)), Block::Table(Table::new("published-beside", &header, rows))]
 }
 
 fn introduction(published: &Published, Measured { load, .. }: &Measured) -> String {
@@ -105,8 +105,8 @@ fn introduction(published: &Published, Measured { load, .. }: &Measured) -> Stri
 
 /// One metric: as published, as measured, and their ratio or why there is none.
 fn rows_of(published: &Published, measured: &Measured, k: usize) -> [Vec<Cell>; 3] {
-    let (metric, one_in) = METRICS[k];
-    let past = published.samples_a_pair() / one_in;
+    let (metric, _) = METRICS[k];
+    let past = published.samples_past(k);
     let (theirs, ours) = (&published.metrics[k], &measured.metrics[k]);
     let row = |what: &str, figures: Vec<Cell>, basis: String| {
         [vec![format!("{metric} {what}").into()], figures, vec![basis.into()]].concat()
@@ -128,7 +128,7 @@ fn rows_of(published: &Published, measured: &Measured, k: usize) -> [Vec<Cell>; 
 }
 
 fn no_ratio(published: &Published, measured: &Measured, k: usize) -> Option<String> {
-    let past = published.samples_a_pair() / METRICS[k].1;
+    let past = published.samples_past(k);
     let our_past = measured.samples_past[k];
     if !same_load(published, &measured.load) {
         Some("this run's load is another".to_owned())
@@ -148,9 +148,7 @@ fn same_load(published: &Published, load: &Load) -> bool {
 
 fn quotient(ours: Value, theirs: Value) -> Cell {
     match (ours, theirs) {
-        (Value::Finite(ours), Value::Finite(theirs)) => {
-            Cell { text: format!("{:.2}", ours / theirs), number: Some(ours / theirs) }
-        }
+        (Value::Finite(ours), Value::Finite(theirs)) => Cell::number(format!("{:.2}", ours / theirs), ours / theirs),
         _ => "–".into(),
     }
 }
@@ -158,8 +156,7 @@ fn quotient(ours: Value, theirs: Value) -> Cell {
 fn figures(spread: &Spread, few: bool) -> Vec<Cell> {
     let figures = [spread.median, spread.mean, spread.sd, spread.max, spread.min];
     let mark = if few { "†" } else { "" };
-    let cell =
-        |value: Value| Cell { text: format!("{value}{mark}"), number: value.as_ms().filter(|ms| ms.is_finite()) };
+    let cell = |value: Value| Cell::number(format!("{value}{mark}"), value.as_ms().unwrap_or(f64::NAN));
     figures.map(cell).into()
 }
 
@@ -167,10 +164,6 @@ fn figures(spread: &Spread, few: bool) -> Vec<Cell> {
 fn few_digits(samples: f64) -> String {
     let text = if samples < 0.1 { format!("{samples:.2}") } else { format!("{samples:.1}") };
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-fn table_of(name: &'static str, header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
-    Table { name, header: header.iter().map(|&name| name.to_owned()).collect(), rows, exact_header: false }
 }
 
 #[cfg(test)]

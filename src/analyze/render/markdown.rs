@@ -124,13 +124,8 @@ pub fn link(from: &Path, to: &Path) -> String {
     if link.is_empty() { ".".to_owned() } else { link.join("/") }
 }
 
-/// A table whose first column is aligned left and whose others, figures, are aligned right.
-/// With `exact_header` the header keeps one space around each name, for those who search for it, however wide its column is.
-pub fn table(header: &[&str], rows: &[Vec<String>], exact_header: bool) -> String {
-    let right: Vec<bool> = (0..header.len()).map(|k| k > 0).collect();
-    aligned(header, rows, exact_header, &right)
-}
-
+/// A table, its columns aligned `right` or left. With `exact_header` the header keeps one space around each name, for those
+/// who search for it, however wide its column is.
 fn aligned(header: &[&str], rows: &[Vec<String>], exact_header: bool, right: &[bool]) -> String {
     let width = |text: &str| text.chars().count();
     // A rule needs three characters to be one for every reader of Markdown.
@@ -167,6 +162,11 @@ pub fn count(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn table(header: &[&str], rows: &[Vec<String>], exact_header: bool) -> String {
+        let right: Vec<bool> = (0..header.len()).map(|k| k > 0).collect();
+        aligned(header, rows, exact_header, &right)
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -8,7 +8,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 use polars::prelude::*;
@@ -17,12 +16,13 @@ use super::{
     Progress, Scanned, Shared, Sink, Skipped,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
-    names::{Interner, NO_PAIR},
+    names::Interner,
 };
 use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
+    cores,
     input::Error,
-    row::{MISSING, Row, STAMPS},
+    row::{MISSING, STAMPS},
 };
 
 /// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
@@ -46,11 +46,10 @@ pub fn scan<S: Sink>(
     let metadata = reader.get_metadata().map_err(broken)?.clone();
     let names: Vec<String> = reader.schema().map_err(broken)?.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), threads);
+    let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), cores::count());
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Part<S>| -> Result<(), Failure> {
+    let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
         let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
             .read_parallel(ParallelStrategy::None)
             .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
@@ -61,8 +60,7 @@ pub fn scan<S: Sink>(
         Ok(())
     };
     let work = || {
-        let sink = (shared.sink)().map_err(|error| (0, Failure::Io(error)))?;
-        let mut part = Part { sink, rows: 0, skipped: Skipped::default() };
+        let mut part = Scanned::new(shared).map_err(|error| (0, Failure::Io(error)))?;
         let mut names = Interner::new(shared.directory);
         while !failed.load(Ordering::Relaxed)
             && let Some(slice) = next()
@@ -74,40 +72,19 @@ pub fn scan<S: Sink>(
         }
         Ok(part)
     };
-    let parts: Vec<Result<Part<S>, (usize, Failure)>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect()
-    });
-    let first = parts.iter().filter_map(|part| part.as_ref().err()).map(|(start, _)| *start).min();
-    let (mut sink, mut rows, mut skipped) = ((shared.sink)().map_err(unreadable)?, 0, Skipped::default());
-    for part in parts {
-        let part = match part {
-            Ok(part) => part,
-            // Of several failures the first in the file is told.
-            Err((start, _)) if Some(start) != first => continue,
-            Err((_, Failure::Io(source))) => return Err(unreadable(source)),
-            Err((_, Failure::Polars(error))) => return Err(broken(error)),
-            Err((_, Failure::Type(what))) => return Err(not_rows(what)),
-            Err((_, Failure::Row(row, what))) => return Err(not_rows(format!("row {row}: {what}"))),
-        };
-        rows += part.rows;
-        skipped.count += part.skipped.count;
-        skipped.first.extend(part.skipped.first);
-        sink.merge(part.sink).map_err(unreadable)?;
+    let parts: Result<Vec<Scanned<S>>, (usize, Failure)> = {
+        let mut parts = cores::each(work);
+        // Of several failures the first in the file is told.
+        parts.sort_by_key(|part| part.as_ref().map_or_else(|(start, _)| *start, |_| usize::MAX));
+        parts.into_iter().collect()
+    };
+    match parts {
+        Ok(parts) => Scanned::merged(parts, shared).map_err(unreadable),
+        Err((_, Failure::Io(source))) => Err(unreadable(source)),
+        Err((_, Failure::Polars(error))) => Err(broken(error)),
+        Err((_, Failure::Type(what))) => Err(not_rows(what)),
+        Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
     }
-    skipped.first.sort_unstable();
-    skipped.first.truncate(Skipped::SHOWN);
-    Ok(Scanned { sink, rows, skipped, cut_off: false })
-}
-
-/// What one thread leaves.
-struct Part<S> {
-    sink: S,
-    rows: u64,
-    skipped: Skipped,
 }
 
 /// Ranges of rows to read at once: small row groups together, large ones in pieces. What does not come out even for the
@@ -180,7 +157,7 @@ impl Batch {
         Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
-    fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Part<S>) -> Result<(), Failure> {
+    fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {
         let whole = self.numbers.len() == NUMBERS.len();
         if !whole && self.add_columns(names, part)? {
             return Ok(());
@@ -191,7 +168,11 @@ impl Batch {
             for (place, column) in &self.numbers {
                 values[*place] = column[k];
             }
-            if let Some((row, pair)) = numbered(names, source, destination, &values, whole) {
+            let row = named(names, source, destination).and_then(|(source, destination)| {
+                let row = if whole { line::row } else { line::part };
+                Some((row(source, destination, &values)?, names.pair(source, destination)?))
+            });
+            if let Some((row, pair)) = row {
                 part.sink.add(&row, pair).map_err(Failure::Io)?;
                 part.rows += 1;
                 continue;
@@ -207,21 +188,13 @@ impl Batch {
         }
         Ok(())
     }
-}
 
-impl Batch {
     /// All rows at once, if the sink can and none of them is bad.
-    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Part<S>) -> Result<bool, Failure> {
+    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Scanned<S>) -> Result<bool, Failure> {
         let [sources, destinations] = &self.names;
         let pair = |(source, destination): (Option<&str>, Option<&str>)| {
-            let source = names.source(source.filter(|name| !name.is_empty())?.as_bytes())?;
-            match destination.filter(|name| !name.is_empty()) {
-                Some(name) => {
-                    let destination = names.destination(name.as_bytes())?;
-                    names.pair(source, Some(destination))
-                }
-                None => Some(NO_PAIR),
-            }
+            let (source, destination) = named(names, source, destination)?;
+            names.pair(source, destination)
         };
         let Some(pairs) = sources.iter().zip(destinations.iter()).map(pair).collect::<Option<Vec<u16>>>() else {
             return Ok(false);
@@ -252,20 +225,14 @@ fn values(column: &Int64Chunked) -> Vec<i64> {
     values
 }
 
-fn numbered(
-    names: &mut Interner,
-    source: Option<&str>,
-    destination: Option<&str>,
-    numbers: &Numbers,
-    whole: bool,
-) -> Option<(Row, u16)> {
+/// Numbers of a row's names; none when the first is missing, or one is no name.
+fn named(names: &mut Interner, source: Option<&str>, destination: Option<&str>) -> Option<(u32, Option<u32>)> {
     let source = names.source(source.filter(|name| !name.is_empty())?.as_bytes())?;
     let destination = match destination.filter(|name| !name.is_empty()) {
         Some(name) => Some(names.destination(name.as_bytes())?),
         None => None,
     };
-    let row = if whole { line::row(source, destination, numbers) } else { line::part(source, destination, numbers) };
-    Some((row?, names.pair(source, destination)?))
+    Some((source, destination))
 }
 
 /// As of the line that a CSV would hold.

@@ -33,6 +33,13 @@ pub struct Skipped {
 impl Skipped {
     /// So many are shown.
     pub const SHOWN: usize = 5;
+
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.sort_unstable();
+        self.first.truncate(Self::SHOWN);
+    }
 }
 
 /// Takes rows in. Each reading thread has its own; they are merged at the end.
@@ -82,6 +89,29 @@ pub struct Scanned<S> {
     pub skipped: Skipped,
     /// Whether the file ended within a line, as a killed run leaves it; that line is not a row.
     pub cut_off: bool,
+}
+
+impl<S: Sink> Scanned<S> {
+    /// Of no rows yet.
+    fn new(shared: &Shared<S>) -> io::Result<Self> {
+        Ok(Self { sink: (shared.sink)()?, rows: 0, skipped: Skipped::default(), cut_off: false })
+    }
+
+    /// Takes over what another thread read of the same file.
+    fn merge(&mut self, other: Self) -> io::Result<()> {
+        self.rows += other.rows;
+        self.skipped.merge(other.skipped);
+        self.cut_off |= other.cut_off;
+        self.sink.merge(other.sink)
+    }
+
+    /// What all threads read; there is at least one.
+    fn merged(parts: impl IntoIterator<Item = Self>, shared: &Shared<S>) -> io::Result<Self> {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().map_or_else(|| Self::new(shared), Ok)?;
+        parts.try_for_each(|part| all.merge(part))?;
+        Ok(all)
+    }
 }
 
 /// Reads one file.

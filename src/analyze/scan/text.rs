@@ -7,11 +7,10 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
-    thread,
 };
 
 use super::{Progress, Scanned, Shared, Sink, Skipped, layout::Layout, line, names::Interner};
-use crate::input::Error;
+use crate::{cores, input::Error};
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -20,13 +19,12 @@ const LINE_BYTES_MAX: usize = 1 << 16;
 
 /// What one thread leaves.
 struct Part<S> {
-    sink: S,
-    rows: u64,
+    /// Without the places of skipped lines, which are known only when all lines before them are counted.
+    scanned: Scanned<S>,
     /// Lines of each chunk that it read.
     lines: Vec<(u64, usize)>,
-    skipped: Vec<Bad>,
-    skipped_count: u64,
-    cut_off: bool,
+    /// The first lines that it skipped.
+    bad: Vec<Bad>,
 }
 
 /// A line that is not a row, by its place in its chunk.
@@ -73,17 +71,9 @@ pub fn scan<S: Sink>(
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let (layout, start) = header(path, file, bytes)?;
     let chunks = Chunks { file, layout: &layout, start, end: bytes, next: AtomicU64::new(0), shared, progress };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts: Vec<(Option<Part<S>>, Option<Stop>)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| chunks.work())).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
     let mut lines = Vec::new();
     let (mut bad, mut all) = (Vec::new(), Vec::new());
-    for (part, stop) in parts {
+    for (part, stop) in cores::each(|| chunks.work()) {
         match stop {
             Some(Stop::Io(error)) => return Err(unreadable(error)),
             Some(Stop::Bad(line)) => bad.push(line),
@@ -100,18 +90,11 @@ pub fn scan<S: Sink>(
     if let Some(first) = bad.into_iter().min_by_key(|bad| (bad.chunk, bad.line)) {
         return Err(Error::Line { path: path.to_owned(), line: number(&first), what: first.what });
     }
-    let mut skipped = Skipped::default();
-    let (mut sink, mut rows, mut cut_off) = ((shared.sink)().map_err(unreadable)?, 0, false);
-    for part in all {
-        skipped.count += part.skipped_count;
-        skipped.first.extend(part.skipped.iter().map(|bad| (number(bad), bad.what.clone())));
-        rows += part.rows;
-        cut_off |= part.cut_off;
-        sink.merge(part.sink).map_err(unreadable)?;
-    }
-    skipped.first.sort_unstable();
-    skipped.first.truncate(Skipped::SHOWN);
-    Ok(Scanned { sink, rows, skipped, cut_off })
+    let numbered = all.into_iter().map(|Part { mut scanned, bad, .. }| {
+        scanned.skipped.first = bad.into_iter().map(|bad| (number(&bad), bad.what)).collect();
+        scanned
+    });
+    Scanned::merged(numbered, shared).map_err(unreadable)
 }
 
 /// Reads the first line, and says what the file is when it is none of ours.
@@ -140,11 +123,11 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
 impl<S: Sink> Chunks<'_, S> {
     /// Reads chunks until there is none left or a line is no row.
     fn work(&self) -> (Option<Part<S>>, Option<Stop>) {
-        let sink = match (self.shared.sink)() {
-            Ok(sink) => sink,
+        let scanned = match Scanned::new(self.shared) {
+            Ok(scanned) => scanned,
             Err(error) => return (None, Some(Stop::Io(error))),
         };
-        let mut part = Part { sink, rows: 0, lines: Vec::new(), skipped: Vec::new(), skipped_count: 0, cut_off: false };
+        let mut part = Part { scanned, lines: Vec::new(), bad: Vec::new() };
         let mut names = Interner::new(self.shared.directory);
         let mut buffer = Vec::new();
         loop {
@@ -183,8 +166,8 @@ impl<S: Sink> Chunks<'_, S> {
             let read = line::read(buffer, at, self.layout, names);
             let numbered = read.and_then(|(row, end)| Some((row, names.pair(row.source, row.destination)?, end)));
             if let Some((row, pair, end)) = numbered {
-                part.sink.add(&row, pair)?;
-                part.rows += 1;
+                part.scanned.sink.add(&row, pair)?;
+                part.scanned.rows += 1;
                 at = end;
                 line += 1;
                 continue;
@@ -192,7 +175,7 @@ impl<S: Sink> Chunks<'_, S> {
             let Some(end) = newline(at) else {
                 if to == self.end && buffer.len() - at < LINE_BYTES_MAX {
                     // A line without its end may lack digits, too: it is never a row.
-                    part.cut_off = true;
+                    part.scanned.cut_off = true;
                     break;
                 }
                 let what = "is longer than 64 KiB: no record of a run; take the file out of the list".to_owned();
@@ -211,9 +194,9 @@ impl<S: Sink> Chunks<'_, S> {
         if !self.shared.skip_bad_rows {
             return Err(Stop::Bad(bad));
         }
-        part.skipped_count += 1;
-        if part.skipped.len() < Skipped::SHOWN {
-            part.skipped.push(bad);
+        part.scanned.skipped.count += 1;
+        if part.bad.len() < Skipped::SHOWN {
+            part.bad.push(bad);
         }
         Ok(())
     }
