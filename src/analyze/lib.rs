@@ -27,6 +27,7 @@ pub mod deviations;
 pub mod document;
 pub mod drawings;
 pub mod figures;
+pub mod histogram;
 pub mod input;
 pub mod manifest;
 pub mod output;

@@ -117,27 +117,6 @@ impl Samples {
         if self.open.keys[0].len() == BLOCK_ROWS { self.close() } else { Ok(()) }
     }
 
-    /// Keeps many rows with one latency each, all in second 0.
-    ///
-    /// # Errors
-    /// Those of the temporary file.
-    pub fn extend(&mut self, pairs: &[u16], us: impl IntoIterator<Item = Option<i64>>) -> io::Result<()> {
-        let (mut pairs, mut us) = (pairs, us.into_iter());
-        while !pairs.is_empty() {
-            let (now, later) = pairs.split_at(pairs.len().min(BLOCK_ROWS - self.open.keys[0].len()));
-            self.open.keys[0].extend_from_slice(now);
-            self.open.keys[1].resize(self.open.keys[0].len(), 0);
-            let odd = &mut self.odd;
-            let values = now.iter().zip(us.by_ref().take(now.len()));
-            self.open.us[0].extend(values.map(|(&pair, us)| small(us, |us| odd.push((0, [pair, 0], us)))));
-            pairs = later;
-            if self.open.keys[0].len() == BLOCK_ROWS {
-                self.close()?;
-            }
-        }
-        Ok(())
-    }
-
     fn close(&mut self) -> io::Result<()> {
         let rows = if self.kept.is_empty() { 0 } else { BLOCK_ROWS };
         let column = || Vec::with_capacity(rows);

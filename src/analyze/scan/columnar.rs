@@ -16,7 +16,7 @@ use super::{
     Progress, Scanned, Shared, Sink, Skipped,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
-    names::Interner,
+    names::{Interner, NO_PAIR},
 };
 use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
@@ -131,8 +131,11 @@ struct Batch {
     start: usize,
     names: [StringChunked; 2],
     /// Places in [`NUMBERS`] of the columns that were read, and their values.
-    numbers: Vec<(usize, Vec<i64>)>,
+    numbers: Vec<(usize, Int64Chunked)>,
 }
+
+/// Entries of a batch's table of pairs by the views of their names; a power of two.
+const VIEW_SLOTS: usize = 1 << 12;
 
 /// Columns of integers before the first stamp.
 const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
@@ -153,7 +156,7 @@ impl Batch {
         let text = |name| Ok::<_, Failure>(typed(name, DataType::String)?.str()?.clone());
         let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
         let numbers: Result<Vec<_>, Failure> =
-            wanted.map(|(place, name)| Ok((place, values(typed(name, DataType::Int64)?.i64()?)))).collect();
+            wanted.map(|(place, name)| Ok((place, whole(typed(name, DataType::Int64)?.i64()?)))).collect();
         Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
@@ -163,9 +166,10 @@ impl Batch {
             return Ok(());
         }
         let [sources, destinations] = &self.names;
+        let numbers = self.numbers()?;
         for (k, (source, destination)) in sources.iter().zip(destinations.iter()).enumerate() {
             let mut values: Numbers = [MISSING; NUMBERS.len()];
-            for (place, column) in &self.numbers {
+            for (place, column) in &numbers {
                 values[*place] = column[k];
             }
             let row = named(names, source, destination).and_then(|(source, destination)| {
@@ -189,20 +193,47 @@ impl Batch {
         Ok(())
     }
 
-    /// All rows at once, if the sink can and none of them is bad.
-    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Scanned<S>) -> Result<bool, Failure> {
+    fn numbers(&self) -> Result<Vec<(usize, &[i64])>, Failure> {
+        self.numbers.iter().map(|(place, column)| Ok((*place, column.cont_slice()?))).collect()
+    }
+
+    /// The pair of each row; none when a name is missing or no name.
+    fn pairs(&self, names: &mut Interner) -> Option<Vec<u16>> {
         let [sources, destinations] = &self.names;
-        let pair = |(source, destination): (Option<&str>, Option<&str>)| {
+        let mut pair = |source, destination| {
             let (source, destination) = named(names, source, destination)?;
             names.pair(source, destination)
         };
-        let Some(pairs) = sources.iter().zip(destinations.iter()).map(pair).collect::<Option<Vec<u16>>>() else {
-            return Ok(false);
-        };
-        let stamps: Vec<(usize, &[i64])> = self
-            .numbers
-            .iter()
-            .filter_map(|(place, values)| Some((place.checked_sub(BEFORE_STAMPS)?, &values[..])))
+        let whole = |names: &StringChunked| names.chunks().len() == 1 && names.null_count() == 0;
+        if !whole(sources) || !whole(destinations) {
+            return sources
+                .iter()
+                .zip(destinations.iter())
+                .map(|(source, destination)| pair(source, destination))
+                .collect();
+        }
+        // Within a chunk equal views (a name's bytes, or its place) are equal names: few have to be looked up.
+        let mut slots = vec![((u128::MAX, u128::MAX), NO_PAIR); VIEW_SLOTS];
+        let (source, destination) = (sources.downcast_as_array(), destinations.downcast_as_array());
+        let mut pairs = Vec::with_capacity(source.len());
+        for (k, (source, destination)) in source.views().iter().zip(destination.views().iter()).enumerate() {
+            let key = (source.as_u128(), destination.as_u128());
+            let slot = &mut slots[view_slot(key)];
+            if slot.0 != key {
+                *slot = (key, pair(sources.get(k), destinations.get(k))?);
+            }
+            pairs.push(slot.1);
+        }
+        Some(pairs)
+    }
+
+    /// All rows at once, if the sink can and none of them is bad.
+    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Scanned<S>) -> Result<bool, Failure> {
+        let Some(pairs) = self.pairs(names) else { return Ok(false) };
+        let numbers = self.numbers()?;
+        let stamps: Vec<_> = numbers
+            .into_iter()
+            .filter_map(|(place, values)| Some((place.checked_sub(BEFORE_STAMPS)?, values)))
             .collect();
         if stamps.iter().any(|(_, values)| values.iter().any(|&us| line::is_garbage(us))) {
             return Ok(false);
@@ -213,16 +244,19 @@ impl Batch {
     }
 }
 
-/// A column's values in one piece, [`MISSING`] for null.
-fn values(column: &Int64Chunked) -> Vec<i64> {
-    let mut values = Vec::with_capacity(column.len());
-    for chunk in column.downcast_iter() {
-        match chunk.validity() {
-            None => values.extend_from_slice(chunk.values()),
-            Some(_) => values.extend(chunk.iter().map(|value| value.copied().unwrap_or(MISSING))),
-        }
+/// A column in one piece, [`MISSING`] for null.
+fn whole(column: &Int64Chunked) -> Int64Chunked {
+    if column.cont_slice().is_ok() {
+        return column.clone();
     }
-    values
+    let values = column.iter().map(|value| value.unwrap_or(MISSING)).collect();
+    Int64Chunked::from_vec(column.name().clone(), values)
+}
+
+fn view_slot((source, destination): (u128, u128)) -> usize {
+    let mixed = source ^ destination.rotate_left(57);
+    let mixed = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) as usize % VIEW_SLOTS
 }
 
 /// Numbers of a row's names; none when the first is missing, or one is no name.
