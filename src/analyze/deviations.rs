@@ -10,7 +10,7 @@ use crate::{
     document::Block,
     input::Recorded,
     manifest::Manifest,
-    markdown::count,
+    markdown::counted,
     pairs::PAIR_PERCENTILES,
     report,
     row::{MISSING, Row, Stamp, places},
@@ -86,14 +86,21 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let (names, numbers) = directory.finish();
     let pairs = run::by_pair(&samples, 0, latency, (&names, &numbers), unplaced).map_err(temporary)?;
     let pooled = samples.pooled(0, &PAIR_PERCENTILES).map_err(temporary)?;
-    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(scanned.rows));
+    let mut origin = format!("`{}`: {}, of which only D2–D5 were read.", path.display(), counted(scanned.rows, "row"));
     if scanned.skipped.count > 0 {
-        origin += &format!(" **{} bad lines were skipped.**", count(scanned.skipped.count));
+        origin += &format!(" **{}.**", scanned.skipped.told(path));
     }
-    if let Some(manifest) = Manifest::of(&recorded.name, &recorded.manifests)?
-        && !manifest.ledger.valid
-    {
-        origin += &format!(" **INVALID**: {}.", manifest.ledger.problems.join("; "));
+    if scanned.cut_off {
+        origin += &format!(" {}.", report::cut_off(path));
+    }
+    if let Some(Manifest { ledger, .. }) = Manifest::of(&recorded.name, &recorded.manifests)? {
+        let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
+        if ledger.rows != scanned.rows {
+            problems.push(format!("the ledger says rows {}, the rows say {}", ledger.rows, scanned.rows));
+        }
+        if !ledger.valid || !problems.is_empty() {
+            origin += &format!(" **INVALID**: {}. Nothing below may be quoted.", problems.join("; "));
+        }
     }
     blocks.push(Block::Prose(origin));
     blocks.extend(report::deviations(&pairs, &pooled));

@@ -13,6 +13,7 @@ use crate::{
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
+    markdown::counted,
     pairs::{PAIR_PERCENTILES, Pair, Pairs},
     percentile::PERCENTILES,
     quantile::Quantiles,
@@ -308,7 +309,9 @@ pub fn by_pair(
 fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(repeated) = measured.map(|measured| measured.repeated).filter(|&repeated| repeated > 0) {
-        problems.push(format!("{repeated} rows repeat the event (source, producer, sequence) of another"));
+        let repeat = if repeated == 1 { "repeats" } else { "repeat" };
+        problems
+            .push(format!("{} {repeat} the event (source, producer, sequence) of another", counted(repeated, "row")));
     }
     let Some(Manifest { ledger, .. }) = manifest else { return problems };
     problems.extend(ledger.problems.iter().cloned());
@@ -420,7 +423,7 @@ pub(crate) mod tests {
     #[test]
     fn repeated_events_are_counted() {
         let run = load(&format!("{ROW}{ROW}{}", ROW.replacen("p0", "p1", 1)), None).unwrap();
-        assert_eq!(run.problems, ["1 rows repeat the event (source, producer, sequence) of another"]);
+        assert_eq!(run.problems, ["1 row repeats the event (source, producer, sequence) of another"]);
     }
 
     #[test]

@@ -44,8 +44,10 @@ pub fn scan<S: Sink>(
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let mut reader = ParquetReader::new(file.try_clone().map_err(unreadable)?);
     let metadata = reader.get_metadata().map_err(broken)?.clone();
-    let names: Vec<String> = reader.schema().map_err(broken)?.iter_names().map(|name| name.to_string()).collect();
+    let schema = reader.schema().map_err(broken)?;
+    let names: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
+    check_types(&schema).map_err(not_rows)?;
     let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), cores::count());
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -85,6 +87,22 @@ pub fn scan<S: Sink>(
         Err((_, Failure::Type(what))) => Err(not_rows(what)),
         Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
     }
+}
+
+/// Columns of other types are refused before they are read: not all of them can be.
+fn check_types(schema: &ArrowSchema) -> Result<(), String> {
+    use ArrowDataType::*;
+    for (name, field) in schema.iter().filter(|(name, _)| COLUMNS.contains(&name.as_str())) {
+        let is = field.dtype();
+        let (fits, must_be) = match name.as_str() {
+            SOURCE | DESTINATION => (matches!(is, Utf8 | LargeUtf8 | Utf8View), "text"),
+            _ => (matches!(is, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64), "a whole number"),
+        };
+        if !fits {
+            return Err(format!("has the column `{name}` as {is:?}, and it must be {must_be}; record it again"));
+        }
+    }
+    Ok(())
 }
 
 /// Ranges of rows to read at once: small row groups together, large ones in pieces. What does not come out even for the
@@ -142,12 +160,9 @@ impl Batch {
         let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
             let column = frame.column(name)?.as_materialized_series();
             let wrong = |_| {
-                let is = column.dtype();
-                Failure::Type(format!("has the column `{name}` as {is}, and it must be {to}; record it again"))
+                let what = "holds a number that is no whole number of 64 bits with a sign; record it again";
+                Failure::Type(format!("the column `{name}` {what}"))
             };
-            if column.dtype().is_float() || (to != DataType::String && column.dtype().is_string()) {
-                return Err(wrong(PolarsError::NoData("".into())));
-            }
             Ok(if *column.dtype() == to { column.clone() } else { column.strict_cast(&to).map_err(wrong)? })
         };
         let text = |name| Ok::<_, Failure>(typed(name, DataType::String)?.str()?.clone());
