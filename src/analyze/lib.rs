@@ -51,5 +51,7 @@ pub mod write;
 
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod sample;
 
 pub use render::markdown;

@@ -443,7 +443,7 @@ pub(crate) mod tests {
         assert!(told("a.csv", b"").contains("is empty"));
         assert!(told("a.csv", b"source,dest").contains("within its header"));
         assert!(told("a.csv", b"\x1f\x8b\x08\n").contains("gunzip"));
-        assert!(told("a.csv", b"source\nx\n").contains("lacks the column destination"));
+        assert!(told("a.csv", b"source\nx\n").contains("lacks the columns destination, "));
         assert!(told("a.csv", &[b'x'; 100_000]).contains("within its header"));
         let long = [with_header(ROW), vec![b'x'; 10_000_000]].concat();
         assert!(told("a.csv", &long).contains("line 3: is longer than 64 KiB"));

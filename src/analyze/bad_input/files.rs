@@ -82,6 +82,7 @@ fn no_runs_at_all() {
     assert!(case.arguments(&[], &[]).makes(Only::Report) && case.arguments(&[], &[]).files.is_empty());
 }
 
+#[derive(Debug)]
 struct Nothing;
 
 impl Sink for Nothing {

@@ -21,7 +21,7 @@ fn what_is_no_manifest() {
         (b"null", "invalid type: null"),
         (b"[]", "invalid type: sequence"),
         (b"{\"run\":\"\xff\"}", "invalid unicode"),
-        ("[".repeat(100_000).as_bytes(), "line 1 column 1"),
+        ("[".repeat(100_000).as_bytes(), "invalid type: sequence"),
         (br#"{"run":"a"}"#, "missing field `ledger`"),
         (
             whole.replace(r#""sent":20"#, r#""sent":-1"#).as_bytes(),
@@ -98,7 +98,7 @@ proptest! {
         for (at, odd) in changes {
             let mut all = Vec::new();
             places(&value, "", &mut all);
-            *value.pointer_mut(at.get(&all)).unwrap() = odd;
+            *value.pointer_mut(&all[at.index(all.len())]).unwrap() = odd;
         }
         let case = beside(value.to_string().as_bytes());
         if alone {

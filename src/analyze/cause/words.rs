@@ -143,8 +143,11 @@ fn coincidences(causes: &Causes) -> String {
         }
     };
     let hiccups = &causes.hiccups;
+    if hiccups.of_seconds == 0 && causes.happened.is_empty() {
+        return "Nothing is recorded of faults, rebalances or what the machine did.".to_owned();
+    }
     if hiccups.of_seconds == 0 {
-        return text + " The manifest does not say what the machine did.";
+        return text + " Nothing is recorded of what the machine did.";
     }
     let stalls = causes.listed.map_or(0, |k| causes.levels[k].stalls.len() as u64);
     let expected = hiccups.expected;

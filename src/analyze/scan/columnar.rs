@@ -1,6 +1,7 @@
 //! Reads the rows of a Parquet file with all cores: each thread decodes the next rows that are left, and takes them in.
 
 use std::{
+    fmt,
     fs::File,
     ops::Range,
     path::Path,
@@ -14,6 +15,7 @@ use polars::prelude::*;
 
 use super::{
     Progress, Scanned, Shared, Sink, Skipped,
+    caught::caught,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
     names::Interner,
@@ -40,11 +42,11 @@ pub fn scan<S: Sink>(
     progress: Progress,
 ) -> Result<Scanned<S>, Error> {
     let not_rows = |what: String| Error::NotRows { path: path.to_owned(), what };
-    let broken = |error: PolarsError| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
+    let broken = |error: &dyn fmt::Display| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let mut reader = ParquetReader::new(file.try_clone().map_err(unreadable)?);
-    let metadata = reader.get_metadata().map_err(broken)?.clone();
-    let schema = reader.schema().map_err(broken)?;
+    let footer = caught(|| PolarsResult::Ok((reader.get_metadata()?.clone(), reader.schema()?)));
+    let (metadata, schema) = footer.map_err(|panic| broken(&panic))?.map_err(|error| broken(&error))?;
     let names: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
     check_types(&schema).map_err(not_rows)?;
@@ -57,7 +59,8 @@ pub fn scan<S: Sink>(
             .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
             .with_slice(Some((slice.start, slice.len())));
         reader.set_metadata(metadata.clone());
-        Batch::of(&reader.finish()?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
+        let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
+        Batch::of(&frame, shared.columns, slice)?.add(shared.skip_bad_rows, names, part)?;
         progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
         Ok(())
     };
@@ -83,7 +86,8 @@ pub fn scan<S: Sink>(
     match parts {
         Ok(parts) => Scanned::merged(parts, shared).map_err(unreadable),
         Err((_, Failure::Io(source))) => Err(unreadable(source)),
-        Err((_, Failure::Polars(error))) => Err(broken(error)),
+        Err((_, Failure::Polars(error))) => Err(broken(&error)),
+        Err((_, Failure::Broken(error))) => Err(broken(&error)),
         Err((_, Failure::Type(what))) => Err(not_rows(what)),
         Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
     }
@@ -133,6 +137,8 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
 enum Failure {
     Io(std::io::Error),
     Polars(PolarsError),
+    /// What the file says of itself does not hold.
+    Broken(String),
     Type(String),
     Row(usize, String),
 }
@@ -156,7 +162,12 @@ struct Batch {
 const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
 
 impl Batch {
-    fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
+    fn of(frame: &DataFrame, columns: &[&str], slice: &Range<usize>) -> Result<Self, Failure> {
+        // A damaged footer may make columns of different lengths.
+        if let Some(column) = frame.columns().iter().find(|column| column.len() != slice.len()) {
+            let what = format!("of {} rows its column `{}` has {}", slice.len(), column.name(), column.len());
+            return Err(Failure::Broken(what));
+        }
         let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
             let column = frame.column(name)?.as_materialized_series();
             let wrong = |_| {
@@ -169,7 +180,7 @@ impl Batch {
         let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
         let numbers: Result<Vec<_>, Failure> =
             wanted.map(|(place, name)| Ok((place, values(typed(name, DataType::Int64)?.i64()?)))).collect();
-        Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
+        Ok(Self { start: slice.start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use std::{
 use self::names::Directory;
 use crate::{input::Error, markdown::count, row::Row};
 
+mod caught;
 mod columnar;
 pub mod field;
 pub mod joined;
