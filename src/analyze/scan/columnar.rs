@@ -50,7 +50,9 @@ pub fn scan<S: Sink>(
     let names: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
     check_types(&schema).map_err(not_rows)?;
-    let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), cores::count());
+    check_counts(&metadata, bytes).map_err(|what| broken(&what))?;
+    let groups = metadata.row_groups.iter().map(|group| group.num_rows());
+    let slices = slices(groups, cores::count());
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
     let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
@@ -91,6 +93,23 @@ pub fn scan<S: Sink>(
         Err((_, Failure::Type(what))) => Err(not_rows(what)),
         Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
     }
+}
+
+/// No encoding packs stamps more closely: recorded rows take some 16 bytes each.
+const ROWS_A_BYTE_MAX: u64 = 1024;
+
+/// Counts in a damaged footer are refused before memory is asked for so many rows.
+fn check_counts(metadata: &FileMetadata, bytes: u64) -> Result<(), &'static str> {
+    let rows = metadata.row_groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(group.num_rows()));
+    if rows != Some(metadata.num_rows) || metadata.num_rows as u64 > bytes.saturating_mul(ROWS_A_BYTE_MAX) {
+        return Err("the rows of its groups do not add up to its rows");
+    }
+    let even = metadata.row_groups.iter().all(|group| {
+        let ours = |name: &PlSmallStr| COLUMNS.contains(&name.as_str());
+        let ours = group.parquet_columns().iter().filter(|column| column.descriptor().path_in_schema.iter().all(ours));
+        ours.into_iter().all(|column| usize::try_from(column.num_values()) == Ok(group.num_rows()))
+    });
+    if even { Ok(()) } else { Err("columns of one group of rows have other numbers of values") }
 }
 
 /// Columns of other types are refused before they are read: not all of them can be.
