@@ -17,7 +17,7 @@ use crate::{
 /// missed the SLO, which is told in words; 1 error, 2 wrong command line; with --max-regression also 4 resolved
 /// regression and 5 cannot decide.
 #[derive(Debug, Clone, Parser)]
-#[command(version)]
+#[command(name = "analyze", version)]
 pub struct Arguments {
     /// Rows of runs (.csv, .parquet) or their manifests (.json); every run in results/ when none is named
     pub files: Vec<PathBuf>,
@@ -81,7 +81,7 @@ impl Arguments {
             return Ok(arguments);
         };
         let what =
-            format!("--only d2-d5 prints D2–D5 and does nothing else, so {flag} has no use; leave one of them out\n");
+            format!("--only d2-d5 prints D2–D5 and does nothing else, so {flag} has no use; leave one of them out");
         Err(Self::command().error(ErrorKind::ArgumentConflict, what))
     }
 

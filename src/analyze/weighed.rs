@@ -98,7 +98,7 @@ pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, Si
     let mut arms = Vec::new();
     let loaded: Vec<Option<Vec<Run>>> = names
         .iter()
-        .map(|name| Path::new(name))
+        .map(Path::new)
         .map(|name| name.is_dir().then(|| load(name)).transpose())
         .collect::<Result<_, _>>()?;
     let mut sides: Vec<Vec<&Run>> = Vec::new();
