@@ -35,6 +35,7 @@ pub fn any_charts() -> impl Strategy<Value = Vec<Box<dyn Chart>>> {
             sources: names.clone(),
             destinations: names.iter().take(split).cloned().collect(),
             figures_ms: odds.iter().map(|odd| vec![Some(odd.0), few(odd).then_some(odd.1)]).collect(),
+            few: odds.iter().map(|odd| vec![few(odd)]).collect(),
         }));
         let bucket = |odd: &Odd| Bucket { from: odd.0, to: odd.1, events: odd.2, means_ms: vec![odd.3, odd.0] };
         charts.push(Box::new(StageBands { title, caption, stages: names, buckets: odds.iter().map(bucket).collect() }));

@@ -1,6 +1,7 @@
 //! Reads the rows of a Parquet file with all cores: each thread decodes the next rows that are left, and takes them in.
 
 use std::{
+    fmt,
     fs::File,
     ops::Range,
     path::Path,
@@ -14,6 +15,7 @@ use polars::prelude::*;
 
 use super::{
     Progress, Scanned, Shared, Sink, Skipped,
+    caught::caught,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
     names::{Interner, NO_PAIR},
@@ -40,13 +42,17 @@ pub fn scan<S: Sink>(
     progress: Progress,
 ) -> Result<Scanned<S>, Error> {
     let not_rows = |what: String| Error::NotRows { path: path.to_owned(), what };
-    let broken = |error: PolarsError| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
+    let broken = |error: &dyn fmt::Display| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let mut reader = ParquetReader::new(file.try_clone().map_err(unreadable)?);
-    let metadata = reader.get_metadata().map_err(broken)?.clone();
-    let names: Vec<String> = reader.schema().map_err(broken)?.iter_names().map(|name| name.to_string()).collect();
+    let footer = caught(|| PolarsResult::Ok((reader.get_metadata()?.clone(), reader.schema()?)));
+    let (metadata, schema) = footer.map_err(|panic| broken(&panic))?.map_err(|error| broken(&error))?;
+    let names: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
     Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
-    let slices = slices(metadata.row_groups.iter().map(|group| group.num_rows()), cores::count());
+    check_types(&schema).map_err(not_rows)?;
+    check_counts(&metadata, bytes).map_err(|what| broken(&what))?;
+    let groups = metadata.row_groups.iter().map(|group| group.num_rows());
+    let slices = slices(groups, cores::count());
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
     let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
@@ -55,7 +61,8 @@ pub fn scan<S: Sink>(
             .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
             .with_slice(Some((slice.start, slice.len())));
         reader.set_metadata(metadata.clone());
-        Batch::of(&reader.finish()?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
+        let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
+        Batch::of(&frame, shared.columns, slice)?.add(shared.skip_bad_rows, names, part)?;
         progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
         Ok(())
     };
@@ -81,10 +88,44 @@ pub fn scan<S: Sink>(
     match parts {
         Ok(parts) => Scanned::merged(parts, shared).map_err(unreadable),
         Err((_, Failure::Io(source))) => Err(unreadable(source)),
-        Err((_, Failure::Polars(error))) => Err(broken(error)),
+        Err((_, Failure::Polars(error))) => Err(broken(&error)),
+        Err((_, Failure::Broken(error))) => Err(broken(&error)),
         Err((_, Failure::Type(what))) => Err(not_rows(what)),
         Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
     }
+}
+
+/// No encoding packs stamps more closely: recorded rows take some 16 bytes each.
+const ROWS_A_BYTE_MAX: u64 = 1024;
+
+/// Counts in a damaged footer are refused before memory is asked for so many rows.
+fn check_counts(metadata: &FileMetadata, bytes: u64) -> Result<(), &'static str> {
+    let rows = metadata.row_groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(group.num_rows()));
+    if rows != Some(metadata.num_rows) || metadata.num_rows as u64 > bytes.saturating_mul(ROWS_A_BYTE_MAX) {
+        return Err("the rows of its groups do not add up to its rows");
+    }
+    let even = metadata.row_groups.iter().all(|group| {
+        let ours = |name: &PlSmallStr| COLUMNS.contains(&name.as_str());
+        let ours = group.parquet_columns().iter().filter(|column| column.descriptor().path_in_schema.iter().all(ours));
+        ours.into_iter().all(|column| usize::try_from(column.num_values()) == Ok(group.num_rows()))
+    });
+    if even { Ok(()) } else { Err("columns of one group of rows have other numbers of values") }
+}
+
+/// Columns of other types are refused before they are read: not all of them can be.
+fn check_types(schema: &ArrowSchema) -> Result<(), String> {
+    use ArrowDataType::*;
+    for (name, field) in schema.iter().filter(|(name, _)| COLUMNS.contains(&name.as_str())) {
+        let is = field.dtype();
+        let (fits, must_be) = match name.as_str() {
+            SOURCE | DESTINATION => (matches!(is, Utf8 | LargeUtf8 | Utf8View), "text"),
+            _ => (matches!(is, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64), "a whole number"),
+        };
+        if !fits {
+            return Err(format!("has the column `{name}` as {is:?}, and it must be {must_be}; record it again"));
+        }
+    }
+    Ok(())
 }
 
 /// Ranges of rows to read at once: small row groups together, large ones in pieces. What does not come out even for the
@@ -115,6 +156,8 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
 enum Failure {
     Io(std::io::Error),
     Polars(PolarsError),
+    /// What the file says of itself does not hold.
+    Broken(String),
     Type(String),
     Row(usize, String),
 }
@@ -141,23 +184,25 @@ const VIEW_SLOTS: usize = 1 << 12;
 const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
 
 impl Batch {
-    fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
+    fn of(frame: &DataFrame, columns: &[&str], slice: &Range<usize>) -> Result<Self, Failure> {
+        // A damaged footer may make columns of different lengths.
+        if let Some(column) = frame.columns().iter().find(|column| column.len() != slice.len()) {
+            let what = format!("of {} rows its column `{}` has {}", slice.len(), column.name(), column.len());
+            return Err(Failure::Broken(what));
+        }
         let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
             let column = frame.column(name)?.as_materialized_series();
             let wrong = |_| {
-                let is = column.dtype();
-                Failure::Type(format!("has the column `{name}` as {is}, and it must be {to}; record it again"))
+                let what = "holds a number that is no whole number of 64 bits with a sign; record it again";
+                Failure::Type(format!("the column `{name}` {what}"))
             };
-            if column.dtype().is_float() || (to != DataType::String && column.dtype().is_string()) {
-                return Err(wrong(PolarsError::NoData("".into())));
-            }
             Ok(if *column.dtype() == to { column.clone() } else { column.strict_cast(&to).map_err(wrong)? })
         };
         let text = |name| Ok::<_, Failure>(typed(name, DataType::String)?.str()?.clone());
         let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
         let numbers: Result<Vec<_>, Failure> =
             wanted.map(|(place, name)| Ok((place, whole(typed(name, DataType::Int64)?.i64()?)))).collect();
-        Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
+        Ok(Self { start: slice.start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {
