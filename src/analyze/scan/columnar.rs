@@ -97,7 +97,7 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
             start = end;
         }
         end += rows;
-        while end - start > SLICE_ROWS {
+        while end - start > SLICE_ROWS + SLICE_ROWS / 4 {
             slices.push(start..start + SLICE_ROWS);
             start += SLICE_ROWS;
         }
