@@ -29,6 +29,9 @@ use crate::{
 
 /// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
 const SLICE_ROWS: usize = 1 << 20;
+/// A row group of up to this many rows is read whole. Other programs end a group where a block of theirs ends, some rows
+/// past the million, and often pack each of its columns as one page: a slice for those rows would unpack all of it again.
+const GROUP_ROWS: usize = SLICE_ROWS + SLICE_ROWS / 4;
 
 /// Reads all rows of an open file of `bytes` bytes.
 ///
@@ -138,12 +141,14 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
             start = end;
         }
         end += rows;
-        while end - start > SLICE_ROWS {
+        while end - start > GROUP_ROWS {
             slices.push(start..start + SLICE_ROWS);
             start += SLICE_ROWS;
         }
     }
-    slices.push(start..end);
+    if end > start {
+        slices.push(start..end);
+    }
     let last = slices.split_off(slices.len() - slices.len() % threads);
     for slice in last {
         let share = slice.len().div_ceil(threads).max(1);
@@ -327,13 +332,43 @@ fn explain(source: Option<&str>, destination: Option<&str>, numbers: &Numbers) -
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn slices_hold_every_row_once_and_no_group_is_cut_in_vain(
+            groups in prop::collection::vec(
+                prop_oneof![0..50_000_usize, SLICE_ROWS - 9..GROUP_ROWS + 9, Just(GROUP_ROWS), 0..5 * SLICE_ROWS], 0..20
+            ),
+            threads in 1..5_usize,
+        ) {
+            let sliced = slices(groups.iter().copied(), threads);
+            let mut end = 0;
+            for slice in &sliced {
+                prop_assert_eq!(slice.start, end);
+                prop_assert!((1..=GROUP_ROWS).contains(&slice.len()));
+                end = slice.end;
+            }
+            prop_assert_eq!(end, groups.iter().sum::<usize>());
+            let alone = slices(groups.iter().copied(), 1);
+            let mut start = 0;
+            for rows in groups {
+                let group = start..start + rows;
+                let whole = alone.iter().any(|slice| slice.start <= group.start && group.end <= slice.end);
+                prop_assert!(whole || rows == 0 || rows > GROUP_ROWS, "{group:?} is cut: {alone:?}");
+                start = group.end;
+            }
+        }
+    }
 
     #[test]
     fn slices_are_of_whole_groups_where_they_fit() {
-        let large = 30 + SLICE_ROWS;
-        let sliced = slices([10, 20, SLICE_ROWS, 0, SLICE_ROWS + 5, 7].into_iter(), 1);
-        assert_eq!(sliced, [0..30, 30..large, large..large + SLICE_ROWS, large + SLICE_ROWS..large + SLICE_ROWS + 12]);
+        let (whole, large) = (30 + SLICE_ROWS, 30 + SLICE_ROWS + GROUP_ROWS);
+        let sliced = slices([10, 20, SLICE_ROWS, 0, GROUP_ROWS, GROUP_ROWS + 5, 7].into_iter(), 1);
+        let rest = large + SLICE_ROWS;
+        assert_eq!(sliced, [0..30, 30..whole, whole..large, large..rest, rest..rest + GROUP_ROWS - SLICE_ROWS + 12]);
         assert_eq!(
             slices([SLICE_ROWS, SLICE_ROWS, 9].into_iter(), 2)[2..],
             [2 * SLICE_ROWS..2 * SLICE_ROWS + 5, 2 * SLICE_ROWS + 5..2 * SLICE_ROWS + 9]
