@@ -11,14 +11,9 @@ use crate::{
     histogram::Histogram,
     input::Recorded,
     manifest::Manifest,
-<<<<<<< HEAD
-    markdown::count,
+    markdown::counted,
     pairs::{PAIR_PERCENTILES, Pairs},
     quantile::Quantiles,
-=======
-    markdown::counted,
-    pairs::PAIR_PERCENTILES,
->>>>>>> a
     report,
     row::{MISSING, Row, Stamp, places},
     run::{Error, Options, Run},
@@ -174,15 +169,9 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };
     let scanned = scan::file(path, &shared, progress)?;
     let (names, numbers) = directory.finish();
-<<<<<<< HEAD
     let (by_pair, pooled) = scanned.sink.quantiles(numbers.len()).map_err(temporary)?;
     let pairs = Pairs::new(latency, (&names, &numbers), by_pair, scanned.sink.unplaced_rows);
-    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(scanned.rows));
-=======
-    let pairs = run::by_pair(&samples, 0, latency, (&names, &numbers), unplaced).map_err(temporary)?;
-    let pooled = samples.pooled(0, &PAIR_PERCENTILES).map_err(temporary)?;
     let mut origin = format!("`{}`: {}, of which only D2–D5 were read.", path.display(), counted(scanned.rows, "row"));
->>>>>>> a
     if scanned.skipped.count > 0 {
         origin += &format!(" **{}.**", scanned.skipped.told(path));
     }

@@ -13,12 +13,8 @@ use crate::{
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
-<<<<<<< HEAD
-    pairs::{PAIR_PERCENTILES, Pairs},
-=======
     markdown::counted,
-    pairs::{PAIR_PERCENTILES, Pair, Pairs},
->>>>>>> a
+    pairs::{PAIR_PERCENTILES, Pairs},
     percentile::PERCENTILES,
     quantile::Quantiles,
     row::{Names, Stamp},
