@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
+
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
@@ -109,6 +111,9 @@ pub struct Variant {
     pub broker_heap: String,
     /// Further flags of each local broker's JVM.
     pub broker_jvm: Vec<String>,
+    /// Faults injected while the run goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
     /// Server properties of the brokers, verbatim.
     pub broker: BTreeMap<String, String>,
     /// librdkafka properties of the workers' consumers, verbatim.
