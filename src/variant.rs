@@ -82,6 +82,9 @@ pub struct Variant {
     pub workers: u32,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether a worker is known to its group by a name of its own, so that one that is started again gets its partitions
+    /// back at once, without a rebalance.
+    pub static_membership: bool,
     /// How often a worker commits its offsets.
     pub commit_interval: Span,
     /// Most events in one batch to Redis.
@@ -204,6 +207,7 @@ mod tests {
             "goal",
             "goal-aws",
             "laptop",
+            "takeover",
         ];
         assert_eq!(names, expected);
         for (name, variant) in all {

@@ -130,6 +130,7 @@ pub(crate) mod tests {
             ramp: 80,
             workers: 2,
             group_protocol: GroupProtocol::CooperativeSticky,
+            static_membership: false,
             commit_interval: seconds(1),
             batch_max: 500,
             lookahead: 1000,

@@ -78,6 +78,9 @@ pub struct Layer {
     /// How the group shares the partitions out
     #[arg(long, value_enum)]
     pub group_protocol: Option<GroupProtocol>,
+    /// Whether a worker that is started again gets its partitions back without a rebalance (group.instance.id)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub static_membership: Option<bool>,
     /// How often a worker commits its offsets
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<Span>,

@@ -92,7 +92,8 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("auto.offset.reset", "error".into()),
         ("socket.nagle.disable", "true".into()),
     ];
-    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
+    let ours = ours.into_iter().chain(instance).map(|(name, value)| (name.to_owned(), value));
     let not_applied = not_applied(config);
     let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
     ours.chain(asked).collect()
@@ -216,6 +217,7 @@ mod tests {
                 log_append_time: true,
                 generation: 1,
                 group_protocol,
+                static_membership: true,
                 commit_interval_ms: 1_000,
                 batch_max: 1,
                 lookahead: 1,

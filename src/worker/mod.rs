@@ -60,6 +60,8 @@ pub struct Config {
     pub generation: u64,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether the group knows the worker by its number.
+    pub static_membership: bool,
     /// How often offsets are committed, in ms.
     pub commit_interval_ms: u64,
     /// Most events in one batch to Redis.
