@@ -39,6 +39,7 @@ pub mod output;
 pub mod percentile;
 pub mod process;
 pub mod producer;
+pub mod proxy;
 pub mod reader;
 pub mod record;
 pub mod run;
