@@ -21,9 +21,14 @@ pub(super) struct Alarm {
     /// By the time at which they are due, then in the order in which they came.
     waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
     count: Cell<u64>,
-    /// What the timer is set to.
-    set_to: Cell<Option<Instant>>,
+    /// Whom the timer is set for.
+    set_for: Cell<Option<Instant>>,
+    /// How much earlier it is set: what a wake-up takes here at least, as far as the last ones show.
+    lead: Cell<Duration>,
 }
+
+/// Longest lead, so that what is spent waiting awake is bounded.
+const LEAD_MAX: Duration = Duration::from_micros(60);
 
 impl Alarm {
     /// Call it within a runtime.
@@ -31,7 +36,8 @@ impl Alarm {
     pub fn new() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-        Ok(Self { timer, waiting: RefCell::default(), count: Cell::new(0), set_to: Cell::new(None) })
+        let (waiting, count, set_for, lead) = Default::default();
+        Ok(Self { timer, waiting, count, set_for, lead })
     }
 
     /// Waits until `due`, never less.
@@ -58,7 +64,12 @@ impl Alarm {
         while let Ok(mut ready) = self.timer.readable().await {
             let mut count = [0; 8];
             let _ = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut count)?));
-            self.set_to.set(None);
+            if let Some(due) = self.set_for.take() {
+                self.learn(due);
+                while Instant::now() < due {
+                    std::hint::spin_loop();
+                }
+            }
             let now = Instant::now();
             while let Some(first) = self.waiting.borrow_mut().first_entry().filter(|first| first.key().0 <= now) {
                 first.remove().wake();
@@ -67,18 +78,26 @@ impl Alarm {
         }
     }
 
-    /// Sets the timer to the first who waits, if it would ring later.
+    /// Takes the lead from how late it is now: at once where it was too large, little by little where it may be larger.
+    fn learn(&self, due: Instant) {
+        let lead = self.lead.get();
+        let took = (Instant::now() + lead).saturating_duration_since(due);
+        let better = if took < lead { took } else { lead + (took - lead).min(LEAD_MAX) / 64 };
+        self.lead.set(better.min(LEAD_MAX));
+    }
+
+    /// Sets the timer for the first who waits, if it would ring later.
     fn set(&self) {
         let Some(due) = self.waiting.borrow().keys().next().map(|(due, _)| *due) else { return };
-        if self.set_to.get().is_some_and(|set_to| set_to <= due) {
+        if self.set_for.get().is_some_and(|set_for| set_for <= due) {
             return;
         }
         // Zero would turn it off.
-        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+        let left = due.saturating_duration_since(Instant::now() + self.lead.get()).max(Duration::from_nanos(1));
         let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: left };
         if timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once).is_ok() {
-            self.set_to.set(Some(due));
+            self.set_for.set(Some(due));
         }
     }
 }

@@ -7,11 +7,12 @@ use std::{
     io::{self, ErrorKind::WouldBlock},
     pin::Pin,
     rc::Rc,
+    task::Poll,
     time::Instant,
 };
 
 use tokio::{
-    io::AsyncWrite,
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
@@ -120,7 +121,8 @@ impl<'a> Flow<'a> {
                 continue;
             }
             let due = self.queue.front().map(|(due, _)| *due);
-            let (alarm, to) = (&self.wire.alarm, &self.to);
+            let (alarm, to, from, scratch) = (&self.wire.alarm, &self.to, &mut self.from, &self.wire.scratch);
+            let readable = !self.ended && self.held < HELD_MAX;
             let deliverable = async {
                 match due {
                     Some(due) => {
@@ -137,19 +139,18 @@ impl<'a> Flow<'a> {
                         return Ok(());
                     }
                 }
-                _ = self.from.readable(), if !self.ended && self.held < HELD_MAX => self.take(condition),
+                read = read(from, scratch), if readable => self.take(read, condition),
             }
         }
     }
 
-    /// Reads once.
-    fn take(&mut self, condition: Condition) {
-        let mut scratch = self.wire.scratch.borrow_mut();
-        let read = self.from.try_read(&mut scratch[..READ_MAX]);
+    /// Takes what was read: `Ok(0)` is the end.
+    fn take(&mut self, read: io::Result<usize>, condition: Condition) {
         self.last_due = self.last_due.max(Instant::now() + condition.delay);
         let freight = match read {
             Ok(0) => Freight::End,
             Ok(count) => {
+                let scratch = self.wire.scratch.borrow();
                 let mut written = 0;
                 if condition.delay.is_zero() && self.queue.is_empty() {
                     // What cannot be written now is tried again from the queue, where an error shows as well.
@@ -161,7 +162,6 @@ impl<'a> Flow<'a> {
                 self.held += count + PIECE_COST;
                 Freight::Bytes { bytes: scratch[..count].into(), written }
             }
-            Err(error) if error.kind() == WouldBlock => return,
             Err(_) => Freight::Reset,
         };
         self.ended |= !matches!(freight, Freight::Bytes { .. });
@@ -195,6 +195,18 @@ impl<'a> Flow<'a> {
         }
         Ok(false)
     }
+}
+
+/// Reads once into the scratch, which nobody else can touch before this task pauses again. Unlike `try_read` it knows that
+/// a read that was not full was the last, and saves the system call that would say so.
+async fn read(from: &mut ReadHalf<'_>, scratch: &Scratch) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut scratch = scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let read = std::task::ready!(Pin::new(&mut *from).poll_read(context, &mut buffer));
+        Poll::Ready(read.map(|()| buffer.filled().len()))
+    })
+    .await
 }
 
 async fn shut(to: &mut WriteHalf<'_>) -> io::Result<()> {
