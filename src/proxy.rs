@@ -57,11 +57,11 @@ impl Proxy {
     /// # Errors
     /// When the system has no port, file or thread left.
     pub fn listen(upstream: SocketAddr) -> io::Result<Self> {
-        Self::listen_sorted(upstream, 1, |_| 0)
+        Self::listen_sorted(upstream, 1, |_, _| 0)
     }
 
     /// The same with several lines, each with its own condition: `sort` says which one (from 0) a connection belongs to,
-    /// by the address that it comes from. It is asked in the proxy's thread, so it must not take long; line 0 takes what it
+    /// by the address that it comes from and the one here. It is asked in the proxy's thread, so it must not take long; line 0 takes what it
     /// sorts beyond the last.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Proxy {
     pub fn listen_sorted(
         upstream: SocketAddr,
         lines: usize,
-        sort: impl FnMut(SocketAddr) -> usize + Send + 'static,
+        sort: impl FnMut(SocketAddr, SocketAddr) -> usize + Send + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -81,7 +81,7 @@ impl Proxy {
         };
         let (lines, watched): (Vec<_>, Vec<_>) =
             (0..lines.max(1)).map(|_| watch::channel(Condition::default())).unzip();
-        let door = Door { listener, upstream, lines: watched, sort };
+        let door = Door { listener, address, upstream, lines: watched, sort };
         let name = format!("proxy {}", address.port());
         let thread = std::thread::Builder::new().name(name).spawn(move || run(&runtime, door, alarm))?;
         Ok(Self { address, lines, thread: Some(thread) })
@@ -120,12 +120,13 @@ impl Drop for Proxy {
 /// Where connections come in.
 struct Door<S> {
     listener: tokio::net::TcpListener,
+    address: SocketAddr,
     upstream: SocketAddr,
     lines: Vec<watch::Receiver<Condition>>,
     sort: S,
 }
 
-fn run(runtime: &Runtime, door: Door<impl FnMut(SocketAddr) -> usize>, alarm: Alarm) {
+fn run(runtime: &Runtime, door: Door<impl FnMut(SocketAddr, SocketAddr) -> usize>, alarm: Alarm) {
     let alarm = Rc::new(alarm);
     let mut first = door.lines[0].clone();
     runtime.block_on(LocalSet::new().run_until(async move {
@@ -142,14 +143,14 @@ fn run(runtime: &Runtime, door: Door<impl FnMut(SocketAddr) -> usize>, alarm: Al
     }));
 }
 
-async fn accept(mut door: Door<impl FnMut(SocketAddr) -> usize>, alarm: &Rc<Alarm>) {
+async fn accept(mut door: Door<impl FnMut(SocketAddr, SocketAddr) -> usize>, alarm: &Rc<Alarm>) {
     let scratch = flow::scratch();
     loop {
         let Ok((near, peer)) = door.listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let line = door.lines.get((door.sort)(peer)).unwrap_or(&door.lines[0]).clone();
+        let line = door.lines.get((door.sort)(peer, door.address)).unwrap_or(&door.lines[0]).clone();
         let wire = Wire { line, alarm: Rc::clone(alarm), scratch: Rc::clone(&scratch) };
         spawn_local(connect(near, door.upstream, wire));
     }

@@ -155,7 +155,7 @@ fn a_cut_holds_everything_and_healing_lets_it_on() {
 fn only_the_cut_line_is_cut() {
     let (send, sorted) = std::sync::mpsc::channel();
     let mut count = 0;
-    let sort = move |peer: SocketAddr| {
+    let sort = move |peer: SocketAddr, _: SocketAddr| {
         count += 1;
         send.send(peer).unwrap();
         count
