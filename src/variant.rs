@@ -28,6 +28,8 @@ pub use self::{
     span::Span,
 };
 
+use crate::network::Scope;
+
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";
 
@@ -95,6 +97,8 @@ pub struct Variant {
     pub stream_maxlen: u32,
     /// Reader tasks, in one process, that follow all tags of the run between them; 0 for a run without.
     pub readers: u32,
+    /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
+    pub redis_rtt: Span,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -150,6 +154,17 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Which connections of a local cluster have to go through proxies, if any.
+    pub fn network_scope(&self) -> Option<Scope> {
+        let always = (!self.redis_rtt.0.is_zero()).then_some(Scope::Redis);
+        self.fault.iter().filter_map(Fault::network_scope).chain(always).max()
+    }
+
+    /// Whether any have to.
+    pub fn needs_network(&self) -> bool {
+        self.network_scope().is_some()
     }
 
     /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.

@@ -101,11 +101,15 @@ impl Parts for LocalCluster {
                 redis_server::start(site, &self.scratch.path().join(REDIS), port, &variant.redis, *lifetime)?
             }
             Part::Broker(broker) => {
-                let starting = Starting { variant, site, lifetime: *lifetime, stop: &|| false, progress: &|_| () };
+                let starting =
+                    Starting { variant, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
                 let dir = self.scratch.path().join(format!("broker-{broker}"));
                 broker::start(broker as usize - 1, &starting, &self.java, &dir)?
             }
         };
+        if let (Part::Broker(broker), Some(network)) = (part, &self.network) {
+            network.broker_started(broker, child.pid());
+        }
         self.scratch.record(&child)?;
         self.children[place] = child;
         Ok(())

@@ -11,8 +11,11 @@ use std::collections::VecDeque;
 
 use rustix::process::Signal;
 
-use super::{Action, BROKERS_LOCAL, Condition, Fault, Link, Record, Scene, Target, order::Order};
-use crate::cluster::Endpoints;
+use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, order::Order};
+use crate::{
+    cluster::Endpoints,
+    network::{Condition, Link},
+};
 
 /// How long a process that ended by itself stays away.
 const OUTSIDE_AWAY_US: i64 = 1_000_000;
@@ -239,8 +242,12 @@ impl Injector {
                 scene.disk.fill().map_err(|error| format!("/dev/full: {error}"))?;
                 return Ok((None, "full, to the end of the run".into()));
             }
-            Action::Cut(link) => (linked(scene, link, Condition::Cut, until_us)?, "cut"),
-            Action::Delay(link, by) => (linked(scene, link, Condition::Delay(by.0), until_us)?, "delayed"),
+            Action::Cut(link) => {
+                (linked(scene, link, Condition { cut: true, ..Condition::default() }, until_us)?, "cut")
+            }
+            Action::Delay(link, by) => {
+                (linked(scene, link, Condition { delay: by.0, cut: false }, until_us)?, "delayed")
+            }
         };
         Ok((Some(state), said.to_owned()))
     }
@@ -355,7 +362,7 @@ fn linked(scene: &Scene<'_>, link: Link, condition: Condition, until_us: i64) ->
 
 fn set(scene: &Scene<'_>, link: &Link, condition: Condition) -> Result<(), String> {
     let network = scene.network.ok_or("there is nothing between the parts of this run that could be disturbed")?;
-    network.set(link, condition)
+    network.set(link, condition).map_err(|error| error.to_string())
 }
 
 impl State {
@@ -417,7 +424,7 @@ impl State {
                 done(stepped.map_err(|error| error.to_string()), "stepped back")
             }
             Self::Linked { link, until_us } if until_us <= now_us => {
-                done(set(scene, &link, Condition::Whole), "whole again")
+                done(set(scene, &link, Condition::default()), "whole again")
             }
             other => Next::Wait(other),
         }

@@ -2,11 +2,12 @@
 
 use rustix::process::Signal;
 
-use super::{BROKERS_LOCAL, Network, Target};
+use super::{BROKERS_LOCAL, Target};
 use crate::{
     cluster::{Cluster, Part, Parts},
     collect::{ENDED, Standing},
     crew::Crew,
+    network::Network,
     record::Disk,
 };
 
@@ -23,7 +24,7 @@ pub struct Scene<'a> {
     /// Where the rows go.
     pub disk: &'a Disk,
     /// What is between them, where it can be disturbed.
-    pub network: Option<&'a dyn Network>,
+    pub network: Option<&'a Network>,
 }
 
 impl Scene<'_> {
