@@ -139,7 +139,7 @@ fn connected(from: Party, to: Party) -> bool {
         (Party::Producers | Party::Workers, Party::Broker(_) | Party::Brokers) => true,
         (Party::Workers | Party::Readers, Party::Redis) => true,
         (Party::Broker(a), Party::Broker(b)) => a != b,
-        (Party::Broker(_), Party::Brokers) => true,
+        (Party::Broker(_) | Party::Brokers, Party::Brokers) => true,
         _ => false,
     }
 }

@@ -14,8 +14,7 @@
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
 //!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it
-//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 

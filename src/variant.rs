@@ -18,8 +18,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
-
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
@@ -28,7 +26,7 @@ pub use self::{
     span::Span,
 };
 
-use crate::network::Scope;
+use crate::{fault::Fault, network::Scope};
 
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";

@@ -140,13 +140,9 @@ impl Injector {
         told
     }
 
-    /// Undoes all faults at once and begins no others: the run is to end. Returns which were never begun.
-    pub fn undo(&mut self, scene: &mut Scene<'_>, now_us: i64) -> Vec<String> {
-        if std::mem::replace(&mut self.undone, true) {
-            return Vec::new();
-        }
-        let dropped = self.due.drain(..).map(|(_, fault)| format!("`{fault}` did not begin: the run ended before"));
-        let mut told: Vec<_> = dropped.collect();
+    /// Lets all faults end at the next tick, and begins no others: the run is to end. Returns which were never begun.
+    pub fn undo(&mut self, now_us: i64) -> Vec<String> {
+        self.undone = true;
         for active in &mut self.active {
             active.state.end_at(now_us);
             if !active.rest.is_empty() {
@@ -154,8 +150,7 @@ impl Injector {
                 self.records[active.record].error = Some("the run ended before all brokers had been restarted".into());
             }
         }
-        told.extend(self.tick(scene, now_us));
-        told
+        self.due.drain(..).map(|(_, fault)| format!("`{fault}` did not begin: the run ended before")).collect()
     }
 
     /// What became of each, in order of their beginnings.
@@ -440,6 +435,9 @@ fn done(result: Result<(), String>, said: &str) -> Next {
 
 fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64, i64, u32), now_us: i64) -> Next {
     let wait = |kill_us| Next::Wait(State::Down { target, start_us, kill_us, starts });
+    if now_us < start_us {
+        return wait(kill_us);
+    }
     match scene.ended(target) {
         Err(error) => return Next::Failed(error),
         Ok(None) if now_us > kill_us => {
@@ -448,7 +446,6 @@ fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64
             return wait(i64::MAX);
         }
         Ok(None) => return wait(kill_us),
-        Ok(Some(_)) if now_us < start_us => return wait(kill_us),
         Ok(Some(_)) => {}
     }
     match scene.start(target) {

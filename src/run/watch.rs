@@ -158,12 +158,10 @@ impl<'a> Watch<'a> {
 
     /// The run is to end: nothing stays paused, filled, cut or away.
     fn undo(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
-        let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
-        let (now_us, network) = (self.stage.clock.now_us(), cluster.network());
-        let mut scene = Scene { cluster, crew, workers, standing, disk, network: network.as_deref() };
-        for line in self.faults.undo(&mut scene, now_us) {
-            self.trouble(line);
+        for dropped in self.faults.undo(self.stage.clock.now_us()) {
+            self.trouble(dropped);
         }
+        self.inject(cluster, crew);
     }
 
     /// Until something is to be looked at again.
