@@ -340,7 +340,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{external, tests::variant, topic},
+        cluster::{Part, external, tests::variant, topic},
         process::start_time_ticks,
     };
 
@@ -392,6 +392,8 @@ mod tests {
         let connected = external::connect(cluster.endpoints().clone(), &|| false, &|_| ()).unwrap();
         assert_eq!(connected.substrate(), "external");
 
+        parts_are_struck_and_started_again(&mut cluster);
+
         cluster.children[1].signal(rustix::process::Signal::KILL).unwrap();
         cluster.children[1].wait().unwrap();
         // The others still name the dead one as theirs.
@@ -408,6 +410,22 @@ mod tests {
         drop(cluster);
         assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    fn parts_are_struck_and_started_again(cluster: &mut LocalCluster) {
+        assert!(matches!(cluster.controller(), Some(1..=3)));
+        assert!(cluster.answers(Part::Redis) && cluster.answers(Part::Broker(3)));
+        let pid = cluster.children[0].pid();
+        cluster.signal(Part::Redis, rustix::process::Signal::KILL).unwrap();
+        while cluster.how_ended(Part::Redis).unwrap().is_none() {
+            std::thread::sleep(POLL);
+        }
+        assert!(!cluster.answers(Part::Redis));
+        cluster.start_again(Part::Redis).unwrap();
+        while !cluster.answers(Part::Redis) {
+            assert_eq!(cluster.how_ended(Part::Redis).unwrap(), None);
+        }
+        assert_ne!(cluster.children[0].pid(), pid);
     }
 
     fn topic_is_made_once_and_not_changed(access: &KafkaAccess, variant: &Variant) {

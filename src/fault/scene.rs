@@ -52,7 +52,7 @@ impl Scene<'_> {
     /// How the process has ended, if it has.
     pub(super) fn ended(&mut self, target: Target) -> Result<Option<String>, String> {
         let Target::Worker(worker) = target else {
-            return self.parts()?.ended(part(target)).map_err(|error| error.to_string());
+            return self.parts()?.how_ended(part(target)).map_err(|error| error.to_string());
         };
         let ended = self.crew.ended().map_err(|error| error.to_string())?;
         let status = ended.into_iter().find(|(number, ..)| *number == worker).map(|(.., status)| status);
