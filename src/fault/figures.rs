@@ -87,13 +87,15 @@ impl Event {
 
 /// Fills in the figures of all faults of a run; `window_us` is its measured window, µs of the Unix epoch.
 pub fn fill(records: &mut [Record], events: &[Event], window_us: [i64; 2]) {
-    let spans: Vec<(i64, i64)> = records.iter().map(|record| (record.start_us, record.end_us)).collect();
-    for (record, (start, end)) in records.iter_mut().zip(&spans) {
-        let from = spans.iter().map(|(_, end)| *end).filter(|end| end <= start).max();
-        let to = spans.iter().map(|(start, _)| *start).filter(|start| start >= end && start != &record.start_us).min();
-        let from = from.filter(|from| from != end).unwrap_or(i64::MIN).max(window_us[0]);
-        let reach = Reach { from_us: from, to_us: to.unwrap_or(i64::MAX).min(window_us[1]), next_us: to };
-        record.figures = Some(of([*start, *end], events, &reach));
+    let spans: Vec<[i64; 2]> = records.iter().map(|record| [record.start_us, record.end_us]).collect();
+    for (nth, record) in records.iter_mut().enumerate() {
+        let [start_us, end_us] = spans[nth];
+        let others = || spans.iter().enumerate().filter(|(other, _)| *other != nth).map(|(_, span)| *span);
+        let before_us = others().map(|[_, end_us]| end_us).filter(|end| *end <= start_us).max();
+        let next_us = others().map(|[start_us, _]| start_us).filter(|start| *start >= end_us).min();
+        let from_us = before_us.unwrap_or(i64::MIN).max(window_us[0]);
+        let to_us = next_us.unwrap_or(i64::MAX).min(window_us[1]);
+        record.figures = Some(of([start_us, end_us], events, &Reach { from_us, to_us, next_us }));
     }
 }
 
@@ -245,10 +247,10 @@ mod tests {
 
     #[test]
     fn each_of_several_reaches_to_its_neighbours() {
-        let mut records = [record(10 * S, 12 * S), record(20 * S, 21 * S), record(20 * S, 20 * S)];
+        let mut records = [record(10 * S, 12 * S), record(20 * S, 21 * S), record(30 * S, 30 * S)];
         let found = figures(&mut records, &events());
-        assert_eq!([found[0].before.n, found[0].after.n], [1_000, 799]);
-        assert_eq!([found[1].before.n, found[1].after.n], [799, 1_899]);
+        assert_eq!(found.iter().map(|figures| figures.before.n).collect::<Vec<_>>(), [1_000, 800, 900]);
+        assert_eq!(found.iter().map(|figures| figures.after.n).collect::<Vec<_>>(), [799, 899, 999]);
 
         // Events that the second one catches are its own, and not late by the first.
         let mut all = events();
@@ -257,7 +259,7 @@ mod tests {
         }
         let found = figures(&mut [record(10 * S, 12 * S), record(20 * S, 21 * S)], &all);
         assert_eq!((found[0].after.n, found[0].recovered_ms), (794, Some(500.0)));
-        assert_eq!((found[1].before.n, found[1].during.n, found[1].during.over_slo), (794, 106, 105));
+        assert_eq!((found[1].before.n, found[1].during.n, found[1].during.over_slo), (795, 106, 105));
     }
 
     #[test]
