@@ -96,7 +96,7 @@ def introduction(manifest):
         "One run a line, made by `scripts/faults`: 500 events/s from 50 connections, two workers, three brokers and a Redis "
         f"together on {host['cores']} cores ({host['cpu']}); revision `{versions.get('git_revision') or '?'}`. "
         "Latencies are scheduled → stored, in ms. An event that was on its way at any moment of the fault belongs to "
-        "*during*. *Normal* is the moment from which for 5 s no late event was stored, one past 100 ms or the p99.9 of "
+        "*during*. *Normal* is the moment from which for 5 s no event was late on its way, past 100 ms or the p99.9 of "
         "before. *Twice* were delivered twice, and stored once. Descriptive: one run each says nothing of how repeatable "
         "it is.\n\n"
     )

@@ -7,7 +7,7 @@
 //!
 //! An event is late past 100 ms, or past the 99.9th percentile of *before* where that is larger. A fault is over, for
 //! those who wait for events, at the moment from which for [`CALM_US`] (or to the end of *after*, if that comes first) no
-//! late event is stored. Events that were never stored are counted, and do not put that off: they are over as well.
+//! event is late on its way. Events that were never stored are counted, and do not put that off: they are over as well.
 
 use serde::{Serialize, Serializer};
 
@@ -130,7 +130,7 @@ fn of([start_us, end_us]: [i64; 2], events: &[Event], reach: &Reach) -> Figures 
     }
     let usual = distribution(&before).percentile_ms(99.9).value.as_ms().filter(|ms| ms.is_finite()).unwrap_or(0.0);
     let late_us = SLO_US.max((usual * 1000.0) as i64);
-    let over_us = over(start_us, during.iter().chain(&after), late_us, reach.to_us);
+    let over_us = over([start_us, end_us], during.iter().chain(&after), late_us, reach.to_us);
     let since = |us: i64| over_us.map(|over| (over - us).max(0) as f64 / 1000.0);
     Figures {
         before: period(&before),
@@ -142,14 +142,24 @@ fn of([start_us, end_us]: [i64; 2], events: &[Event], reach: &Reach) -> Figures 
     }
 }
 
-/// The moment from which no late event is stored for [`CALM_US`], or until `to`.
-fn over<'a>(start_us: i64, events: impl Iterator<Item = &'a Event>, late_us: i64, to: i64) -> Option<i64> {
-    let is_late = |event: &&Event| event.latency_us().is_some_and(|us| us > late_us);
-    let mut late: Vec<i64> = events.filter(is_late).filter_map(|event| event.stored_us).collect();
+/// The moment after the fault from which no event is late on its way for [`CALM_US`], or until `to`. None when it has not
+/// come by then.
+fn over<'a>(
+    [start_us, end_us]: [i64; 2],
+    events: impl Iterator<Item = &'a Event>,
+    late_us: i64,
+    to: i64,
+) -> Option<i64> {
+    // When each becomes late, and when it is stored after all.
+    let late = |event: &Event| {
+        let (from_us, stored_us) = (event.scheduled_us + late_us, event.stored_us?);
+        (stored_us > from_us).then_some((from_us, stored_us))
+    };
+    let mut late: Vec<(i64, i64)> = events.filter_map(late).collect();
     late.sort_unstable();
     let mut over_us = start_us;
-    for stored_us in late {
-        if stored_us - over_us > CALM_US && over_us > start_us {
+    for (from_us, stored_us) in late {
+        if from_us - over_us.max(end_us) > CALM_US {
             break;
         }
         over_us = over_us.max(stored_us);
