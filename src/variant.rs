@@ -26,6 +26,8 @@ pub use self::{
     span::Span,
 };
 
+use crate::{fault::Fault, network::Scope};
+
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";
 
@@ -80,6 +82,9 @@ pub struct Variant {
     pub workers: u32,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether a worker is known to its group by a name of its own, so that one that is started again gets its partitions
+    /// back at once, without a rebalance.
+    pub static_membership: bool,
     /// How often a worker commits its offsets.
     pub commit_interval: Span,
     /// Most events in one batch to Redis.
@@ -90,6 +95,8 @@ pub struct Variant {
     pub stream_maxlen: u32,
     /// Reader tasks, in one process, that follow all tags of the run between them; 0 for a run without.
     pub readers: u32,
+    /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
+    pub redis_rtt: Span,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -109,6 +116,9 @@ pub struct Variant {
     pub broker_heap: String,
     /// Further flags of each local broker's JVM.
     pub broker_jvm: Vec<String>,
+    /// Faults injected while the run goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
     /// Server properties of the brokers, verbatim.
     pub broker: BTreeMap<String, String>,
     /// librdkafka properties of the workers' consumers, verbatim.
@@ -142,6 +152,17 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Which connections of a local cluster have to go through proxies, if any.
+    pub fn network_scope(&self) -> Option<Scope> {
+        let always = (!self.redis_rtt.0.is_zero()).then_some(Scope::Redis);
+        self.fault.iter().filter_map(Fault::network_scope).chain(always).max()
+    }
+
+    /// Whether any have to.
+    pub fn needs_network(&self) -> bool {
+        self.network_scope().is_some()
     }
 
     /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.
@@ -199,6 +220,7 @@ mod tests {
             "goal",
             "goal-aws",
             "laptop",
+            "takeover",
         ];
         assert_eq!(names, expected);
         for (name, variant) in all {

@@ -12,8 +12,10 @@ mod ended;
 mod error;
 pub mod external;
 mod kafka_home;
+mod listeners;
 pub mod local;
 mod machine;
+mod parts;
 mod ports;
 mod redis_server;
 mod scratch;
@@ -24,18 +26,32 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
+use std::sync::Arc;
+
 use crate::{
+    network::{Network, Party},
     process::Lifetime,
     variant::{ClusterKind, Variant},
 };
 
 /// A running Kafka cluster and Redis. What was started for it ends when it drops.
 pub trait Cluster {
-    /// How to reach both.
+    /// How to reach both, straight.
     fn endpoints(&self) -> &Endpoints;
+
+    /// How one kind of client reaches both: through the network, where there is one.
+    fn endpoints_of(&self, _party: Party) -> Endpoints {
+        self.endpoints().clone()
+    }
+
+    /// What is between clients and servers, where the variant asks for one that can be changed.
+    fn network(&self) -> Option<Arc<Network>> {
+        None
+    }
 
     /// `local`, `containers` or `external`.
     fn substrate(&self) -> &'static str;
@@ -49,6 +65,11 @@ pub trait Cluster {
     /// # Errors
     /// When the operating system does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
+
+    /// Its parts that can be stopped and started again while a run goes on; none of a cluster that runs elsewhere.
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        None
+    }
 
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
     /// when they answer.
@@ -82,7 +103,8 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
+            let (site, network) = (&Site::from_env(), variant.network_scope());
+            Ok(Box::new(local::start(local::Starting { variant, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
@@ -101,6 +123,7 @@ pub(crate) mod tests {
         let map =
             |pairs: &[(&str, &str)]| BTreeMap::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         Variant {
+            fault: vec![],
             question: "does the cluster start?".to_owned(),
             published: None,
             connections: 100,
@@ -122,11 +145,13 @@ pub(crate) mod tests {
             ramp: 80,
             workers: 2,
             group_protocol: GroupProtocol::CooperativeSticky,
+            static_membership: false,
             commit_interval: seconds(1),
             batch_max: 500,
             lookahead: 1000,
             stream_maxlen: 1000,
             readers: 0,
+            redis_rtt: seconds(0),
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,

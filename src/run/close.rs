@@ -1,6 +1,10 @@
 //! After the last event: the books are closed, checked against the topic and the file, and written down.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use jiff::Timestamp;
 
@@ -13,12 +17,14 @@ use crate::{
     clock::Anchor,
     cluster::{Cluster, topic},
     collect::Collected,
+    fault::{Record, figures},
     generation::Generation,
     harness::{Proof, Spread},
     host::{Host, Versions},
     ledger::Ledger,
     manifest::{ClockProof, Conduct, Manifest},
     producer::Counters,
+    record,
     screen::thousands,
     slo::Verdict,
     tables::Tables,
@@ -36,6 +42,7 @@ pub(super) struct Measured {
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
+    pub faults: Vec<Record>,
 }
 
 impl Measured {
@@ -51,7 +58,7 @@ impl Measured {
         mut collected: Collected,
     ) -> Finished {
         let [start_us, end_us] = self.window_us;
-        let mut warnings = self.troubles;
+        let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
         let worker_config = stage.worker_config(&request.variant, 0);
         let not_applied = worker_config.consumer_not_applied();
@@ -101,7 +108,7 @@ impl Measured {
                 error_ns: stage.anchor.error_ns,
                 drift_ns: end.offset_ns - stage.anchor.offset_ns,
             },
-            faults: Vec::new(),
+            faults,
             set_aside: collected.set_aside,
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
@@ -120,6 +127,16 @@ impl Measured {
         let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
     }
+}
+
+/// Faults with their figures, from all rows that can be read.
+fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Record> {
+    if !faults.is_empty() {
+        let event = |row: record::Row| figures::Event { scheduled_us: row.scheduled_us, stored_us: row.after_store_us };
+        let events: Vec<_> = record::read(rows).into_iter().flatten().map_while(Result::ok).map(event).collect();
+        figures::fill(&mut faults, &events, window_us);
+    }
+    faults
 }
 
 /// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read.

@@ -16,6 +16,7 @@ use crate::{
     group,
     join::Join,
     live::Live,
+    network::Party,
     process::Lifetime,
     producer::{Load, Producers},
     schedule::Pace,
@@ -57,6 +58,9 @@ pub(super) struct Stage {
     pub generation: u64,
     pub start_offsets: Vec<i64>,
     pub endpoints: Endpoints,
+    /// The workers' own way to both, and the readers'.
+    pub workers: Endpoints,
+    pub readers: Endpoints,
 }
 
 impl Stage {
@@ -78,9 +82,10 @@ impl Stage {
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
         started.map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
-        let load = Arc::new(load(variant, run, seed, clock, &topic, &endpoints)?);
+        let load = Arc::new(load(variant, run, seed, clock, &topic, cluster.endpoints_of(Party::Producers))?);
         stop.check()?;
-        Ok(Self { anchor, clock, seed, load, topic, group, generation, start_offsets, endpoints })
+        let [workers, readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
+        Ok(Self { anchor, clock, seed, load, topic, group, generation, start_offsets, endpoints, workers, readers })
     }
 
     /// Starts the collecting thread.
@@ -113,7 +118,7 @@ impl Stage {
             let sender = collector.sender();
             // The collector ends only after its senders have.
             let sink = move |news| drop(sender.send(Input::Worker(number, news)));
-            crew.add(&request.program, &self.endpoints, &config, sink)?;
+            crew.add(&request.program, &self.workers, &config, sink)?;
         }
         live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
         let standing = collector.standing();
@@ -167,6 +172,7 @@ impl Stage {
             log_append_time: self.topic.log_append_time,
             generation: self.generation,
             group_protocol: variant.group_protocol,
+            static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
             batch_max: variant.batch_max as usize,
             lookahead: variant.lookahead as usize,
@@ -246,7 +252,7 @@ fn load(
     seed: u64,
     clock: Clock,
     topic: &Topic,
-    endpoints: &Endpoints,
+    endpoints: Endpoints,
 ) -> Result<Load, RunError> {
     let Variant { bytes, connections, tags_per_connection, names_per_tag, rate, jitter, .. } = *variant;
     let pace = |duration| Pace { rate, jitter, duration };
@@ -254,7 +260,7 @@ fn load(
         run: run.to_owned(),
         topic: topic.name.clone(),
         leaders: topic.partitions.iter().map(|partition| partition.leader).collect(),
-        access: endpoints.kafka.clone(),
+        access: endpoints.kafka,
         clock,
         shape: EventShape::new(bytes, connections, tags_per_connection, names_per_tag, seed)?,
         seed,
