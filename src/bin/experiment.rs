@@ -20,6 +20,7 @@ const FAILED: u8 = 1;
 const MISSED: u8 = 3;
 const NOT_RESOLVABLE: u8 = 5;
 const INVALID: u8 = 6;
+const DAMAGED: u8 = 7;
 const INTERRUPTED: u8 = 130;
 const UNPRINTED: &str = "the output could not be printed";
 
@@ -79,10 +80,11 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let written = opened.and_then(|mut file| writeln!(file, "{}", rows.display()));
             written.with_context(|| format!("--rows-to {}", file.display()))?;
         }
+        let code = code(&finished, arguments.assert_slo);
         if stop.requested() {
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(ExitCode::from(if code == DAMAGED { DAMAGED } else { INTERRUPTED }));
         }
-        worst = worst.max(code(&finished, arguments.assert_slo));
+        worst = worst.max(code);
     }
     Ok(ExitCode::from(worst))
 }
@@ -111,6 +113,7 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         out: arguments.out.clone(),
         format: arguments.format,
         addresses: arguments.addresses.clone(),
+        verify: arguments.verify,
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,
         program: std::env::current_exe()
@@ -120,7 +123,9 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
 }
 
 fn code(finished: &Finished, assert_slo: bool) -> u8 {
+    let verification = finished.manifest.verification.as_ref();
     match finished.verdict {
+        _ if verification.is_some_and(|check| !check.passed && !check.given_up) => DAMAGED,
         _ if !finished.manifest.ledger.valid => INVALID,
         _ if finished.unwritten.is_some() => FAILED,
         Verdict::Missed if assert_slo => MISSED,

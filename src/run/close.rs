@@ -23,6 +23,7 @@ use crate::{
     slo::Verdict,
     tables::Tables,
     variant::Variant,
+    verify::Verification,
 };
 
 /// What the run itself has left.
@@ -36,6 +37,7 @@ pub(super) struct Measured {
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
+    pub verification: Option<Verification>,
 }
 
 impl Measured {
@@ -102,6 +104,7 @@ impl Measured {
                 drift_ns: end.offset_ns - stage.anchor.offset_ns,
             },
             faults: Vec::new(),
+            verification: self.verification,
             set_aside: collected.set_aside,
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },

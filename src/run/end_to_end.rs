@@ -59,6 +59,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
             ..Addresses::default()
         },
         format: Format::Csv,
+        verify: true,
         keep_cluster: false,
         reuse_redis: true,
         program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
