@@ -6,8 +6,8 @@ use std::{
 };
 
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
 };
@@ -24,6 +24,17 @@ use crate::{
 const POLL: Duration = Duration::from_millis(100);
 /// How long the brokers may give nothing: a fault may have just ended, and leaders are still to be chosen.
 const SILENT_MAX: Duration = Duration::from_secs(60);
+
+/// Leaves it to [`read`] to tell what goes wrong: the client calls a partition's end an error as well.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("Kafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Where each partition ends.
 pub(super) fn end_offsets(access: &KafkaAccess, topic: &Topic, asking: &Asking<'_>) -> Result<Vec<i64>, VerifyError> {
@@ -102,13 +113,13 @@ fn consumer<'a>(
     access: &KafkaAccess,
     topic: &str,
     parts: impl Iterator<Item = &'a Part>,
-) -> Result<BaseConsumer, VerifyError> {
+) -> Result<BaseConsumer<Quiet>, VerifyError> {
     let mut config = access.client_config();
     // What is on the topic, not what a group has got to. The buffer bounds memory.
     config.set("group.id", "shasta-verify").set("enable.auto.commit", "false").set("auto.offset.reset", "error");
     config.set("isolation.level", "read_uncommitted").set("enable.partition.eof", "true");
     config.set("queued.max.messages.kbytes", "32768").set("fetch.wait.max.ms", "50");
-    let consumer: BaseConsumer = config.create().map_err(VerifyError::Kafka)?;
+    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(VerifyError::Kafka)?;
     let mut list = TopicPartitionList::new();
     for Part { partition, start, .. } in parts {
         list.add_partition_offset(topic, *partition, Offset::Offset(*start)).map_err(VerifyError::Kafka)?;

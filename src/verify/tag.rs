@@ -314,8 +314,8 @@ impl<'a> TagCheck<'a> {
     /// The values that each name may have: that of its last due record, or of a foreign one after it.
     fn values(&self, version: Option<StreamId>) -> HashMap<u64, Vec<u64>> {
         let generation = self.bounds.generation;
-        // A tag without a stream has its version alone.
-        let end = self.last.or(version).filter(|end| end.generation >= generation);
+        // Where the two differ, that has been told: here the later one counts.
+        let end = self.last.max(version).filter(|end| end.generation >= generation);
         let mut values = HashMap::<u64, Vec<u64>>::new();
         for (record, claim) in self.records.iter().zip(&self.claims) {
             let id = StreamId { generation, position: record.offset as u64 + 1 };
