@@ -87,7 +87,7 @@ pub enum VerifyError {
 }
 
 /// A run that has ended, as far as its check needs it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// Where to read.
     pub endpoints: &'a Endpoints,

@@ -170,11 +170,6 @@ impl<'a> TagCheck<'a> {
             self.damage(Kind::NotOurs, None, format!("entry {id} is not name, data and previous"));
             return;
         };
-        if let Some(before) = before.filter(|before| *before != previous) {
-            self.damage(Kind::WrongPrevious, None, format!("entry {id} names {previous}, and {before} is before it"));
-        } else if previous >= id {
-            self.damage(Kind::WrongPrevious, None, format!("entry {id} names {previous}, which is not before it"));
-        }
         let (name, data) = (digest(name), digest(data));
         let Some((start, end)) = self.bounds_of_partition() else { return };
         let Some(offset) = offset(id).filter(|_| id.generation <= generation) else {
@@ -187,6 +182,12 @@ impl<'a> TagCheck<'a> {
                 self.damage(Kind::NotOurs, None, format!("entry {id} is from before the run, whose Redis was empty"));
             }
             return;
+        }
+        // What an earlier run has left is not this one's.
+        if let Some(before) = before.filter(|before| *before != previous) {
+            self.damage(Kind::WrongPrevious, None, format!("entry {id} names {previous}, and {before} is before it"));
+        } else if previous >= id {
+            self.damage(Kind::WrongPrevious, None, format!("entry {id} names {previous}, which is not before it"));
         }
         self.pass(before, offset);
         if offset >= end {
