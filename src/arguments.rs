@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Leave the local cluster running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,
+    /// Faults in a random sequence that this number gives; they are printed, and take the place of the variant's
+    #[arg(long, value_name = "NUMBER", conflicts_with = "fault")]
+    pub faults_from_seed: Option<u64>,
     /// Accept a Redis that holds keys of earlier runs
     #[arg(long)]
     pub reuse_redis: bool,

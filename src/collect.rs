@@ -22,7 +22,7 @@ use crate::{
     join::Join,
     ledger::Ledger,
     producer::Outcome,
-    record::{Row, Rows},
+    record::{Disk, Row, Rows},
     worker::report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
 };
 
@@ -130,6 +130,7 @@ pub struct Collected {
 pub struct Collector {
     sender: Sender<Input>,
     standing: Arc<Standing>,
+    disk: Disk,
     thread: JoinHandle<Collected>,
 }
 
@@ -140,7 +141,7 @@ impl Collector {
     /// When the system has no thread to give.
     pub fn start(join: Join, rows: Rows, clock: Clock) -> std::io::Result<Self> {
         let (sender, inputs) = mpsc::channel();
-        let standing = Arc::<Standing>::default();
+        let (standing, disk) = (Arc::<Standing>::default(), rows.disk());
         let desk = Desk {
             join,
             rows,
@@ -155,7 +156,7 @@ impl Collector {
             probed: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
-        Ok(Self { sender, standing, thread })
+        Ok(Self { sender, standing, disk, thread })
     }
 
     /// Where to tell it.
@@ -166,6 +167,11 @@ impl Collector {
     /// How the run stands.
     pub fn standing(&self) -> &Arc<Standing> {
         &self.standing
+    }
+
+    /// The disk that takes the rows.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Waits until all that could tell anything has ended, and closes the books.
@@ -206,6 +212,7 @@ impl Desk {
                 }
                 Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, report),
                 Ok(Input::Worker(worker, News::End(error))) => {
+                    self.join.worker_gone();
                     self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
                 }
                 Ok(Input::Readers(number, News::Report(report))) => self.reads(number, report),
@@ -228,6 +235,8 @@ impl Desk {
     }
 
     fn report(&mut self, worker: u32, report: Report) {
+        // One that was started again is not gone any more.
+        self.seldom(|seldom| drop(seldom.workers_ended.remove(&worker)));
         for receipt in report.receipts {
             self.receipt(worker, receipt);
         }

@@ -3,7 +3,7 @@
 //! A row is written as soon as its event is stored and its ack is known. All others wait until the drain has ended, for
 //! only then is it known that nothing more comes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     columns::CHAIN,
@@ -57,6 +57,8 @@ pub struct Join {
     closed: Vec<Bits>,
     records: Vec<Bits>,
     reads: Option<Reads>,
+    /// Partitions in which a worker that died may have stored events that it had no time to tell of.
+    untold: BTreeSet<i32>,
     ledger: Ledger,
 }
 
@@ -84,6 +86,7 @@ impl Join {
             records: bits(start_offsets.len()),
             start_offsets,
             reads: None,
+            untold: BTreeSet::new(),
             ledger: Ledger::default(),
         }
     }
@@ -133,6 +136,12 @@ impl Join {
         self.complete(key)
     }
 
+    /// A worker is gone, and may have stored events that it did not tell of: the first of each partition that are
+    /// delivered again and change nothing are those, up to the first that is new.
+    pub fn worker_gone(&mut self) {
+        self.untold = (0..self.start_offsets.len() as i32).collect();
+    }
+
     /// Takes a worker's word of one record; returns the row if that completes it.
     pub fn receipt(&mut self, worker: u32, receipt: Receipt) -> Option<Row> {
         let mut new = false;
@@ -141,7 +150,7 @@ impl Join {
                 .is_ok_and(|nth| self.records[receipt.partition as usize].insert(nth));
             self.ledger.consumed_records += u64::from(new);
         }
-        if receipt.stored() == Stored::Stale {
+        if matches!(receipt.stored(), Stored::Stale | Stored::Again) {
             self.ledger.late += 1;
         }
         let place = (receipt.partition, receipt.offset);
@@ -174,16 +183,20 @@ impl Join {
             return None;
         }
         self.ledger.consumed += 1;
-        self.ledger.stored_late += u64::from(receipt.stored() == Stored::Stale);
+        self.ledger.stored_late +=
+            u64::from(receipt.stored() == Stored::Stale && !self.untold.contains(&receipt.partition));
+        if receipt.stored() == Stored::Applied {
+            self.untold.remove(&receipt.partition);
+        }
         // A retry that the producer's own first copy has overtaken is stored all the same: by that copy.
         match receipt.stored() {
-            Stored::Applied | Stored::Stale => self.ledger.stored += 1,
+            Stored::Applied | Stored::Stale | Stored::Again => self.ledger.stored += 1,
             Stored::SetAside => self.ledger.set_aside += 1,
             Stored::Not => self.ledger.unstored += 1,
         }
         let open = self.open.entry(key).or_default();
         (open.first, open.after_read_us) = (Some((worker, receipt)), after_read_us);
-        let is_stored = matches!(receipt.stored(), Stored::Applied | Stored::Stale);
+        let is_stored = matches!(receipt.stored(), Stored::Applied | Stored::Stale | Stored::Again);
         if let Some(reads) = self.reads.as_mut().filter(|_| is_stored && after_read_us.is_none()) {
             reads.awaited.insert((receipt.partition, receipt.offset), key);
         }

@@ -14,7 +14,7 @@
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
 //! 9. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
 //!
-//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
+//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it
 //! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
@@ -28,6 +28,7 @@ pub mod collect;
 pub mod columns;
 pub mod convert;
 pub mod crew;
+pub mod fault;
 pub mod generation;
 pub mod group;
 pub mod harness;

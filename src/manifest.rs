@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     collect::Rebalance,
+    fault::Record,
     harness::{Proof, Spread},
     host::{Host, Versions},
     ledger::Ledger,
@@ -96,8 +97,8 @@ pub struct Manifest {
     pub harness: Proof,
     /// The clock.
     pub clock: ClockProof,
-    /// Faults that were injected.
-    pub faults: Vec<Value>,
+    /// Faults that were injected, and ends that came from outside.
+    pub faults: Vec<Record>,
     /// What `--verify` has found, where it was asked for.
     pub verification: Option<Verification>,
     /// Records that could not be stored, the first 1,000.

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use serde::{Deserialize, Serialize};
@@ -74,11 +75,30 @@ impl Row {
     }
 }
 
+/// The disk that takes the rows, which a fault may fill: all further writes then go to `/dev/full`, where the kernel
+/// refuses them as a full disk does.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Arc<OnceLock<File>>);
+
+impl Disk {
+    /// Fills it, for good.
+    ///
+    /// # Errors
+    /// When this system has no `/dev/full`.
+    pub fn fill(&self) -> io::Result<()> {
+        let full = File::options().write(true).open("/dev/full")?;
+        // It may be full already.
+        let _ = self.0.set(full);
+        Ok(())
+    }
+}
+
 /// A file that ends with a whole line once it could not be written, and takes nothing more: what the buffers above it
 /// still hold would begin in the middle of one.
 #[derive(Debug)]
 struct Lines<F> {
     file: F,
+    disk: Disk,
     /// Bytes written, and those up to the end of the last whole line.
     bytes: u64,
     whole_bytes: u64,
@@ -101,7 +121,11 @@ impl<F: Write + Cut> Write for Lines<F> {
         if self.broken {
             return Err(io::Error::other("an earlier write has failed"));
         }
-        match self.file.write(buffer) {
+        let written = match self.disk.0.get() {
+            Some(mut full) => full.write(buffer),
+            None => self.file.write(buffer),
+        };
+        match written {
             Ok(count) => {
                 if let Some(end) = buffer[..count].iter().rposition(|&byte| byte == b'\n') {
                     self.whole_bytes = self.bytes + end as u64 + 1;
@@ -130,6 +154,7 @@ pub struct Rows {
     csv: csv::Writer<BufWriter<Lines<File>>>,
     path: PathBuf,
     written: u64,
+    disk: Disk,
 }
 
 impl Rows {
@@ -138,11 +163,12 @@ impl Rows {
     /// # Errors
     /// The file exists already, or cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = Lines { file: File::create_new(path)?, bytes: 0, whole_bytes: 0, broken: false };
+        let disk = Disk::default();
+        let file = Lines { file: File::create_new(path)?, disk: disk.clone(), bytes: 0, whole_bytes: 0, broken: false };
         let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(BufWriter::with_capacity(1 << 16, file));
         csv.write_record(crate::columns::COLUMNS)?;
         csv.flush()?;
-        Ok(Self { csv, path: path.to_owned(), written: 0 })
+        Ok(Self { csv, path: path.to_owned(), written: 0, disk })
     }
 
     /// Appends one row; it reaches the file with the next flush, or when the buffer is full.
@@ -161,6 +187,11 @@ impl Rows {
     /// As [`Rows::write`].
     pub fn flush(&mut self) -> io::Result<()> {
         self.csv.flush()
+    }
+
+    /// The disk that takes them.
+    pub fn disk(&self) -> Disk {
+        self.disk.clone()
     }
 
     /// Rows taken.
@@ -248,7 +279,7 @@ mod tests {
     #[test]
     fn a_full_disk_ends_the_file_with_a_whole_line() {
         let disk = Disk { held: Vec::new(), room: 10 };
-        let lines = Lines { file: disk, bytes: 0, whole_bytes: 0, broken: false };
+        let lines = Lines { file: disk, disk: Disk::default(), bytes: 0, whole_bytes: 0, broken: false };
         let mut buffered = BufWriter::with_capacity(6, lines);
         for line in ["abc\n", "def\n", "ghi\n"] {
             let _ = buffered.write_all(line.as_bytes());

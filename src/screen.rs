@@ -1,6 +1,7 @@
 //! What is printed after a run: ledger first, then percentiles, cost and verdict, and what a reader must know beside it.
 
 mod beside;
+mod faults;
 
 use std::fmt::{self, Write};
 
@@ -36,6 +37,7 @@ impl fmt::Display for Screen<'_> {
         if m.latencies.headlines.iter().any(few) {
             writeln!(f, "† fewer than {FEW} samples lie past it: single events decide the value\n")?;
         }
+        faults::write(f, m)?;
         costs(f, m)?;
         conduct(f, m)?;
         self.verdict(f)

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
+
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
@@ -80,6 +82,9 @@ pub struct Variant {
     pub workers: u32,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether a worker is known to its group by a name of its own, so that one that is started again gets its partitions
+    /// back at once, without a rebalance.
+    pub static_membership: bool,
     /// How often a worker commits its offsets.
     pub commit_interval: Span,
     /// Most events in one batch to Redis.
@@ -109,6 +114,9 @@ pub struct Variant {
     pub broker_heap: String,
     /// Further flags of each local broker's JVM.
     pub broker_jvm: Vec<String>,
+    /// Faults injected while the run goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
     /// Server properties of the brokers, verbatim.
     pub broker: BTreeMap<String, String>,
     /// librdkafka properties of the workers' consumers, verbatim.
@@ -199,6 +207,7 @@ mod tests {
             "goal",
             "goal-aws",
             "laptop",
+            "takeover",
         ];
         assert_eq!(names, expected);
         for (name, variant) in all {

@@ -6,13 +6,13 @@ use anyhow::Context;
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role, shown},
-    audience,
+    audience, fault,
     live::Live,
     output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
     slo::Verdict,
-    variant::{self, Variant},
+    variant::{self, Layer, Variant},
     worker,
 };
 
@@ -55,9 +55,18 @@ fn list() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A variant, with the faults of a seed where one is given.
+fn load(name: &str, arguments: &Arguments) -> anyhow::Result<(String, Variant)> {
+    let (name_shown, variant) = Variant::load(name, &arguments.overrides)?;
+    let Some(seed) = arguments.faults_from_seed else { return Ok((name_shown, variant)) };
+    let faults = fault::from_seed(seed, &variant);
+    anyhow::ensure!(!faults.is_empty(), "--faults-from-seed {seed}: the window is too short; give a longer --duration");
+    say(format_args!("seed {seed} gives {}", fault::Flags(&faults)));
+    Ok(Variant::load(name, &Layer { fault: Some(faults), ..arguments.overrides.clone() })?)
+}
+
 fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let load = |name: &String| Variant::load(name, &arguments.overrides);
-    let variants = arguments.variant.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let variants = arguments.variant.iter().map(|name| load(name, arguments)).collect::<Result<Vec<_>, _>>()?;
     if arguments.show {
         print(variants.iter().map(|(_, variant)| variant.to_toml()).collect::<String>()).context(UNPRINTED)?;
         return Ok(ExitCode::SUCCESS);

@@ -12,7 +12,7 @@ use rdkafka::admin::ConfigEntry;
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, ClusterError, Endpoints, KafkaAccess, Site,
+    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site,
     admin::Admin,
     broker::{self, NODES},
     ended::ended,
@@ -31,17 +31,19 @@ use crate::{
 const STARTS_MAX: u32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-const REDIS: &str = "redis";
+pub(super) const REDIS: &str = "redis";
 
 /// Three brokers and a Redis that this process started.
 pub struct LocalCluster {
     // In this order: the children end before their directory is removed.
-    children: Vec<Child>,
-    scratch: Scratch,
-    endpoints: Endpoints,
-    client_ports: [u16; NODES],
-    variant: Variant,
-    java: Java,
+    pub(super) children: Vec<Child>,
+    pub(super) scratch: Scratch,
+    pub(super) endpoints: Endpoints,
+    pub(super) client_ports: [u16; NODES],
+    pub(super) variant: Variant,
+    pub(super) java: Java,
+    pub(super) site: Site,
+    pub(super) lifetime: Lifetime,
 }
 
 /// What a start needs to know and whom it tells.
@@ -113,7 +115,16 @@ impl LocalCluster {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
             redis_url: format!("redis://127.0.0.1:{}", held.redis),
         };
-        let mut cluster = Self { children: vec![], scratch, endpoints, client_ports, variant: variant.clone(), java };
+        let mut cluster = Self {
+            children: vec![],
+            scratch,
+            endpoints,
+            client_ports,
+            variant: variant.clone(),
+            java,
+            site: starting.site.clone(),
+            lifetime: starting.lifetime,
+        };
         let (redis_dir, redis_port) = (cluster.scratch.path().join(REDIS), held.redis);
         drop(held);
         let redis = redis_server::start(starting.site, &redis_dir, redis_port, &variant.redis, starting.lifetime)?;
@@ -244,6 +255,10 @@ impl Cluster for LocalCluster {
             }
         }
         Ok(told)
+    }
+
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        Some(self)
     }
 
     fn settings(&self) -> Value {
@@ -423,7 +438,10 @@ mod tests {
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
-        let mut cluster = LocalCluster { children: vec![], scratch, endpoints, client_ports: [0; 3], variant, java };
+        let (children, client_ports, lifetime) = (vec![], [0; 3], Lifetime::Detached);
+        let own = site.clone();
+        let mut cluster =
+            LocalCluster { children, scratch, endpoints, client_ports, variant, java, site: own, lifetime };
         let port = held.redis;
         drop(held);
         let settings = &cluster.variant.redis;

@@ -14,6 +14,7 @@ pub mod external;
 mod kafka_home;
 pub mod local;
 mod machine;
+mod parts;
 mod ports;
 mod redis_server;
 mod scratch;
@@ -24,6 +25,7 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
@@ -49,6 +51,11 @@ pub trait Cluster {
     /// # Errors
     /// When the operating system does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
+
+    /// Its parts that can be stopped and started again while a run goes on; none of a cluster that runs elsewhere.
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        None
+    }
 
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
     /// when they answer.
@@ -101,6 +108,7 @@ pub(crate) mod tests {
         let map =
             |pairs: &[(&str, &str)]| BTreeMap::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         Variant {
+            fault: vec![],
             question: "does the cluster start?".to_owned(),
             published: None,
             connections: 100,
@@ -122,6 +130,7 @@ pub(crate) mod tests {
             ramp: 80,
             workers: 2,
             group_protocol: GroupProtocol::CooperativeSticky,
+            static_membership: false,
             commit_interval: seconds(1),
             batch_max: 500,
             lookahead: 1000,

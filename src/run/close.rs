@@ -1,6 +1,10 @@
 //! After the last event: the books are closed, checked against the topic and the file, and written down.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use jiff::Timestamp;
 
@@ -13,12 +17,14 @@ use crate::{
     clock::Anchor,
     cluster::{Cluster, topic},
     collect::Collected,
+    fault::{Record, figures},
     generation::Generation,
     harness::{Proof, Spread},
     host::{Host, Versions},
     ledger::Ledger,
     manifest::{ClockProof, Conduct, Manifest},
     producer::Counters,
+    record,
     screen::thousands,
     slo::Verdict,
     tables::Tables,
@@ -37,6 +43,7 @@ pub(super) struct Measured {
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
+    pub faults: Vec<Record>,
     pub verification: Option<Verification>,
 }
 
@@ -53,12 +60,15 @@ impl Measured {
         mut collected: Collected,
     ) -> Finished {
         let [start_us, end_us] = self.window_us;
-        let mut warnings = self.troubles;
+        let (mut warnings, mut faults) = (self.troubles, self.faults);
         warnings.append(&mut collected.warnings);
         let worker_config = stage.worker_config(&request.variant, 0);
         let not_applied = worker_config.consumer_not_applied();
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
+        if !faults.is_empty() {
+            figures::fill(&mut faults, &events(files.rows_path()), self.window_us);
+        }
         // Only now, since the percentiles are read from the CSV.
         if let Some(trouble) = files.settle(request.format) {
             tracing::warn!("{trouble}");
@@ -78,7 +88,6 @@ impl Measured {
         let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
-        let end = Anchor::read();
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
             run: files.run().to_owned(),
@@ -98,12 +107,8 @@ impl Measured {
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
-            clock: ClockProof {
-                source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
-                error_ns: stage.anchor.error_ns,
-                drift_ns: end.offset_ns - stage.anchor.offset_ns,
-            },
-            faults: Vec::new(),
+            clock: clock_proof(stage),
+            faults,
             verification: self.verification,
             set_aside: collected.set_aside,
             warnings,
@@ -122,6 +127,20 @@ impl Measured {
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
         let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
+    }
+}
+
+/// What faults are judged by, of all rows that can be read.
+fn events(rows: &Path) -> Vec<figures::Event> {
+    let event = |row: record::Row| figures::Event { scheduled_us: row.scheduled_us, stored_us: row.after_store_us };
+    record::read(rows).into_iter().flatten().map_while(Result::ok).map(event).collect()
+}
+
+fn clock_proof(stage: &Stage) -> ClockProof {
+    ClockProof {
+        source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
+        error_ns: stage.anchor.error_ns,
+        drift_ns: Anchor::read().offset_ns - stage.anchor.offset_ns,
     }
 }
 

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 38] = [
+const SETTINGS: [Setting; 40] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -41,6 +41,7 @@ const SETTINGS: [Setting; 38] = [
     ("ramp", "a whole number from 1 to 80, in sockets per second and broker", |v| (1..=80).contains(&v.ramp)),
     ("workers", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.workers)),
     ("group_protocol", "\"cooperative-sticky\", \"range\" or \"consumer\"", |_| true),
+    ("static_membership", "true or false", |_| true),
     ("commit_interval", "a length of time in quotes, such as \"1s\", from 1ms to 168h", |v| {
         from_1ms(v.commit_interval)
     }),
@@ -61,12 +62,13 @@ const SETTINGS: [Setting; 38] = [
     ("broker_jvm", "a list of java's flags, each in quotes and starting with `-`", |v| {
         v.broker_jvm.iter().all(|flag| flag.starts_with('-') && is_line(flag))
     }),
+    ("fault", "tables of faults: [[fault]]", |_| true),
     ("broker", "a table of server properties: [broker]", |v| are_properties(&v.broker)),
     ("consumer", "a table of librdkafka properties: [consumer]", |v| are_properties(&v.consumer)),
     ("redis", "a table of Redis settings: [redis]", |v| are_properties(&v.redis)),
 ];
 
-const OPTIONAL: [&str; 3] = ["published", "seed", "broker_instance"];
+const OPTIONAL: [&str; 4] = ["published", "seed", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {

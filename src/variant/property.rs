@@ -50,7 +50,7 @@ const CONSUMER: [(&str, &str); 17] = [
     ("enable.auto.commit", "a worker commits what Redis has, by the variant's commit_interval"),
     ("enable.auto.offset.store", "a worker commits what Redis has"),
     ("group.id", "each run has its own group"),
-    ("group.instance.id", "it would be the same for all workers"),
+    ("group.instance.id", "it would be the same for all workers; the variant's static_membership gives each its own"),
     ("group.protocol", "the variant's group_protocol sets it"),
     ("metadata.broker.list", "the cluster's addresses are the run's (--bootstrap)"),
     ("partition.assignment.strategy", "the variant's group_protocol sets it"),

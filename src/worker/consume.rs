@@ -1,10 +1,10 @@
 //! The consuming half of a worker: subscribe, poll, stamp.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{Sender, SyncSender},
+        mpsc::{Sender, SyncSender, TrySendError},
     },
     time::Duration,
 };
@@ -16,21 +16,25 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{Config, WorkerError, report::Assignment};
-use crate::{clock::Clock, cluster::KafkaAccess, variant::GroupProtocol};
+use super::{Config, WorkerError, host_clock::HostClock, report::Assignment};
+use crate::{cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
+/// The same while the look-ahead is full: how soon it sees that there is room again.
+const HELD_POLL: Duration = Duration::from_millis(5);
 
 /// A record and when the client returned it, before anything looked into it.
 pub(super) struct Consumed<'a> {
     pub message: BorrowedMessage<'a>,
     pub after_consume_us: i64,
+    /// Whether it found the look-ahead full.
+    waited: bool,
 }
 
 /// Tells of each rebalance.
 pub(super) struct Rebalances {
-    clock: Clock,
+    clock: HostClock,
     news: Sender<Assignment>,
 }
 
@@ -88,7 +92,8 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("auto.offset.reset", "error".into()),
         ("socket.nagle.disable", "true".into()),
     ];
-    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
+    let ours = ours.into_iter().chain(instance).map(|(name, value)| (name.to_owned(), value));
     let not_applied = not_applied(config);
     let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
     ours.chain(asked).collect()
@@ -98,38 +103,76 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
 pub(super) fn subscribe(
     config: &Config,
     access: &KafkaAccess,
+    clock: HostClock,
     news: Sender<Assignment>,
 ) -> Result<BaseConsumer<Rebalances>, WorkerError> {
     let mut client = access.client_config();
     for (name, value) in properties(config) {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock: config.clock, news })?;
+    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock, news })?;
     consumer.subscribe(&[&config.topic])?;
     Ok(consumer)
 }
 
-/// Polls until told to stop. A full look-ahead is the only thing that it waits for.
+/// Polls until told to stop. While the look-ahead is full it takes nothing more, and goes on polling all the same: a
+/// consumer that does not is put out of its group.
 pub(super) fn poll<'a>(
     consumer: &'a BaseConsumer<Rebalances>,
-    clock: Clock,
+    clock: &HostClock,
     ahead: SyncSender<Consumed<'a>>,
     stop: &AtomicBool,
 ) -> Result<(), WorkerError> {
+    // What came before the pause took hold: rarely more than one.
+    let mut held = VecDeque::new();
     while !stop.load(Relaxed) {
-        match consumer.poll(POLL) {
+        match consumer.poll(if held.is_empty() { POLL } else { HELD_POLL }) {
             Some(Ok(message)) => {
-                let consumed = Consumed { message, after_consume_us: clock.now_us() };
-                if ahead.send(consumed).is_err() {
-                    break; // The store thread has ended, and says why.
+                let after_consume_us = clock.now_us();
+                held.push_back(Consumed { message, after_consume_us, waited: false });
+                if held.len() > 1 {
+                    // A rebalance has brought partitions that are not paused.
+                    consumer.pause(&consumer.assignment()?)?;
                 }
             }
             Some(Err(error)) if is_fatal(consumer, &error) => return Err(error.into()),
             Some(Err(error)) => tracing::warn!("Kafka: {error}"),
             None => {}
         }
+        if !held.is_empty() && !hand_over(consumer, &mut held, &ahead)? {
+            return Ok(()); // The store thread has ended, and says why.
+        }
     }
+    // The store thread takes what is left, or gives it up.
+    let _ = held.into_iter().try_for_each(|consumed| ahead.send(consumed));
     Ok(())
+}
+
+/// Hands over what is held, as far as there is room; pauses the partitions when there is none, and lets them go on when
+/// there is again. Returns whether anybody is left to take it.
+fn hand_over<'a>(
+    consumer: &BaseConsumer<Rebalances>,
+    held: &mut VecDeque<Consumed<'a>>,
+    ahead: &SyncSender<Consumed<'a>>,
+) -> Result<bool, WorkerError> {
+    let waited = held.len() > 1 || held.front().is_some_and(|consumed| consumed.waited);
+    while let Some(consumed) = held.pop_front() {
+        match ahead.try_send(consumed) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => return Ok(false),
+            Err(TrySendError::Full(consumed)) => {
+                if !waited {
+                    consumer.pause(&consumer.assignment()?)?;
+                }
+                held.push_front(Consumed { waited: true, ..consumed });
+                return Ok(true);
+            }
+        }
+    }
+    if waited {
+        consumer.resume(&consumer.assignment()?)?;
+    }
+    Ok(true)
 }
 
 /// The client gets over most errors by itself; these it does not.
@@ -152,7 +195,7 @@ fn is_fatal(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Anchor;
+    use crate::clock::{Anchor, Clock};
 
     #[test]
     fn each_group_protocol_makes_a_client_of_the_same_variant() {
@@ -174,6 +217,7 @@ mod tests {
                 log_append_time: true,
                 generation: 1,
                 group_protocol,
+                static_membership: true,
                 commit_interval_ms: 1_000,
                 batch_max: 1,
                 lookahead: 1,

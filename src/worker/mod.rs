@@ -5,6 +5,9 @@
 //! store thread: all that is there ──▶ one pipeline ──▶ await once ──▶ store offsets ──▶ receipts ──▶ parent
 //! ```
 //!
+//! While the look-ahead is full, because Redis is away, the partitions are paused and polling goes on: the worker stays in
+//! its group, and holds no more than the look-ahead and what the client has fetched already.
+//!
 //! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
 //! The parent gives addresses and secrets by the environment ([`Endpoints::env`]), all else as one line of JSON on
 //! standard input ([`Config`]). The end of standard input tells the worker to finish what it has, to commit and to leave
@@ -12,6 +15,7 @@
 
 mod consume;
 mod decode;
+mod host_clock;
 pub mod report;
 mod stock;
 
@@ -28,9 +32,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::consume::Consumed;
+use self::{consume::Consumed, host_clock::HostClock};
 use crate::{
-    child,
+    child::{self, Order},
     clock::Clock,
     cluster::{ClusterError, Endpoints},
     store,
@@ -56,6 +60,8 @@ pub struct Config {
     pub generation: u64,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether the group knows the worker by its number.
+    pub static_membership: bool,
     /// How often offsets are committed, in ms.
     pub commit_interval_ms: u64,
     /// Most events in one batch to Redis.
@@ -124,14 +130,17 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
     let client = redis::Client::open(endpoints.redis_url.as_str())?;
     let store = store::Store::connect(&client, settings.clone())?;
     let (news, assignments) = mpsc::channel();
-    let consumer = consume::subscribe(config, &endpoints.kafka, news)?;
+    let clock = HostClock::new(config.clock);
+    let consumer = consume::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    child::at_end_of_input(move || stopped.store(true, Relaxed));
+    let told = clock.clone();
+    let obey = move |Order::StepClock { by_us }| told.step(by_us);
+    child::at_orders(obey, move || stopped.store(true, Relaxed));
     std::thread::scope(|scope| {
         let (ahead, taken) = mpsc::sync_channel::<Consumed<'_>>(config.lookahead);
-        let poll = scope.spawn(|| consume::poll(&consumer, config.clock, ahead, &stop));
-        let mut stock = stock::Stock::new(config, &consumer, (client, settings, store), assignments, pipe);
+        let poll = scope.spawn(|| consume::poll(&consumer, &clock, ahead, &stop));
+        let mut stock = stock::Stock::new(config, &clock, &consumer, (client, settings, store), assignments, pipe);
         let stocked = stock.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
         stop.store(true, Relaxed);

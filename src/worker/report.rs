@@ -106,6 +106,9 @@ pub enum Stored {
     Stale = 2,
     /// It cannot be stored, and was set aside.
     SetAside = 3,
+    /// It was not newer than what the tag has, at a second try after a first one that Redis did not answer whole: that one
+    /// stored it.
+    Again = 4,
 }
 
 /// The partitions of a worker after a rebalance.

@@ -18,6 +18,7 @@ use super::{
     Config, WorkerError,
     consume::{Consumed, Rebalances},
     decode::{self, decode},
+    host_clock::HostClock,
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
 };
 use crate::store::{Effect, Settings, Store, Write};
@@ -29,12 +30,14 @@ const TELL_RECEIPTS: usize = 4_096;
 const FOREIGN_RUNS_MAX: usize = 16;
 const FOREIGN_RUN_CHARS_MAX: usize = 200;
 const RETRY_MIN: Duration = Duration::from_millis(10);
-const RETRY_MAX: Duration = Duration::from_millis(500);
+/// How late a Redis that is back may be found.
+const RETRY_MAX: Duration = Duration::from_millis(100);
 /// How long a worker that is to stop goes on trying to reach Redis for what it holds.
 const LAST_TRIES: Duration = Duration::from_secs(2);
 
 pub(super) struct Stock<'a, P> {
     config: &'a Config,
+    clock: &'a HostClock,
     consumer: &'a BaseConsumer<Rebalances>,
     client: redis::Client,
     settings: Settings,
@@ -50,13 +53,14 @@ pub(super) struct Stock<'a, P> {
 impl<'a, P: Pipe> Stock<'a, P> {
     pub fn new(
         config: &'a Config,
+        clock: &'a HostClock,
         consumer: &'a BaseConsumer<Rebalances>,
         (client, settings, store): (redis::Client, Settings, Store),
         assignments: Receiver<Assignment>,
         pipe: &'a mut P,
     ) -> Self {
         let (store, report, foreign_runs, told) = (Some(store), Report::default(), Vec::new(), Instant::now());
-        Self { config, consumer, client, settings, store, assignments, pipe, report, foreign_runs, told }
+        Self { config, clock, consumer, client, settings, store, assignments, pipe, report, foreign_runs, told }
     }
 
     /// Stores what is consumed until the poll thread has ended and nothing is left.
@@ -99,10 +103,10 @@ impl<'a, P: Pipe> Stock<'a, P> {
             }
         }
         match self.apply(&writes, stop) {
-            Some(effects) => {
-                let after_store_us = self.config.clock.now_us();
+            Some((effects, again)) => {
+                let after_store_us = self.clock.now_us();
                 for (index, effect) in written.into_iter().zip(effects) {
-                    receipts[index] = self.close(receipts[index], effect, after_store_us);
+                    receipts[index] = self.close(receipts[index], effect, again, after_store_us);
                 }
                 self.store_offsets(&receipts)?;
             }
@@ -112,9 +116,10 @@ impl<'a, P: Pipe> Stock<'a, P> {
         Ok(())
     }
 
-    fn close(&mut self, receipt: Receipt, effect: Effect, after_store_us: i64) -> Receipt {
+    fn close(&mut self, receipt: Receipt, effect: Effect, again: bool, after_store_us: i64) -> Receipt {
         let stored = match effect {
             Effect::Applied => Stored::Applied,
+            Effect::Stale if again => Stored::Again,
             Effect::Stale => Stored::Stale,
             Effect::Refused(reason) => return self.set_aside(receipt, reason),
         };
@@ -142,9 +147,10 @@ impl<'a, P: Pipe> Stock<'a, P> {
         }
     }
 
-    /// Tries until Redis has answered the whole batch. `None` when the worker is to stop first.
-    fn apply(&mut self, writes: &[Write], stop: &AtomicBool) -> Option<Vec<Effect>> {
-        let (mut backoff, mut last_tries) = (RETRY_MIN, None);
+    /// Tries until Redis has answered the whole batch, and tells whether an earlier try may have stored of it. `None` when
+    /// the worker is to stop first.
+    fn apply(&mut self, writes: &[Write], stop: &AtomicBool) -> Option<(Vec<Effect>, bool)> {
+        let (mut backoff, mut last_tries, mut again) = (RETRY_MIN, None, false);
         loop {
             let applied = match &mut self.store {
                 Some(store) => store.apply(writes),
@@ -154,11 +160,11 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 }),
             };
             let error = match applied {
-                Ok(effects) => return Some(effects),
+                Ok(effects) => return Some((effects, again)),
                 Err(error) => error,
             };
             // The replies that are still to come belong to nobody: a new connection.
-            self.store = None;
+            again |= self.store.take().is_some();
             if backoff == RETRY_MIN {
                 self.report.warnings.push(format!("Redis: {error}; trying again"));
             }

@@ -1,0 +1,141 @@
+//! The parts of a cluster of our own that can be stopped and started again while a run goes on, for faults.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use super::{
+    ClusterError, broker,
+    broker::NODES,
+    ended::ended,
+    local::{LocalCluster, REDIS, Starting},
+    redis_server,
+};
+
+/// How long a part may take to answer, when it is asked whether it does.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One process of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A broker, from 1.
+    Broker(u32),
+    /// The Redis that workers write to.
+    Redis,
+}
+
+/// Power over the parts of a cluster that this process started. Use it from the thread that started them.
+pub trait Parts {
+    /// Sends a signal; nothing happens to a part that has ended.
+    ///
+    /// # Errors
+    /// When the signal is refused.
+    fn signal(&mut self, part: Part, signal: Signal) -> Result<(), ClusterError>;
+
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    fn ended(&mut self, part: Part) -> Result<Option<String>, ClusterError>;
+
+    /// Starts a part that has ended, on its ports and with its data.
+    ///
+    /// # Errors
+    /// As at its first start.
+    fn start_again(&mut self, part: Part) -> Result<(), ClusterError>;
+
+    /// Whether it takes requests. Asks it, for 50 ms at most.
+    fn answers(&self, part: Part) -> bool;
+
+    /// The broker that leads the quorum, from 1, as far as the brokers have written down.
+    fn controller(&self) -> Option<u32>;
+}
+
+/// What each node writes down of the quorum's last election.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Quorum {
+    leader_id: i64,
+    leader_epoch: i64,
+}
+
+impl LocalCluster {
+    fn place(&self, part: Part) -> usize {
+        let name = match part {
+            Part::Broker(broker) => format!("broker {broker}"),
+            Part::Redis => REDIS.to_owned(),
+        };
+        let found = self.children.iter().position(|child| child.name() == name);
+        found.expect("faults are checked against the parts that there are")
+    }
+}
+
+impl Parts for LocalCluster {
+    fn signal(&mut self, part: Part, signal: Signal) -> Result<(), ClusterError> {
+        let place = self.place(part);
+        Ok(self.children[place].signal(signal)?)
+    }
+
+    fn ended(&mut self, part: Part) -> Result<Option<String>, ClusterError> {
+        let place = self.place(part);
+        let Some(status) = self.children[place].try_wait()? else { return Ok(None) };
+        // A log that tells of more than the end itself, such as a full disk, is worth more than the status.
+        Ok(Some(match ended(&self.children[place], status, self.scratch.path()) {
+            ClusterError::Exited { status, .. } => status,
+            why => format!("{status}; {why}"),
+        }))
+    }
+
+    fn start_again(&mut self, part: Part) -> Result<(), ClusterError> {
+        let place = self.place(part);
+        let Self { variant, site, lifetime, .. } = self;
+        let child = match part {
+            Part::Redis => {
+                let port = port(&self.endpoints.redis_url);
+                redis_server::start(site, &self.scratch.path().join(REDIS), port, &variant.redis, *lifetime)?
+            }
+            Part::Broker(broker) => {
+                let starting = Starting { variant, site, lifetime: *lifetime, stop: &|| false, progress: &|_| () };
+                let dir = self.scratch.path().join(format!("broker-{broker}"));
+                broker::start(broker as usize - 1, &starting, &self.java, &dir)?
+            }
+        };
+        self.scratch.record(&child)?;
+        self.children[place] = child;
+        Ok(())
+    }
+
+    fn answers(&self, part: Part) -> bool {
+        match part {
+            Part::Redis => redis_server::ping(&self.endpoints.redis_url, LOOK).is_ok(),
+            Part::Broker(broker) => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.client_ports[broker as usize - 1]));
+                TcpStream::connect_timeout(&address, LOOK).is_ok()
+            }
+        }
+    }
+
+    fn controller(&self) -> Option<u32> {
+        let written = |broker: usize| {
+            let dir = self.scratch.path().join(format!("broker-{broker}/data"));
+            quorum(&dir.join("__cluster_metadata-0/quorum-state"))
+        };
+        let newest = (1..=NODES).filter_map(written).filter(|quorum| quorum.leader_id > 0);
+        newest.max_by_key(|quorum| quorum.leader_epoch).and_then(|quorum| u32::try_from(quorum.leader_id).ok())
+    }
+}
+
+fn quorum(path: &Path) -> Option<Quorum> {
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+}
+
+/// The port of a local Redis.
+fn port(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the URL is of our own making")
+}
