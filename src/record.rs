@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_full_disk_ends_the_file_with_a_whole_line() {
         let disk = Disk { held: Vec::new(), room: 10 };
-        let lines = Lines { file: disk, disk: Disk::default(), bytes: 0, whole_bytes: 0, broken: false };
+        let lines = Lines { file: disk, disk: super::Disk::default(), bytes: 0, whole_bytes: 0, broken: false };
         let mut buffered = BufWriter::with_capacity(6, lines);
         for line in ["abc\n", "def\n", "ghi\n"] {
             let _ = buffered.write_all(line.as_bytes());

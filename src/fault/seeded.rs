@@ -144,7 +144,11 @@ mod tests {
     #[test]
     fn a_seed_is_its_faults_for_ever() {
         let told = Flags(&from_seed(1, &variant(40))).to_string();
-        assert_eq!(told, "PLACEHOLDER");
+        assert_eq!(
+            told,
+            "--fault 'restart redis at 2s208ms' --fault 'pause worker 0 at 4s693ms for 5s' --fault 'kill broker 2 at 9s334ms for 10s' \
+             --fault 'restart redis at 10s966ms' --fault 'pause redis at 14s558ms for 10s' --fault 'kill worker 0 at 14s777ms for 5s'"
+        );
         assert_eq!(from_seed(1, &variant(10)), []);
         assert_eq!(from_seed(1, &variant(0)), []);
     }

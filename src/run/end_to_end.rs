@@ -140,7 +140,7 @@ fn damage_is_found(endpoints: &Endpoints, request: &Request, finished: &Finished
 
     let mut redis = redis::Client::open(endpoints.redis_url.as_str()).unwrap().get_connection().unwrap();
     let key = "shasta:{shasta/3/load}:delta";
-    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> =
+    let entries: Vec<(String, redis::Value)> =
         redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut redis).unwrap();
     redis::cmd("XDEL").arg(key).arg(&entries[7].0).exec(&mut redis).unwrap();
     let _: () = redis.hset("shasta:{shasta/4/load}:snapshot", "n00", "damaged").unwrap();
