@@ -21,7 +21,7 @@ KINDS = [
     ("rolling-restart", "rolling restart at 5s", "laptop", ["--duration", "80s"]),
     ("kill-worker", "kill worker 1 at 10s for 10s", "laptop", []),
     ("kill-worker-short-session", "kill worker 1 at 10s for 10s", "takeover", []),
-    ("kill-worker-static", "kill worker 1 at 10s for 10ms", "takeover", ["--static-membership"]),
+    ("kill-worker-static", "kill worker 1 at 10s for 10ms", "laptop", ["--static-membership"]),
     ("kill-worker-kip-848", "kill worker 1 at 10s for 10s", "takeover", ["--group-protocol", "consumer"]),
     ("pause-worker-300ms", "pause worker 1 at 10s for 300ms", "laptop", []),
     ("pause-worker-20s", "pause worker 1 at 10s for 20s", "laptop", []),

@@ -23,7 +23,10 @@ pub use self::{
     scene::Scene,
     seeded::{Flags, from_seed},
 };
-use crate::variant::{ClusterKind, Span, Variant};
+use crate::{
+    network::{Link, Party, Scope},
+    variant::{ClusterKind, Span, Variant},
+};
 
 /// Brokers that a local cluster has, numbered from 1.
 const BROKERS_LOCAL: u32 = 3;
@@ -68,7 +71,7 @@ pub enum Action {
     FillDisk,
     /// Nothing passes between two parts.
     Cut(Link),
-    /// Everything between two parts takes so much longer, each way.
+    /// Everything between two parts takes so much longer, each way: a round trip twice as much.
     Delay(Link, Span),
 }
 
@@ -83,52 +86,6 @@ pub enum Target {
     Worker(u32),
     /// Redis.
     Redis,
-}
-
-/// The way between two parts of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Link {
-    /// One end.
-    pub a: End,
-    /// The other.
-    pub b: End,
-}
-
-/// One end of a [`Link`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// All producing connections.
-    Producers,
-    /// All workers.
-    Workers,
-    /// All readers.
-    Readers,
-    /// One broker, from 1.
-    Broker(u32),
-    /// All brokers.
-    Brokers,
-    /// Redis.
-    Redis,
-}
-
-/// How a [`Link`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// As it always was.
-    Whole,
-    /// Nothing passes; connections stay open.
-    Cut,
-    /// Every byte arrives so much later, in either direction.
-    Delay(Duration),
-}
-
-/// The network between the parts of a run, as far as it can be disturbed.
-pub trait Network {
-    /// Brings a link into a condition, at once.
-    ///
-    /// # Errors
-    /// In words, when this link cannot be.
-    fn set(&self, link: &Link, condition: Condition) -> Result<(), String>;
 }
 
 impl Fault {
@@ -146,12 +103,23 @@ impl Fault {
             Action::FailoverRedis => {
                 Err("left out: this variant's Redis has no replica that could take over".to_owned())
             }
+            Action::Cut(_) | Action::Delay(..) if external => Err(not_ours()),
             Action::Cut(Link { a, b }) | Action::Delay(Link { a, b }, _) => {
                 check_end(a, variant)?;
                 check_end(b, variant)?;
                 if connected(a, b) || connected(b, a) { Ok(()) } else { Err(LINKS.to_owned()) }
             }
             Action::FlushScripts | Action::FillRedis | Action::RollingRestart | Action::FillDisk => Ok(()),
+        }
+    }
+
+    /// Which connections of a local cluster have to go through proxies for it, if any.
+    pub fn network_scope(&self) -> Option<Scope> {
+        match self.what {
+            Action::Cut(Link { a, b }) | Action::Delay(Link { a, b }, _) => {
+                Some(if [a, b].contains(&Party::Redis) { Scope::Redis } else { Scope::Whole })
+            }
+            _ => None,
         }
     }
 
@@ -168,12 +136,12 @@ impl Fault {
 const LINKS: &str = "between two parts that talk to each other: producers or workers - brokers (or broker N), workers or \
                      readers - redis, broker N - broker N";
 
-fn connected(from: End, to: End) -> bool {
+fn connected(from: Party, to: Party) -> bool {
     match (from, to) {
-        (End::Producers | End::Workers, End::Broker(_) | End::Brokers) => true,
-        (End::Workers | End::Readers, End::Redis) => true,
-        (End::Broker(a), End::Broker(b)) => a != b,
-        (End::Broker(_), End::Brokers) => true,
+        (Party::Producers | Party::Workers, Party::Broker(_) | Party::Brokers) => true,
+        (Party::Workers | Party::Readers, Party::Redis) => true,
+        (Party::Broker(a), Party::Broker(b)) => a != b,
+        (Party::Broker(_) | Party::Brokers, Party::Brokers) => true,
         _ => false,
     }
 }
@@ -195,12 +163,12 @@ fn check_target(target: Target, variant: &Variant) -> Result<(), String> {
     }
 }
 
-fn check_end(end: End, variant: &Variant) -> Result<(), String> {
+fn check_end(end: Party, variant: &Variant) -> Result<(), String> {
     match end {
-        End::Readers if variant.readers == 0 => {
+        Party::Readers if variant.readers == 0 => {
             Err("used with readers, and this run has none (--readers 1)".to_owned())
         }
-        End::Broker(broker) if variant.cluster == ClusterKind::Local => check_broker(broker),
+        Party::Broker(broker) => check_broker(broker),
         _ => Ok(()),
     }
 }
@@ -232,8 +200,8 @@ impl fmt::Display for Action {
                 write!(f, "step clock of worker {worker} by {sign}{by}")
             }
             Self::FillDisk => f.write_str("fill disk"),
-            Self::Cut(link) => write!(f, "cut {link}"),
-            Self::Delay(link, by) => write!(f, "delay {link} by {by}"),
+            Self::Cut(link) => write!(f, "cut {}", Between(*link)),
+            Self::Delay(link, by) => write!(f, "delay {} by {by}", Between(*link)),
         }
     }
 }
@@ -249,22 +217,12 @@ impl fmt::Display for Target {
     }
 }
 
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} - {}", self.a, self.b)
-    }
-}
+/// `producers - broker 2`.
+struct Between(Link);
 
-impl fmt::Display for End {
+impl fmt::Display for Between {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Producers => f.write_str("producers"),
-            Self::Workers => f.write_str("workers"),
-            Self::Readers => f.write_str("readers"),
-            Self::Broker(broker) => write!(f, "broker {broker}"),
-            Self::Brokers => f.write_str("brokers"),
-            Self::Redis => f.write_str("redis"),
-        }
+        write!(f, "{} - {}", self.0.a, self.0.b)
     }
 }
 
@@ -295,10 +253,23 @@ mod tests {
         refused("cut producers - redis at 1s for 1s", "talk to each other");
         refused("delay broker 1 - broker 1 by 5ms at 1s for 1s", "talk to each other");
         refused("cut workers - broker 7 at 1s for 1s", "brokers 1 to 3");
-        for text in ["kill redis at 1s for 1s", "restart broker 1 at 1s", "fill redis at 1s for 1s"] {
+        for text in [
+            "kill redis at 1s for 1s",
+            "restart broker 1 at 1s",
+            "fill redis at 1s for 1s",
+            "cut workers - redis at 1s for 1s",
+        ] {
             let external = |variant: &mut Variant| variant.cluster = ClusterKind::External;
             assert!(checked(text, external).unwrap_err().contains("not ours"), "{text}");
         }
+    }
+
+    #[test]
+    fn only_what_a_link_needs_goes_through_proxies() {
+        let scope = |text: &str| text.parse::<Fault>().unwrap().network_scope();
+        assert_eq!(scope("kill redis at 1s for 1s"), None);
+        assert_eq!(scope("cut workers - redis at 1s for 1s"), Some(Scope::Redis));
+        assert_eq!(scope("delay broker 1 - brokers by 5ms at 1s for 1s"), Some(Scope::Whole));
     }
 
     #[test]

@@ -345,6 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_try_or_a_dead_worker_has_stored_is_not_skipped() {
+        let told = |sequence: u64, stored: Stored| Receipt { stored: stored as i32, ..receipt(0, sequence) };
+        let stored_late = |gone: bool, first: Stored| {
+            let (_, ledger) = books(&[1, 2, 3], |join| {
+                if gone {
+                    join.worker_gone();
+                }
+                join.receipt(1, told(1, first));
+                join.receipt(1, told(2, Stored::Applied));
+                join.receipt(1, told(3, Stored::Stale));
+            });
+            assert_eq!((ledger.stored, ledger.lost), (5, 0));
+            ledger.stored_late
+        };
+        assert_eq!(stored_late(false, Stored::Stale), 2);
+        assert_eq!(stored_late(false, Stored::Again), 1);
+        // Up to the first that is new.
+        assert_eq!(stored_late(true, Stored::Stale), 1);
+    }
+
+    #[test]
     fn an_event_has_one_row_with_all_its_stamps() {
         let (rows, ledger) = books(&[], |_| ());
         assert!(ledger.valid, "{:?}", ledger.problems);

@@ -14,8 +14,8 @@
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
 //! 9. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
 //!
-//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it
-//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
+//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
@@ -37,10 +37,12 @@ pub mod join;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod network;
 pub mod output;
 pub mod percentile;
 pub mod process;
 pub mod producer;
+pub mod proxy;
 pub mod reader;
 pub mod record;
 pub mod run;

@@ -251,6 +251,20 @@ mod tests {
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 
+    #[test]
+    fn a_disk_that_a_fault_has_filled_keeps_the_rows_from_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.csv");
+        let mut rows = Rows::create(&path).unwrap();
+        rows.write(&Row { source: "p0".into(), ..Row::default() }).unwrap();
+        rows.flush().unwrap();
+        rows.disk().fill().unwrap();
+        rows.write(&Row { source: "p1".into(), ..Row::default() }).unwrap();
+        assert_eq!(rows.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let kept: Vec<Row> = read(&path).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(kept.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), ["p0"]);
+    }
+
     /// A disk with room for so many bytes.
     struct Disk {
         held: Vec<u8>,

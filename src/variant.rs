@@ -18,8 +18,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
-
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
@@ -27,6 +25,8 @@ pub use self::{
     layer::Layer,
     span::Span,
 };
+
+use crate::{fault::Fault, network::Scope};
 
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";
@@ -95,6 +95,8 @@ pub struct Variant {
     pub stream_maxlen: u32,
     /// Reader tasks, in one process, that follow all tags of the run between them; 0 for a run without.
     pub readers: u32,
+    /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
+    pub redis_rtt: Span,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -150,6 +152,17 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Which connections of a local cluster have to go through proxies, if any.
+    pub fn network_scope(&self) -> Option<Scope> {
+        let always = (!self.redis_rtt.0.is_zero()).then_some(Scope::Redis);
+        self.fault.iter().filter_map(Fault::network_scope).chain(always).max()
+    }
+
+    /// Whether any have to.
+    pub fn needs_network(&self) -> bool {
+        self.network_scope().is_some()
     }
 
     /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.

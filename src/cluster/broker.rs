@@ -6,8 +6,8 @@ use super::{
     ClusterError,
     error::file_error,
     kafka_home::{Java, Site},
+    listeners::Listeners,
     local::Starting,
-    ports::Ports,
     scratch::write,
 };
 use crate::{
@@ -64,10 +64,9 @@ pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), 
 }
 
 /// `server.properties` of node `index`, with the variant's own on top of what a run needs.
-pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, variant: &Variant) -> String {
-    let Ports { client, controller } = ports[index];
+pub(super) fn properties(index: usize, listeners: &[Listeners; NODES], data: &Path, variant: &Variant) -> String {
     let voters: Vec<_> =
-        ports.iter().enumerate().map(|(i, p)| format!("{}@127.0.0.1:{}", i + 1, p.controller)).collect();
+        listeners.iter().enumerate().map(|(i, of)| format!("{}@127.0.0.1:{}", i + 1, of.controller())).collect();
     let mut set = BTreeMap::from([
         ("default.replication.factor", variant.replication_factor.to_string()),
         ("min.insync.replicas", variant.min_insync_replicas.to_string()),
@@ -78,13 +77,9 @@ pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, vari
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", (index + 1).to_string()),
         ("controller.quorum.voters", voters.join(",")),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("inter.broker.listener.name", "CLIENT".to_owned()),
-        ("listener.security.protocol.map", "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
-        ("listeners", format!("CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("CLIENT://127.0.0.1:{client}")),
         ("log.dirs", data.display().to_string()),
     ]);
+    set.extend(listeners[index].properties());
     let mut text = String::new();
     for (name, value) in set {
         writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
@@ -125,17 +120,18 @@ pub(super) fn prepare(dir: &Path, properties: &str) -> Result<(), ClusterError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::tests::variant;
+    use crate::cluster::{listeners::of_nodes, ports::Ports, tests::variant};
 
     #[test]
     fn the_variant_is_laid_over_the_defaults_and_under_what_a_run_chooses() {
         let mut variant = variant();
         variant.broker.insert("min.insync.replicas".to_owned(), "1".to_owned());
         variant.broker.insert("a.path".to_owned(), "C:\\x".to_owned());
-        let ports = [1, 2, 3].map(|i| Ports { client: 100 + i, controller: 200 + i });
-        let text = properties(1, &ports, Path::new("/data"), &variant);
+        let ports = [1, 2, 3].map(|i| Ports::new(&[100 + i, 200 + i, 300 + i, 400 + i, 500 + i]));
+        let text = properties(1, &of_nodes(&ports, None), Path::new("/data"), &variant);
         let expected = [
             "a.path=C:\\\\x",
+            "advertised.listeners=CLIENT://127.0.0.1:102",
             "controller.quorum.voters=1@127.0.0.1:201,2@127.0.0.1:202,3@127.0.0.1:203",
             "default.replication.factor=3",
             "listeners=CLIENT://127.0.0.1:102,CONTROLLER://127.0.0.1:202",

@@ -13,7 +13,10 @@ use super::{
     broker::NODES,
     machine::{Machine, gib},
 };
-use crate::variant::{Engine, Variant};
+use crate::{
+    network::Scope,
+    variant::{Engine, Variant},
+};
 
 /// Broker CPU of one event at 24 partitions or fewer, in core-ms.
 const BROKER_MS_FEW: (f64, f64) = (24.0, 1.2);
@@ -277,7 +280,20 @@ pub fn nofile_needed(variant: &Variant) -> u64 {
         // Seen: 11, for four sockets and the pipes of five threads.
         Engine::Librdkafka => 12,
     };
-    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection
+    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection + proxied(variant)
+}
+
+/// Open files of the network's proxies, which have both ends of each connection.
+fn proxied(variant: &Variant) -> u64 {
+    let parties = u64::from(variant.workers) + u64::from(variant.readers);
+    let connections = match variant.network_scope() {
+        None => return 0,
+        Some(Scope::Redis) => parties,
+        // Each client has a socket to each broker and to the one that it started from, and so have brokers to each other.
+        Some(Scope::Whole) => (u64::from(variant.connections) + parties + NODES as u64) * (1 + NODES as u64),
+    };
+    const PROXIES: u64 = 14;
+    2 * connections + 4 * PROXIES
 }
 
 /// Raises the soft limit of open files to `needed` where it is lower; children inherit it. Returns the limit.

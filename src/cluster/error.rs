@@ -101,6 +101,12 @@ pub enum ClusterError {
         /// The child that found it last.
         name: String,
     },
+    /// A cluster whose network ends with the run.
+    #[error(
+        "--keep-cluster leaves brokers that reach each other through this run's network, which ends with it: leave the flag \
+         out, or run a variant without faults between brokers"
+    )]
+    KeptNetwork,
     /// A child ended by itself.
     #[error("{name} ended by itself ({status}){hint}; the last lines of its log:\n{lines}")]
     Exited {

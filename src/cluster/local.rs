@@ -5,6 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,12 +19,14 @@ use super::{
     ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
+    listeners,
     ports::Held,
     redis_server,
     scratch::Scratch,
     storage::Storage,
 };
 use crate::{
+    network::{Network, Party, Scope},
     process::{Child, Lifetime},
     variant::Variant,
 };
@@ -39,6 +42,7 @@ pub struct LocalCluster {
     pub(super) children: Vec<Child>,
     pub(super) scratch: Scratch,
     pub(super) endpoints: Endpoints,
+    pub(super) network: Option<Arc<Network>>,
     pub(super) client_ports: [u16; NODES],
     pub(super) variant: Variant,
     pub(super) java: Java,
@@ -53,6 +57,8 @@ pub struct Starting<'a> {
     pub variant: &'a Variant,
     /// Where programs, jars and temporary directories are.
     pub site: &'a Site,
+    /// Which connections go through a network that can be changed.
+    pub network: Option<Scope>,
     /// How long the children live.
     pub lifetime: Lifetime,
     /// Asked at least every 100 ms.
@@ -66,12 +72,15 @@ pub struct Starting<'a> {
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
 /// # Errors
-/// When a program, jar or port is missing, a setting is refused, a child ends, `stop` says so, or 60 s have passed.
+/// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
     start_on(starting, &Held::choose)
 }
 
 fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
+    if starting.network == Some(Scope::Whole) && starting.lifetime == Lifetime::Detached {
+        return Err(ClusterError::KeptNetwork);
+    }
     broker::check_properties(&starting.variant.broker)?;
     redis_server::check_settings(&starting.variant.redis)?;
     check_jars(&starting.site.libs)?;
@@ -102,8 +111,14 @@ impl LocalCluster {
         let scratch = Scratch::create(&starting.site.temp)?;
         let dirs: [PathBuf; NODES] = std::array::from_fn(|i| scratch.path().join(format!("broker-{}", i + 1)));
         let data = |i: usize| dirs[i].join("data");
+        let network = starting.network.map(|scope| {
+            let started = Network::start(&listeners::servers(&held, scope), variant.redis_rtt.0);
+            started.map(Arc::new).map_err(file_error("127.0.0.1".as_ref(), "given a network"))
+        });
+        let network = network.transpose()?;
+        let listeners = listeners::of_nodes(&held.nodes, network.as_deref());
         for (i, dir) in dirs.iter().enumerate() {
-            broker::prepare(dir, &broker::properties(i, &held.nodes, &data(i), variant))?;
+            broker::prepare(dir, &broker::properties(i, &listeners, &data(i), variant))?;
         }
         let storage = Storage::new(&starting, &java, &dirs[0])?;
         for i in 0..NODES {
@@ -115,22 +130,28 @@ impl LocalCluster {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
             redis_url: format!("redis://127.0.0.1:{}", held.redis),
         };
+        let variant = variant.clone();
         let mut cluster = Self {
             children: vec![],
             scratch,
             endpoints,
+            network,
             client_ports,
-            variant: variant.clone(),
+            variant,
             java,
             site: starting.site.clone(),
             lifetime: starting.lifetime,
         };
         let (redis_dir, redis_port) = (cluster.scratch.path().join(REDIS), held.redis);
         drop(held);
-        let redis = redis_server::start(starting.site, &redis_dir, redis_port, &variant.redis, starting.lifetime)?;
+        let redis =
+            redis_server::start(starting.site, &redis_dir, redis_port, &starting.variant.redis, starting.lifetime)?;
         cluster.adopt(redis)?;
         for (i, dir) in dirs.iter().enumerate() {
             let broker = broker::start(i, &starting, &cluster.java, dir)?;
+            if let Some(network) = &cluster.network {
+                network.broker_started(i as u32 + 1, broker.pid());
+            }
             cluster.adopt(broker)?;
         }
         Ok(cluster)
@@ -235,6 +256,23 @@ impl Cluster for LocalCluster {
         &self.endpoints
     }
 
+    fn endpoints_of(&self, party: Party) -> Endpoints {
+        let mut endpoints = self.endpoints.clone();
+        let Some(network) = &self.network else { return endpoints };
+        let brokers = network.brokers_for(party);
+        if !brokers.is_empty() {
+            endpoints.kafka = KafkaAccess::plaintext(brokers.iter().map(ToString::to_string).collect());
+        }
+        if let Some(redis) = network.redis_for(party) {
+            endpoints.redis_url = format!("redis://{redis}");
+        }
+        endpoints
+    }
+
+    fn network(&self) -> Option<Arc<Network>> {
+        self.network.clone()
+    }
+
     fn substrate(&self) -> &'static str {
         "local"
     }
@@ -270,6 +308,7 @@ impl Cluster for LocalCluster {
             "java_version": self.java.version,
             "jvm_flags": broker::jvm_flags(&self.variant),
             "brokers": self.brokers(),
+            "proxies": self.network.as_ref().map(|network| network.links()),
             "redis": redis_server::described(&self.endpoints.redis_url),
         })
     }
@@ -301,7 +340,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{external, tests::variant, topic},
+        cluster::{Part, external, tests::variant, topic},
         process::start_time_ticks,
     };
 
@@ -310,7 +349,7 @@ mod tests {
     }
 
     fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
-        Starting { variant, site, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
+        Starting { variant, site, network: None, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
     }
 
     fn refused(variant: &Variant, site: &Site) -> ClusterError {
@@ -353,6 +392,8 @@ mod tests {
         let connected = external::connect(cluster.endpoints().clone(), &|| false, &|_| ()).unwrap();
         assert_eq!(connected.substrate(), "external");
 
+        parts_are_struck_and_started_again(&mut cluster);
+
         cluster.children[1].signal(rustix::process::Signal::KILL).unwrap();
         cluster.children[1].wait().unwrap();
         // The others still name the dead one as theirs.
@@ -369,6 +410,22 @@ mod tests {
         drop(cluster);
         assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    fn parts_are_struck_and_started_again(cluster: &mut LocalCluster) {
+        assert!(matches!(cluster.controller(), Some(1..=3)));
+        assert!(cluster.answers(Part::Redis) && cluster.answers(Part::Broker(3)));
+        let pid = cluster.children[0].pid();
+        cluster.signal(Part::Redis, rustix::process::Signal::KILL).unwrap();
+        while cluster.how_ended(Part::Redis).unwrap().is_none() {
+            std::thread::sleep(POLL);
+        }
+        assert!(!cluster.answers(Part::Redis));
+        cluster.start_again(Part::Redis).unwrap();
+        while !cluster.answers(Part::Redis) {
+            assert_eq!(cluster.how_ended(Part::Redis).unwrap(), None);
+        }
+        assert_ne!(cluster.children[0].pid(), pid);
     }
 
     fn topic_is_made_once_and_not_changed(access: &KafkaAccess, variant: &Variant) {
@@ -438,10 +495,10 @@ mod tests {
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
-        let (children, client_ports, lifetime) = (vec![], [0; 3], Lifetime::Detached);
+        let (children, network, client_ports, lifetime) = (vec![], None, [0; 3], Lifetime::Detached);
         let own = site.clone();
         let mut cluster =
-            LocalCluster { children, scratch, endpoints, client_ports, variant, java, site: own, lifetime };
+            LocalCluster { children, scratch, endpoints, network, client_ports, variant, java, site: own, lifetime };
         let port = held.redis;
         drop(held);
         let settings = &cluster.variant.redis;

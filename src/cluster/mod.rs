@@ -12,6 +12,7 @@ mod ended;
 mod error;
 pub mod external;
 mod kafka_home;
+mod listeners;
 pub mod local;
 mod machine;
 mod parts;
@@ -29,15 +30,28 @@ pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
+use std::sync::Arc;
+
 use crate::{
+    network::{Network, Party},
     process::Lifetime,
     variant::{ClusterKind, Variant},
 };
 
 /// A running Kafka cluster and Redis. What was started for it ends when it drops.
 pub trait Cluster {
-    /// How to reach both.
+    /// How to reach both, straight.
     fn endpoints(&self) -> &Endpoints;
+
+    /// How one kind of client reaches both: through the network, where there is one.
+    fn endpoints_of(&self, _party: Party) -> Endpoints {
+        self.endpoints().clone()
+    }
+
+    /// What is between clients and servers, where the variant asks for one that can be changed.
+    fn network(&self) -> Option<Arc<Network>> {
+        None
+    }
 
     /// `local`, `containers` or `external`.
     fn substrate(&self) -> &'static str;
@@ -89,7 +103,8 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
+            let (site, network) = (&Site::from_env(), variant.network_scope());
+            Ok(Box::new(local::start(local::Starting { variant, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
@@ -136,6 +151,7 @@ pub(crate) mod tests {
             lookahead: 1000,
             stream_maxlen: 1000,
             readers: 0,
+            redis_rtt: seconds(0),
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,

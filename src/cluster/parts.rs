@@ -42,7 +42,7 @@ pub trait Parts {
     ///
     /// # Errors
     /// When the operating system does not say.
-    fn ended(&mut self, part: Part) -> Result<Option<String>, ClusterError>;
+    fn how_ended(&mut self, part: Part) -> Result<Option<String>, ClusterError>;
 
     /// Starts a part that has ended, on its ports and with its data.
     ///
@@ -82,7 +82,7 @@ impl Parts for LocalCluster {
         Ok(self.children[place].signal(signal)?)
     }
 
-    fn ended(&mut self, part: Part) -> Result<Option<String>, ClusterError> {
+    fn how_ended(&mut self, part: Part) -> Result<Option<String>, ClusterError> {
         let place = self.place(part);
         let Some(status) = self.children[place].try_wait()? else { return Ok(None) };
         // A log that tells of more than the end itself, such as a full disk, is worth more than the status.
@@ -101,11 +101,15 @@ impl Parts for LocalCluster {
                 redis_server::start(site, &self.scratch.path().join(REDIS), port, &variant.redis, *lifetime)?
             }
             Part::Broker(broker) => {
-                let starting = Starting { variant, site, lifetime: *lifetime, stop: &|| false, progress: &|_| () };
+                let starting =
+                    Starting { variant, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
                 let dir = self.scratch.path().join(format!("broker-{broker}"));
                 broker::start(broker as usize - 1, &starting, &self.java, &dir)?
             }
         };
+        if let (Part::Broker(broker), Some(network)) = (part, &self.network) {
+            network.broker_started(broker, child.pid());
+        }
         self.scratch.record(&child)?;
         self.children[place] = child;
         Ok(())

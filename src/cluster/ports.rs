@@ -12,6 +12,20 @@ use super::broker::NODES;
 pub(super) struct Ports {
     pub(super) client: u16,
     pub(super) controller: u16,
+    /// The others are listened on only where a network stands before the broker.
+    pub(super) producers: u16,
+    pub(super) workers: u16,
+    pub(super) internal: u16,
+}
+
+/// Ports of one node.
+const PORTS: usize = 5;
+
+impl Ports {
+    /// From the first five.
+    pub(super) fn new(ports: &[u16]) -> Self {
+        Self { client: ports[0], controller: ports[1], producers: ports[2], workers: ports[3], internal: ports[4] }
+    }
 }
 
 /// Ports that are bound together, so that all differ, and released together when dropped. Until the children bind
@@ -26,9 +40,9 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn choose() -> io::Result<Self> {
         let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let sockets = (0..2 * NODES + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
+        let sockets = (0..PORTS * NODES + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
         let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-        let nodes = std::array::from_fn(|i| Ports { client: ports[2 * i], controller: ports[2 * i + 1] });
-        Ok(Self { nodes, redis: ports[2 * NODES], _sockets: sockets })
+        let nodes = std::array::from_fn(|i| Ports::new(&ports[PORTS * i..]));
+        Ok(Self { nodes, redis: ports[PORTS * NODES], _sockets: sockets })
     }
 }

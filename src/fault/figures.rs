@@ -2,7 +2,8 @@
 //!
 //! All are of scheduled → stored, over planned events. An event belongs to *during* when it was on its way at any moment
 //! of the fault, so also one that was sent just before; to *before* when it was stored by then, and to *after* when it was
-//! scheduled later. Both reach as far as the fault's neighbours in time, or the window.
+//! scheduled later. Both reach as far as the fault's neighbours in time, or the window; what the next fault caught on its
+//! way is that one's.
 //!
 //! An event is late past 100 ms, or past the 99.9th percentile of *before* where that is larger. A fault is over, for
 //! those who wait for events, at the moment from which for [`CALM_US`] (or to the end of *after*, if that comes first) no
@@ -86,19 +87,38 @@ impl Event {
 
 /// Fills in the figures of all faults of a run; `window_us` is its measured window, µs of the Unix epoch.
 pub fn fill(records: &mut [Record], events: &[Event], window_us: [i64; 2]) {
-    let spans: Vec<(i64, i64)> = records.iter().map(|record| (record.start_us, record.end_us)).collect();
-    for (record, (start, end)) in records.iter_mut().zip(&spans) {
-        let from = spans.iter().map(|(_, end)| *end).filter(|end| end <= start).max();
-        let to = spans.iter().map(|(start, _)| *start).filter(|start| start >= end && start != &record.start_us).min();
-        let from = from.filter(|from| from != end).unwrap_or(i64::MIN).max(window_us[0]);
-        let to = to.unwrap_or(i64::MAX).min(window_us[1]);
-        record.figures = Some(of([*start, *end], events, [from, to]));
+    let spans: Vec<[i64; 2]> = records.iter().map(|record| [record.start_us, record.end_us]).collect();
+    for (nth, record) in records.iter_mut().enumerate() {
+        let [start_us, end_us] = spans[nth];
+        let others = || spans.iter().enumerate().filter(|(other, _)| *other != nth).map(|(_, span)| *span);
+        let before_us = others().map(|[_, end_us]| end_us).filter(|end| *end <= start_us).max();
+        let next_us = others().map(|[start_us, _]| start_us).filter(|start| *start >= end_us).min();
+        let from_us = before_us.unwrap_or(i64::MIN).max(window_us[0]);
+        let to_us = next_us.unwrap_or(i64::MAX).min(window_us[1]);
+        record.figures = Some(of([start_us, end_us], events, &Reach { from_us, to_us, next_us }));
     }
 }
 
-fn of([start_us, end_us]: [i64; 2], events: &[Event], [from, to]: [i64; 2]) -> Figures {
+/// How far a fault reaches among its neighbours: events scheduled in `from_us..to_us`, and when the next one begins.
+struct Reach {
+    from_us: i64,
+    to_us: i64,
+    next_us: Option<i64>,
+}
+
+impl Reach {
+    fn has(&self, event: &Event) -> bool {
+        // One that was on its way in good time when the next fault began belongs to that one.
+        let is_of_next = self.next_us.is_some_and(|next_us| {
+            event.stored_us.is_none_or(|stored_us| stored_us >= next_us) && next_us - event.scheduled_us < SLO_US
+        });
+        (self.from_us..self.to_us).contains(&event.scheduled_us) && !is_of_next
+    }
+}
+
+fn of([start_us, end_us]: [i64; 2], events: &[Event], reach: &Reach) -> Figures {
     let (mut before, mut during, mut after) = (Vec::new(), Vec::new(), Vec::new());
-    for event in events.iter().filter(|event| (from..to).contains(&event.scheduled_us)) {
+    for event in events.iter().filter(|event| reach.has(event)) {
         let stored_before = event.stored_us.is_some_and(|stored| stored < start_us);
         if stored_before && event.scheduled_us < start_us {
             before.push(*event);
@@ -110,7 +130,7 @@ fn of([start_us, end_us]: [i64; 2], events: &[Event], [from, to]: [i64; 2]) -> F
     }
     let usual = distribution(&before).percentile_ms(99.9).value.as_ms().filter(|ms| ms.is_finite()).unwrap_or(0.0);
     let late_us = SLO_US.max((usual * 1000.0) as i64);
-    let over_us = over(start_us, during.iter().chain(&after), late_us, to);
+    let over_us = over(start_us, during.iter().chain(&after), late_us, reach.to_us);
     let since = |us: i64| over_us.map(|over| (over - us).max(0) as f64 / 1000.0);
     Figures {
         before: period(&before),
@@ -227,10 +247,19 @@ mod tests {
 
     #[test]
     fn each_of_several_reaches_to_its_neighbours() {
-        let mut records = [record(10 * S, 12 * S), record(20 * S, 21 * S), record(20 * S, 20 * S)];
+        let mut records = [record(10 * S, 12 * S), record(20 * S, 21 * S), record(30 * S, 30 * S)];
         let found = figures(&mut records, &events());
-        assert_eq!([found[0].before.n, found[0].after.n], [1_000, 799]);
-        assert_eq!([found[1].before.n, found[1].after.n], [799, 1_899]);
+        assert_eq!(found.iter().map(|figures| figures.before.n).collect::<Vec<_>>(), [1_000, 800, 900]);
+        assert_eq!(found.iter().map(|figures| figures.after.n).collect::<Vec<_>>(), [799, 899, 999]);
+
+        // Events that the second one catches are its own, and not late by the first.
+        let mut all = events();
+        for event in &mut all[1_995..2_100] {
+            event.stored_us = Some(21_500_000);
+        }
+        let found = figures(&mut [record(10 * S, 12 * S), record(20 * S, 21 * S)], &all);
+        assert_eq!((found[0].after.n, found[0].recovered_ms), (794, Some(500.0)));
+        assert_eq!((found[1].before.n, found[1].during.n, found[1].during.over_slo), (795, 106, 105));
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, End, Fault, Link, Target};
-use crate::variant::Span;
+use super::{Action, Fault, Target};
+use crate::{
+    network::{Link, Party},
+    variant::Span,
+};
 
 const WHATS: &str = "kill TARGET, pause TARGET, restart TARGET, flush scripts, fill redis, failover redis, rolling \
                      restart, step clock of worker N by TIME, fill disk, cut END - END, delay END - END by TIME";
@@ -200,15 +203,15 @@ fn link(words: &[&str]) -> Result<Link, FaultError> {
     Ok(Link { a: end(&words[..middle])?, b: end(&words[middle + 1..])? })
 }
 
-fn end(words: &[&str]) -> Result<End, FaultError> {
+fn end(words: &[&str]) -> Result<Party, FaultError> {
     let unknown = || FaultError::End(words.join(" "));
     match words {
-        ["producers"] => Ok(End::Producers),
-        ["workers"] => Ok(End::Workers),
-        ["readers"] => Ok(End::Readers),
-        ["brokers"] => Ok(End::Brokers),
-        ["redis"] => Ok(End::Redis),
-        ["broker", n] => Ok(End::Broker(n.parse().map_err(|_| unknown())?)),
+        ["producers"] => Ok(Party::Producers),
+        ["workers"] => Ok(Party::Workers),
+        ["readers"] => Ok(Party::Readers),
+        ["brokers"] => Ok(Party::Brokers),
+        ["redis"] => Ok(Party::Redis),
+        ["broker", n] => Ok(Party::Broker(n.parse().map_err(|_| unknown())?)),
         _ => Err(unknown()),
     }
 }

@@ -11,8 +11,11 @@ use std::collections::VecDeque;
 
 use rustix::process::Signal;
 
-use super::{Action, BROKERS_LOCAL, Condition, Fault, Link, Record, Scene, Target, order::Order};
-use crate::cluster::Endpoints;
+use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, order::Order};
+use crate::{
+    cluster::Endpoints,
+    network::{Condition, Link},
+};
 
 /// How long a process that ended by itself stays away.
 const OUTSIDE_AWAY_US: i64 = 1_000_000;
@@ -137,13 +140,9 @@ impl Injector {
         told
     }
 
-    /// Undoes all faults at once and begins no others: the run is to end. Returns which were never begun.
-    pub fn undo(&mut self, scene: &mut Scene<'_>, now_us: i64) -> Vec<String> {
-        if std::mem::replace(&mut self.undone, true) {
-            return Vec::new();
-        }
-        let dropped = self.due.drain(..).map(|(_, fault)| format!("`{fault}` did not begin: the run ended before"));
-        let mut told: Vec<_> = dropped.collect();
+    /// Lets all faults end at the next tick, and begins no others: the run is to end. Returns which were never begun.
+    pub fn undo(&mut self, now_us: i64) -> Vec<String> {
+        self.undone = true;
         for active in &mut self.active {
             active.state.end_at(now_us);
             if !active.rest.is_empty() {
@@ -151,8 +150,7 @@ impl Injector {
                 self.records[active.record].error = Some("the run ended before all brokers had been restarted".into());
             }
         }
-        told.extend(self.tick(scene, now_us));
-        told
+        self.due.drain(..).map(|(_, fault)| format!("`{fault}` did not begin: the run ended before")).collect()
     }
 
     /// What became of each, in order of their beginnings.
@@ -239,8 +237,12 @@ impl Injector {
                 scene.disk.fill().map_err(|error| format!("/dev/full: {error}"))?;
                 return Ok((None, "full, to the end of the run".into()));
             }
-            Action::Cut(link) => (linked(scene, link, Condition::Cut, until_us)?, "cut"),
-            Action::Delay(link, by) => (linked(scene, link, Condition::Delay(by.0), until_us)?, "delayed"),
+            Action::Cut(link) => {
+                (linked(scene, link, Condition { cut: true, ..Condition::default() }, until_us)?, "cut")
+            }
+            Action::Delay(link, by) => {
+                (linked(scene, link, Condition { delay: by.0, cut: false }, until_us)?, "delayed")
+            }
         };
         Ok((Some(state), said.to_owned()))
     }
@@ -355,7 +357,7 @@ fn linked(scene: &Scene<'_>, link: Link, condition: Condition, until_us: i64) ->
 
 fn set(scene: &Scene<'_>, link: &Link, condition: Condition) -> Result<(), String> {
     let network = scene.network.ok_or("there is nothing between the parts of this run that could be disturbed")?;
-    network.set(link, condition)
+    network.set(link, condition).map_err(|error| error.to_string())
 }
 
 impl State {
@@ -417,7 +419,7 @@ impl State {
                 done(stepped.map_err(|error| error.to_string()), "stepped back")
             }
             Self::Linked { link, until_us } if until_us <= now_us => {
-                done(set(scene, &link, Condition::Whole), "whole again")
+                done(set(scene, &link, Condition::default()), "whole again")
             }
             other => Next::Wait(other),
         }
@@ -433,6 +435,9 @@ fn done(result: Result<(), String>, said: &str) -> Next {
 
 fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64, i64, u32), now_us: i64) -> Next {
     let wait = |kill_us| Next::Wait(State::Down { target, start_us, kill_us, starts });
+    if now_us < start_us {
+        return wait(kill_us);
+    }
     match scene.ended(target) {
         Err(error) => return Next::Failed(error),
         Ok(None) if now_us > kill_us => {
@@ -441,7 +446,6 @@ fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64
             return wait(i64::MAX);
         }
         Ok(None) => return wait(kill_us),
-        Ok(Some(_)) if now_us < start_us => return wait(kill_us),
         Ok(Some(_)) => {}
     }
     match scene.start(target) {

@@ -2,11 +2,12 @@
 
 use rustix::process::Signal;
 
-use super::{BROKERS_LOCAL, Network, Target};
+use super::{BROKERS_LOCAL, Target};
 use crate::{
     cluster::{Cluster, Part, Parts},
     collect::{ENDED, Standing},
     crew::Crew,
+    network::Network,
     record::Disk,
 };
 
@@ -23,7 +24,7 @@ pub struct Scene<'a> {
     /// Where the rows go.
     pub disk: &'a Disk,
     /// What is between them, where it can be disturbed.
-    pub network: Option<&'a dyn Network>,
+    pub network: Option<&'a Network>,
 }
 
 impl Scene<'_> {
@@ -51,7 +52,7 @@ impl Scene<'_> {
     /// How the process has ended, if it has.
     pub(super) fn ended(&mut self, target: Target) -> Result<Option<String>, String> {
         let Target::Worker(worker) = target else {
-            return self.parts()?.ended(part(target)).map_err(|error| error.to_string());
+            return self.parts()?.how_ended(part(target)).map_err(|error| error.to_string());
         };
         let ended = self.crew.ended().map_err(|error| error.to_string())?;
         let status = ended.into_iter().find(|(number, ..)| *number == worker).map(|(.., status)| status);

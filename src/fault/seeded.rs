@@ -2,8 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Action, BROKERS_LOCAL, End, Fault, Link, Target};
+use super::{Action, BROKERS_LOCAL, Fault, Target};
 use crate::{
+    network::{Link, Party},
     schedule::hash,
     variant::{Span, Variant},
 };
@@ -93,10 +94,10 @@ fn draw(dice: &mut Dice, end_ms: u64, workers: u32) -> Draw {
     let delay = Span(Duration::from_millis(dice.one_of(&[1, 5, 20])));
     let other = 1 + broker % BROKERS_LOCAL;
     let (a, b, share) = dice.one_of(&[
-        (End::Producers, End::Broker(broker), Share::Brokers),
-        (End::Workers, End::Broker(broker), Share::Brokers),
-        (End::Broker(broker), End::Broker(other), Share::Brokers),
-        (End::Workers, End::Redis, Share::Redis),
+        (Party::Producers, Party::Broker(broker), Share::Brokers),
+        (Party::Workers, Party::Broker(broker), Share::Brokers),
+        (Party::Broker(broker), Party::Broker(other), Share::Brokers),
+        (Party::Workers, Party::Redis, Share::Redis),
     ]);
     let (of, back_ms) = match struck {
         Target::Broker(_) | Target::Controller => (Share::Brokers, BROKER_BACK_MS),
@@ -169,7 +170,7 @@ mod tests {
                 matches!(target, Target::Broker(_) | Target::Controller)
             }
             Action::RollingRestart => true,
-            Action::Cut(Link { a, b }) => matches!((a, b), (End::Broker(_), _) | (_, End::Broker(_))),
+            Action::Cut(Link { a, b }) => matches!((a, b), (Party::Broker(_), _) | (_, Party::Broker(_))),
             _ => false,
         }
     }

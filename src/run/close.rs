@@ -60,15 +60,12 @@ impl Measured {
         mut collected: Collected,
     ) -> Finished {
         let [start_us, end_us] = self.window_us;
-        let (mut warnings, mut faults) = (self.troubles, self.faults);
+        let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
         let worker_config = stage.worker_config(&request.variant, 0);
         let not_applied = worker_config.consumer_not_applied();
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
-        if !faults.is_empty() {
-            figures::fill(&mut faults, &events(files.rows_path()), self.window_us);
-        }
         // Only now, since the percentiles are read from the CSV.
         if let Some(trouble) = files.settle(request.format) {
             tracing::warn!("{trouble}");
@@ -130,10 +127,14 @@ impl Measured {
     }
 }
 
-/// What faults are judged by, of all rows that can be read.
-fn events(rows: &Path) -> Vec<figures::Event> {
-    let event = |row: record::Row| figures::Event { scheduled_us: row.scheduled_us, stored_us: row.after_store_us };
-    record::read(rows).into_iter().flatten().map_while(Result::ok).map(event).collect()
+/// Faults with their figures, from all rows that can be read.
+fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Record> {
+    if !faults.is_empty() {
+        let event = |row: record::Row| figures::Event { scheduled_us: row.scheduled_us, stored_us: row.after_store_us };
+        let events: Vec<_> = record::read(rows).into_iter().flatten().map_while(Result::ok).map(event).collect();
+        figures::fill(&mut faults, &events, window_us);
+    }
+    faults
 }
 
 fn clock_proof(stage: &Stage) -> ClockProof {

@@ -108,9 +108,14 @@ fn is_told(record: &Record) {
     assert_eq!((figures.before.lost, figures.during.lost, figures.after.lost), (0, 0, 0), "{record:?}");
 }
 
-/// One run for all, since each starts three brokers.
 #[test]
 fn nothing_is_lost_whatever_is_killed() {
+    own_faults();
+    // Not beside the other: the processes are found by their parent, and each run starts three brokers.
+    kills_from_outside();
+}
+
+fn own_faults() {
     let out = tempfile::tempdir().unwrap();
     let finished = run(&request("own", out.path(), &FAULTS, "16s"), &Stop::default(), &Live::default()).unwrap();
     nothing_is_missing(&finished);
@@ -129,8 +134,7 @@ fn nothing_is_lost_whatever_is_killed() {
     assert!(faults[2].figures.as_ref().unwrap().during.over_slo > 0);
 }
 
-#[test]
-fn what_is_killed_from_outside_is_started_again() {
+fn kills_from_outside() {
     let out = tempfile::tempdir().unwrap();
     let killed = request("outside", out.path(), &[], "6s");
     let rows = out.path().join("outside.csv");

@@ -16,6 +16,7 @@ use crate::{
     group,
     join::Join,
     live::Live,
+    network::Party,
     process::Lifetime,
     producer::{Load, Producers},
     schedule::Pace,
@@ -60,6 +61,9 @@ pub(super) struct Stage {
     pub reused: bool,
     pub start_offsets: Vec<i64>,
     pub endpoints: Endpoints,
+    /// The workers' own way to both, and the readers'.
+    pub workers: Endpoints,
+    pub readers: Endpoints,
 }
 
 impl Stage {
@@ -81,9 +85,23 @@ impl Stage {
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
         started.map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
-        let load = Arc::new(load(variant, run, seed, clock, &topic, &endpoints)?);
+        let load = Arc::new(load(variant, run, seed, clock, &topic, cluster.endpoints_of(Party::Producers))?);
         stop.check()?;
-        Ok(Self { anchor, clock, seed, load, topic, group, generation, reused, start_offsets, endpoints })
+        let [workers, readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
+        Ok(Self {
+            anchor,
+            clock,
+            seed,
+            load,
+            topic,
+            group,
+            generation,
+            reused,
+            start_offsets,
+            endpoints,
+            workers,
+            readers,
+        })
     }
 
     /// Starts the collecting thread.
@@ -116,7 +134,7 @@ impl Stage {
             let sender = collector.sender();
             // The collector ends only after its senders have.
             let sink = move |news| drop(sender.send(Input::Worker(number, news)));
-            crew.add(&request.program, &self.endpoints, &config, sink)?;
+            crew.add(&request.program, &self.workers, &config, sink)?;
         }
         live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
         let standing = collector.standing();
@@ -281,7 +299,7 @@ fn load(
     seed: u64,
     clock: Clock,
     topic: &Topic,
-    endpoints: &Endpoints,
+    endpoints: Endpoints,
 ) -> Result<Load, RunError> {
     let Variant { bytes, connections, tags_per_connection, names_per_tag, rate, jitter, .. } = *variant;
     let pace = |duration| Pace { rate, jitter, duration };
@@ -289,7 +307,7 @@ fn load(
         run: run.to_owned(),
         topic: topic.name.clone(),
         leaders: topic.partitions.iter().map(|partition| partition.leader).collect(),
-        access: endpoints.kafka.clone(),
+        access: endpoints.kafka,
         clock,
         shape: EventShape::new(bytes, connections, tags_per_connection, names_per_tag, seed)?,
         seed,

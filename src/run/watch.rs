@@ -95,7 +95,8 @@ impl<'a> Watch<'a> {
         self.undo(cluster, crew);
         // The producers' last outcomes are counted before the collector has taken them.
         std::thread::sleep(TICK);
-        while self.standing.pending.load(Relaxed) > 0
+        // What was started again is waited for as well: a broker takes seconds.
+        while (self.standing.pending.load(Relaxed) > 0 || self.faults.is_active())
             && self.stage.clock.now_us() < deadline_us
             && !self.stop.insisted()
         {
@@ -146,8 +147,8 @@ impl<'a> Watch<'a> {
     /// Moves the faults on.
     fn inject(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
         let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
-        let now_us = self.stage.clock.now_us();
-        let mut scene = Scene { cluster, crew, workers, standing, disk, network: None };
+        let (now_us, network) = (self.stage.clock.now_us(), cluster.network());
+        let mut scene = Scene { cluster, crew, workers, standing, disk, network: network.as_deref() };
         let told = self.faults.tick(&mut scene, now_us);
         if !told.is_empty() {
             self.harness.watch([scene.cluster.processes(), scene.crew.processes()].concat());
@@ -157,12 +158,10 @@ impl<'a> Watch<'a> {
 
     /// The run is to end: nothing stays paused, filled, cut or away.
     fn undo(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
-        let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
-        let now_us = self.stage.clock.now_us();
-        let mut scene = Scene { cluster, crew, workers, standing, disk, network: None };
-        for line in self.faults.undo(&mut scene, now_us) {
-            self.trouble(line);
+        for dropped in self.faults.undo(self.stage.clock.now_us()) {
+            self.trouble(dropped);
         }
+        self.inject(cluster, crew);
     }
 
     /// Until something is to be looked at again.

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 40] = [
+const SETTINGS: [Setting; 41] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -49,6 +49,7 @@ const SETTINGS: [Setting; 40] = [
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
     ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
+    ("redis_rtt", "a length of time in quotes, such as \"1ms\", up to 1s", |v| v.redis_rtt.0 <= Duration::from_secs(1)),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),
@@ -106,6 +107,12 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     if variant.cluster == ClusterKind::Local && variant.replication_factor > BROKERS_LOCAL {
         let must = format!("at most {BROKERS_LOCAL} on a local cluster, which has {BROKERS_LOCAL} brokers");
         return refuse(&["replication_factor"], must);
+    }
+    if variant.cluster == ClusterKind::External && variant.redis_rtt.0 > Duration::ZERO {
+        return refuse(
+            &["redis_rtt", "cluster"],
+            "\"0s\" with an external cluster, which has a network of its own".into(),
+        );
     }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
@@ -242,6 +249,8 @@ mod tests {
         refused("warm = \"169h\"", "up to 168h");
         refused("drain = \"169h\"", "up to 168h");
         refused("linger = \"16m\"", "up to 15m");
+        refused("redis_rtt = \"1001ms\"", "such as \"1ms\", up to 1s");
+        refused("redis_rtt = 4", "such as \"1ms\", up to 1s");
     }
 
     #[test]
@@ -269,6 +278,10 @@ mod tests {
         refused(
             "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",
             "must be a linger below the delivery timeout",
+        );
+        refused(
+            "cluster = \"external\"\nredis_rtt = \"1ms\"",
+            "x.toml:3: redis_rtt = \"1ms\"; x.toml:2: cluster = \"external\": must be \"0s\" with an external cluster",
         );
         refused("replication_factor = 4", "x.toml:2: replication_factor = 4: must be at most 3 on a local cluster");
         refused("rate = 0.01\nduration = \"99s\"", "rate × duration is below 1");

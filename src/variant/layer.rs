@@ -96,6 +96,9 @@ pub struct Layer {
     /// Reader tasks that follow all tags between them and stamp after_read_us
     #[arg(long, value_name = "N")]
     pub readers: Option<u32>,
+    /// What a round trip between workers and Redis takes longer than it does of itself, through a proxy of our own
+    #[arg(long, value_name = "TIME")]
+    pub redis_rtt: Option<Span>,
     /// Topic
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,

@@ -1,0 +1,91 @@
+//! What each node listens on, and where others find it: at its own ports, or at those of the network before them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{
+    broker::NODES,
+    ports::{Held, Ports},
+};
+use crate::network::{Broker, Network, Scope, Servers};
+
+/// One listener of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listener {
+    name: &'static str,
+    port: u16,
+    /// The port that others are told.
+    found_at: u16,
+}
+
+/// The listeners of one node.
+#[derive(Debug, Clone)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+    /// The one that brokers use among themselves.
+    between: &'static str,
+    advertises_controller: bool,
+}
+
+/// The controllers' listener.
+const CONTROLLER: &str = "CONTROLLER";
+
+/// The listeners of all nodes, in order.
+pub(super) fn of_nodes(nodes: &[Ports; NODES], network: Option<&Network>) -> [Listeners; NODES] {
+    let through = network.map(Network::brokers).unwrap_or_default();
+    std::array::from_fn(|i| of_node(nodes[i], through.get(i)))
+}
+
+fn of_node(ports: Ports, through: Option<&Broker<SocketAddr>>) -> Listeners {
+    let Ports { client, controller, producers, workers, internal } = ports;
+    let straight = |name, port| Listener { name, port, found_at: port };
+    let Some(through) = through else {
+        let all = vec![straight("CLIENT", client), straight(CONTROLLER, controller)];
+        return Listeners { all, between: "CLIENT", advertises_controller: false };
+    };
+    let proxied = |name, port, address: SocketAddr| Listener { name, port, found_at: address.port() };
+    let all = vec![
+        straight("CLIENT", client),
+        proxied("PRODUCERS", producers, through.producers),
+        proxied("WORKERS", workers, through.workers),
+        proxied("INTERNAL", internal, through.internal),
+        proxied(CONTROLLER, controller, through.controller),
+    ];
+    // A leader of the quorum tells the others where it is: without this it would be the way around the network.
+    Listeners { all, between: "INTERNAL", advertises_controller: true }
+}
+
+impl Listeners {
+    /// Their properties of a broker, but for the quorum's voters.
+    pub(super) fn properties(&self) -> [(&'static str, String); 5] {
+        let list = |port: fn(&Listener) -> u16, with_controller: bool| {
+            let listed = self.all.iter().filter(|listener| with_controller || listener.name != CONTROLLER);
+            listed.map(|l| format!("{}://127.0.0.1:{}", l.name, port(l))).collect::<Vec<_>>().join(",")
+        };
+        let protocols = self.all.iter().map(|l| format!("{}:PLAINTEXT", l.name)).collect::<Vec<_>>().join(",");
+        [
+            ("controller.listener.names", CONTROLLER.to_owned()),
+            ("inter.broker.listener.name", self.between.to_owned()),
+            ("listener.security.protocol.map", protocols),
+            ("listeners", list(|l| l.port, true)),
+            ("advertised.listeners", list(|l| l.found_at, self.advertises_controller)),
+        ]
+    }
+
+    /// Where the others find its controller.
+    pub(super) fn controller(&self) -> u16 {
+        self.all.iter().find(|listener| listener.name == CONTROLLER).map_or(0, |listener| listener.found_at)
+    }
+}
+
+/// Where the children of a cluster will listen, as far as a network of this scope wants to know.
+pub(super) fn servers(held: &Held, scope: Scope) -> Servers {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let broker = |ports: &Ports| Broker {
+        producers: at(ports.producers),
+        workers: at(ports.workers),
+        internal: at(ports.internal),
+        controller: at(ports.controller),
+    };
+    let brokers = if scope == Scope::Whole { held.nodes.iter().map(broker).collect() } else { vec![] };
+    Servers { redis: at(held.redis), brokers }
+}
