@@ -110,6 +110,7 @@ impl Backlog {
             log_append_time: self.topic.log_append_time,
             generation: self.drains,
             group_protocol: variant.group_protocol,
+            static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
             batch_max: variant.batch_max as usize,
             lookahead: variant.lookahead as usize,

@@ -121,6 +121,8 @@ pub struct Collected {
     pub rows_error: Option<String>,
     /// Records of other runs, by run.
     pub foreign_runs: BTreeMap<String, u64>,
+    /// Events that were proven unwritten: producer and sequence.
+    pub failed: Vec<(u32, u64)>,
 }
 
 /// The collecting thread of a run.
@@ -338,6 +340,7 @@ impl Desk {
 
     fn finish(mut self) -> Collected {
         let join = std::mem::replace(&mut self.join, Join::new(0, 1, 0, Vec::new()));
+        let failed = join.failed();
         let (rest, ledger) = join.finish();
         for row in rest {
             self.write(Some(row));
@@ -347,6 +350,6 @@ impl Desk {
             self.keep_rows_error(flushed);
         }
         let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs }
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed }
     }
 }

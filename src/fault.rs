@@ -10,6 +10,7 @@ mod injector;
 mod order;
 mod record;
 mod scene;
+mod seeded;
 
 use std::{fmt, time::Duration};
 
@@ -20,6 +21,7 @@ pub use self::{
     injector::Injector,
     record::{Record, Step},
     scene::Scene,
+    seeded::{Flags, from_seed},
 };
 use crate::{
     network::{Link, Party, Scope},

@@ -271,6 +271,12 @@ impl Join {
         self.open.values().filter(|open| open.first.is_none() && open.outcome.as_ref().is_some_and(acked)).count()
     }
 
+    /// Producer and sequence of the events that were proven unwritten, until the run is ended.
+    pub fn failed(&self) -> Vec<(u32, u64)> {
+        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.fate == Fate::Failed);
+        self.open.iter().filter(|(_, open)| failed(open)).map(|(key, _)| *key).collect()
+    }
+
     /// Ends the run: nothing more comes. Returns the remaining rows, and the ledger as far as it is counted here.
     pub fn finish(mut self) -> (Vec<Row>, Ledger) {
         let mut rest: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();

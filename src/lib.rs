@@ -12,6 +12,7 @@
 //!    and all else about a run.
 //!
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
+//! 9. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
 //!
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
@@ -52,4 +53,5 @@ pub mod store;
 pub mod tables;
 pub mod tag_data;
 pub mod variant;
+pub mod verify;
 pub mod worker;

@@ -16,6 +16,7 @@ use crate::{
     ledger::Ledger,
     tables::Tables,
     variant::Variant,
+    verify::Verification,
     worker::report::SetAside,
 };
 
@@ -98,6 +99,8 @@ pub struct Manifest {
     pub clock: ClockProof,
     /// Faults that were injected, and ends that came from outside.
     pub faults: Vec<Record>,
+    /// What `--verify` has found, where it was asked for.
+    pub verification: Option<Verification>,
     /// Records that could not be stored, the first 1,000.
     pub set_aside: Vec<SetAside>,
     /// Troubles, the first 1,000.

@@ -48,6 +48,10 @@ impl Screen<'_> {
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.manifest;
         beside::write(f, m)?;
+        if let Some(check) = &m.verification {
+            let text = style(check.to_string());
+            writeln!(f, "{}\n", if check.passed { text.green() } else { text.red() })?;
+        }
         let text = format!("{}: {}", self.verdict, beside::over_slo(m));
         let text = match self.verdict {
             Verdict::Met => style(text).green(),

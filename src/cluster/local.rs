@@ -381,7 +381,7 @@ mod tests {
         ] {
             assert!(said.borrow().iter().any(|said| said.contains(line)), "{line}");
         }
-        assert!(cluster.ended().unwrap().is_empty());
+        assert!(Cluster::ended(&mut cluster).unwrap().is_empty());
         let pids: Vec<u32> = cluster.processes().into_iter().map(|(_, pid)| pid).collect();
         assert_eq!(pids.len(), 4);
         assert!(pids.iter().all(|pid| start_time_ticks(*pid).is_some()));
@@ -404,7 +404,7 @@ mod tests {
         assert!(cluster.check().unwrap_err().to_string().contains("broker 1 ended by itself"));
         cluster.children[0].signal(rustix::process::Signal::TERM).unwrap();
         cluster.children[0].wait().unwrap();
-        let told = cluster.ended().unwrap();
+        let told = Cluster::ended(&mut cluster).unwrap();
         assert!(told.len() == 2 && told[0].starts_with("redis ended by itself (exit status: 0)"), "{told:?}");
         assert!(told[1].starts_with("broker 1 ended by itself (signal: 9 (SIGKILL))"), "{told:?}");
         drop(cluster);

@@ -29,6 +29,7 @@ use crate::{
     slo::Verdict,
     tables::Tables,
     variant::Variant,
+    verify::Verification,
 };
 
 /// What the run itself has left.
@@ -43,6 +44,7 @@ pub(super) struct Measured {
     pub lateness: Spread,
     pub troubles: Vec<String>,
     pub faults: Vec<Record>,
+    pub verification: Option<Verification>,
 }
 
 impl Measured {
@@ -83,7 +85,6 @@ impl Measured {
         let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
-        let end = Anchor::read();
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
             run: files.run().to_owned(),
@@ -103,12 +104,9 @@ impl Measured {
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
-            clock: ClockProof {
-                source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
-                error_ns: stage.anchor.error_ns,
-                drift_ns: end.offset_ns - stage.anchor.offset_ns,
-            },
+            clock: clock_proof(stage),
             faults,
+            verification: self.verification,
             set_aside: collected.set_aside,
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
@@ -137,6 +135,14 @@ fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Rec
         figures::fill(&mut faults, &events, window_us);
     }
     faults
+}
+
+fn clock_proof(stage: &Stage) -> ClockProof {
+    ClockProof {
+        source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
+        error_ns: stage.anchor.error_ns,
+        drift_ns: Anchor::read().offset_ns - stage.anchor.offset_ns,
+    }
 }
 
 /// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read.

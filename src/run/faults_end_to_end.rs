@@ -56,6 +56,7 @@ fn request(name: &str, out: &Path, faults: &[&str], duration: &str) -> Request {
         out: out.to_owned(),
         addresses: Addresses::default(),
         format: Format::Csv,
+        verify: true,
         keep_cluster: false,
         reuse_redis: false,
         program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
@@ -95,6 +96,8 @@ fn nothing_is_missing(finished: &Finished) {
     assert_eq!((ledger.lost, ledger.maybe_unseen, ledger.unstored, ledger.set_aside), (0, 0, 0, 0));
     assert_eq!(ledger.planned, ledger.stored + ledger.unsent + ledger.failed);
     assert_eq!((ledger.unsent, ledger.failed), (0, 0));
+    let verification = finished.manifest.verification.as_ref().unwrap();
+    assert!(verification.passed && verification.checked.acked == ledger.planned, "{verification}");
     let rows: Vec<_> = record::read(&finished.files[0]).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(rows.iter().all(|row| row.after_store_us.is_some()));
 }
