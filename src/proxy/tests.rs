@@ -62,7 +62,7 @@ proptest! {
     ) {
         let proxy = Proxy::listen(echo()).unwrap();
         let mut socket = connect(&proxy);
-        let sent: Vec<u8> = (0..chunks.iter().sum::<usize>()).map(|i| (i * 31 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..chunks.iter().sum::<usize>()).map(|i| ((i * 31) >> 3) as u8).collect();
         let mut writer = socket.try_clone().unwrap();
         let to_send = sent.clone();
         let sending = std::thread::spawn(move || {
