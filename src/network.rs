@@ -6,6 +6,8 @@
 
 mod callers;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;
 
 use std::{fmt, io, net::SocketAddr, time::Duration};

@@ -89,3 +89,36 @@ pub(super) fn servers(held: &Held, scope: Scope) -> Servers {
     let brokers = if scope == Scope::Whole { held.nodes.iter().map(broker).collect() } else { vec![] };
     Servers { redis: at(held.redis), brokers }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes() -> [Ports; NODES] {
+        [10, 20, 30].map(|i| Ports::new(&[i, i + 1, i + 2, i + 3, i + 4]))
+    }
+
+    #[test]
+    fn without_a_network_a_node_has_two_listeners_and_is_found_there() {
+        let [first, ..] = of_nodes(&nodes(), None);
+        let listeners = "CLIENT://127.0.0.1:10,CONTROLLER://127.0.0.1:11";
+        let expected =
+            ["CONTROLLER", "CLIENT", "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT", listeners, "CLIENT://127.0.0.1:10"];
+        assert_eq!(first.properties().map(|(_, value)| value), expected);
+        assert_eq!(first.controller(), 11);
+    }
+
+    #[test]
+    fn behind_a_network_all_but_the_straight_listener_are_found_at_its_ports() {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let through = Broker { producers: at(91), workers: at(92), internal: at(93), controller: at(94) };
+        let node = of_node(nodes()[1], Some(&through));
+        let of = |name| node.properties().into_iter().find(|(own, _)| *own == name).unwrap().1;
+        assert_eq!(of("inter.broker.listener.name"), "INTERNAL");
+        let ports =
+            |text: String| text.split(',').map(|l| l.rsplit(':').next().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(ports(of("listeners")), ["20", "22", "23", "24", "21"]);
+        assert_eq!(ports(of("advertised.listeners")), ["20", "91", "92", "93", "94"]);
+        assert_eq!(node.controller(), 94);
+    }
+}

@@ -72,7 +72,8 @@ pub struct Starting<'a> {
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
 /// # Errors
-/// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child ends, `stop` says so, or 60 s have passed.
+/// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
+/// ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
     start_on(starting, &Held::choose)
 }
@@ -519,6 +520,10 @@ mod tests {
     #[test]
     fn what_is_missing_or_refused_is_named_before_anything_starts() {
         let temp = tempfile::tempdir().unwrap();
+        let (of, at) = (variant(), site(temp.path()));
+        let (network, lifetime) = (Some(Scope::Whole), Lifetime::Detached);
+        let kept = Starting { network, lifetime, ..starting(&of, &at) };
+        assert!(start(kept).err().unwrap().to_string().contains("--keep-cluster"));
         let no_jars = Site { libs: "/nonexistent".into(), ..site(temp.path()) };
         assert!(matches!(refused(&variant(), &no_jars), ClusterError::Jars { .. }));
         let no_java = Site { path: Some("/nonexistent".into()), ..site(temp.path()) };

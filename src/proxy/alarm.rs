@@ -62,8 +62,12 @@ impl Alarm {
     pub async fn ring(&self) {
         // The timer of the kernel cannot fail once it is there.
         while let Ok(mut ready) = self.timer.readable().await {
-            let mut count = [0; 8];
-            let _ = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut count)?));
+            // Nothing is there to be read when the timer was set again after it rang.
+            let rang = rustix::io::read(ready.get_inner(), &mut [0; 8]).is_ok();
+            ready.clear_ready();
+            if !rang {
+                continue;
+            }
             if let Some(due) = self.set_for.take() {
                 self.learn(due);
                 while Instant::now() < due {

@@ -133,6 +133,8 @@ impl<'a> Flow<'a> {
                 }
             };
             tokio::select! {
+                // In this order, so that nothing passes once a cut is known.
+                biased;
                 changed = self.line.changed() => changed.map_err(|_| Broken)?,
                 _ = deliverable => {
                     if self.deliver(condition).await? {
