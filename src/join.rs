@@ -93,6 +93,12 @@ impl Join {
         Self { reads: Some(Reads { partitions, ..Reads::default() }), ..self }
     }
 
+    /// Takes a worker's word that it read partitions again, and how many records came again.
+    pub fn rewound(&mut self, rewinds: u64, replayed: u64) {
+        self.ledger.rewinds += rewinds;
+        self.ledger.replayed += replayed;
+    }
+
     /// Takes a reader's word that it has an event; the first one counts. Returns the row if that completes it.
     pub fn read(&mut self, read: Read) -> Option<Row> {
         let reads = self.reads.as_mut()?;

@@ -59,6 +59,7 @@ impl Bench {
                 let data = value.to_string().into_bytes();
                 batch.push(Write {
                     event: TagData { identifier: Some(identifier), data },
+                    partition: 0,
                     offset: self.offset,
                     author: None,
                 });

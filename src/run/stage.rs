@@ -19,6 +19,7 @@ use crate::{
     process::Lifetime,
     producer::{Load, Producers},
     schedule::Pace,
+    shards::Primaries,
     tag_data::{EventShape, Stamps},
     variant::{ClusterKind, Variant},
     worker,
@@ -166,6 +167,7 @@ impl Stage {
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,
             generation: self.generation,
+            start_offsets: self.start_offsets.clone(),
             group_protocol: variant.group_protocol,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
             batch_max: variant.batch_max as usize,
@@ -232,8 +234,7 @@ impl Stage {
 
 fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<u64, RunError> {
     let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
-    let client = redis::Client::open(endpoints.redis_url.as_str()).map_err(refused)?;
-    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT).map_err(refused)?;
+    let mut redis = endpoints.redis().and_then(|seeds| Primaries::connect(seeds, REDIS_TIMEOUT)).map_err(refused)?;
     if !reuse && let Some(key) = generation::some_key(&mut redis).map_err(refused)? {
         return Err(RunError::NotEmpty { url: endpoints.redis_shown(), key });
     }

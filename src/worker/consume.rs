@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Sender, SyncSender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -16,16 +16,29 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{Config, WorkerError, report::Assignment};
+use super::{
+    Config, WorkerError,
+    report::Assignment,
+    rewind::{Seeks, go_back},
+};
 use crate::{clock::Clock, cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
+/// How long a worker that is to stop goes on reading again what Redis has lost.
+const OWED_MAX: Duration = Duration::from_secs(10);
 
 /// A record and when the client returned it, before anything looked into it.
 pub(super) struct Consumed<'a> {
     pub message: BorrowedMessage<'a>,
     pub after_consume_us: i64,
+}
+
+/// What the poll thread hands over.
+pub(super) enum Ahead<'a> {
+    Record(Consumed<'a>),
+    /// From here on, partitions are read again from where they were asked for; and what went wrong with that.
+    WentBack(Vec<String>),
 }
 
 /// Tells of each rebalance.
@@ -109,19 +122,29 @@ pub(super) fn subscribe(
     Ok(consumer)
 }
 
-/// Polls until told to stop. A full look-ahead is the only thing that it waits for.
+/// Polls until told to stop, and until what Redis has lost was read again. A full look-ahead is the only thing that it
+/// waits for.
 pub(super) fn poll<'a>(
     consumer: &'a BaseConsumer<Rebalances>,
-    clock: Clock,
-    ahead: SyncSender<Consumed<'a>>,
-    stop: &AtomicBool,
+    config: &Config,
+    ahead: SyncSender<Ahead<'a>>,
+    (seeks, stop): (&Seeks, &AtomicBool),
 ) -> Result<(), WorkerError> {
-    while !stop.load(Relaxed) {
+    let mut stopped = None;
+    loop {
+        if stop.load(Relaxed) && (!seeks.owed() || stopped.get_or_insert_with(Instant::now).elapsed() > OWED_MAX) {
+            return Ok(());
+        }
+        if let Some(places) = seeks.take()
+            && ahead.send(Ahead::WentBack(go_back(consumer, &config.topic, &places))).is_err()
+        {
+            return Ok(());
+        }
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
-                let consumed = Consumed { message, after_consume_us: clock.now_us() };
-                if ahead.send(consumed).is_err() {
-                    break; // The store thread has ended, and says why.
+                let consumed = Consumed { message, after_consume_us: config.clock.now_us() };
+                if ahead.send(Ahead::Record(consumed)).is_err() {
+                    return Ok(()); // The store thread has ended, and says why.
                 }
             }
             Some(Err(error)) if is_fatal(consumer, &error) => return Err(error.into()),
@@ -129,7 +152,6 @@ pub(super) fn poll<'a>(
             None => {}
         }
     }
-    Ok(())
 }
 
 /// The client gets over most errors by itself; these it does not.
@@ -173,6 +195,7 @@ mod tests {
                 topic: "t".into(),
                 log_append_time: true,
                 generation: 1,
+                start_offsets: vec![0],
                 group_protocol,
                 commit_interval_ms: 1_000,
                 batch_max: 1,
