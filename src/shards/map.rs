@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn slots_are_those_of_redis() {
         // CLUSTER KEYSLOT of Redis 7.0.
-        for (key, expected) in [("123456789", 0x31c3 % SLOTS), ("foo", 12_182), ("{foo}x", 12_182), ("a{}b", 5_280)] {
+        for (key, expected) in [("123456789", 12_739), ("foo", 12_182), ("{foo}x", 12_182), ("a{}b", 13_694)] {
             assert_eq!(slot(key.as_bytes()), expected, "{key}");
         }
         assert_eq!(slot(b"x{a}{b}"), slot(b"a"));

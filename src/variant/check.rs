@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 38] = [
+const SETTINGS: [Setting; 39] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -55,6 +55,7 @@ const SETTINGS: [Setting; 38] = [
         (1..=v.replication_factor).contains(&v.min_insync_replicas)
     }),
     ("cluster", "\"local\" or \"external\"", |_| true),
+    ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
     ("broker_heap", "a size in quotes as java takes it, such as \"512m\" or \"64g\"", |v| is_heap(&v.broker_heap)),
