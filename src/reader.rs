@@ -35,11 +35,14 @@ mod bulk;
 mod chain;
 mod content;
 mod desk;
+mod dial;
 mod error;
 mod event;
 mod follow;
 mod followed;
 mod link;
+#[cfg(test)]
+mod shard_tests;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -128,7 +131,7 @@ impl Reader {
             poll: options.poll.max(Duration::from_millis(1)),
             ..options
         };
-        let seeds = link::seeds(url)?;
+        let seeds = dial::seeds(url)?;
         let inbox = Arc::<Inbox>::default();
         let link = Link::connect(&seeds, &crate::shards::Map::default(), &options, &inbox).await?;
         let (desk, commands) = mpsc::channel(64);

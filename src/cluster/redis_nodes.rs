@@ -1,11 +1,16 @@
 //! The Redis processes of a local cluster: one, a primary with a replica, or a Redis Cluster of three primaries with a
 //! replica each, which is put together here, as `redis-cli --cluster create` would.
 
+#[cfg(test)]
+mod temporary;
+
 use std::{path::Path, time::Duration};
 
 use redis::{Connection, RedisResult};
 use serde_json::{Value, json};
 
+#[cfg(test)]
+pub(crate) use self::temporary::Temporary;
 use super::{
     ClusterError,
     local::Starting,
@@ -229,77 +234,4 @@ fn cluster_info(node: &mut Connection) -> RedisResult<String> {
 fn knows_all(node: &mut Connection) -> RedisResult<bool> {
     let ranges: Vec<Vec<redis::Value>> = redis::cmd("CLUSTER").arg("SLOTS").query(node)?;
     Ok(ranges.len() == PRIMARIES && ranges.iter().all(|range| range.len() == 4))
-}
-
-/// The Redis nodes of a test's own, ready; they end with the value.
-#[cfg(test)]
-pub(crate) struct Temporary {
-    nodes: RedisNodes,
-    children: Vec<Child>,
-    _dir: tempfile::TempDir,
-}
-
-#[cfg(test)]
-impl Temporary {
-    pub(crate) fn new(mode: RedisMode, settings: &[(&str, &str)]) -> Self {
-        use crate::{cluster::Site, process::Lifetime, variant::Variant};
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let mut variant = Variant { redis_mode: mode, ..super::tests::variant() };
-        variant.redis.extend(settings);
-        let site = Site::from_env();
-        // A port can be taken between choice and bind: then again with others.
-        for _ in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
-            let held = super::ports::Held::choose(RedisNodes::count(mode)).unwrap();
-            let mut nodes = RedisNodes::new(mode, held.redis.clone());
-            drop(held);
-            let lifetime = Lifetime::WithParent;
-            let starting = Starting { variant: &variant, site: &site, lifetime, stop: &|| false, progress: &|_| () };
-            let mut children = nodes.start(&starting, dir.path()).unwrap();
-            while children.iter_mut().all(|child| child.try_wait().unwrap().is_none()) {
-                if nodes.not_ready(Duration::from_secs(1)).is_none() {
-                    return Self { nodes, children, _dir: dir };
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        panic!("five starts in a row failed");
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.nodes.url()
-    }
-
-    /// A connection to the node of this number.
-    pub(crate) fn node(&self, index: usize) -> Connection {
-        self.nodes.open(index, ANSWER_MAX).unwrap()
-    }
-
-    pub(crate) fn address(&self, index: usize) -> crate::shards::Address {
-        crate::shards::Address { host: HOST.to_owned(), port: self.nodes.ports[index].client }
-    }
-
-    pub(crate) fn kill(&mut self, name: &str) {
-        let index = self.children.iter().position(|child| child.name() == name).unwrap();
-        let mut child = self.children.remove(index);
-        child.kill();
-        child.wait().unwrap();
-    }
-
-    pub(crate) fn promote(&self, index: usize) {
-        self.nodes.promote(index).unwrap();
-    }
-
-    pub(crate) fn fail_over(&mut self) -> String {
-        let children = std::cell::RefCell::new(&mut self.children);
-        let kill = |name: &str| {
-            let mut children = children.borrow_mut();
-            let index = children.iter().position(|child| child.name() == name).unwrap();
-            let mut child = children.remove(index);
-            child.kill();
-            child.wait().unwrap();
-            Ok(())
-        };
-        self.nodes.fail_over(kill).unwrap()
-    }
 }

@@ -15,18 +15,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use redis::{
-    AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
-};
+use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     Options, ReaderError, StreamId,
     bulk::Bulk,
     content::{self, Entry},
+    dial::{Dial, track},
 };
-use crate::shards::{Address, Kind, Map, Seeds, kind, slot};
+use crate::shards::{Address, Map, Seeds, slot};
 
 /// What Redis has told since it was last asked for.
 #[derive(Debug, Default)]
@@ -63,7 +61,8 @@ impl Inbox {
         self.arrived.notified().await;
     }
 
-    fn push(&self, push: PushInfo) {
+    /// Takes what Redis tells.
+    pub fn push(&self, push: PushInfo) {
         match (push.kind, push.data.into_iter().next()) {
             (PushKind::Disconnection, _) => self.add(|news| news.gone = true),
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
@@ -73,14 +72,6 @@ impl Inbox {
             _ => {}
         }
     }
-}
-
-/// How connections are made.
-#[derive(Clone)]
-struct Dial {
-    seeds: Seeds,
-    config: AsyncConnectionConfig,
-    inbox: Arc<Inbox>,
 }
 
 /// The connections.
@@ -98,92 +89,6 @@ pub(super) struct Link {
 
 /// A stream, the entry after which to read, and how many entries to read at most.
 pub(super) type From = (Arc<str>, StreamId, usize);
-
-/// The nodes that a URL names.
-///
-/// # Errors
-/// [`ReaderError::Address`].
-pub(super) fn seeds(url: &str) -> Result<Seeds, ReaderError> {
-    let seeds = Seeds::parse(url).map_err(|error| ReaderError::Address(error.to_string()))?;
-    Ok(seeds.with_settings(|settings| settings.set_protocol(ProtocolVersion::RESP3)))
-}
-
-impl Dial {
-    fn new(seeds: &Seeds, options: &Options, inbox: &Arc<Inbox>) -> Self {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(options.timeout))
-            .set_response_timeout(Some(options.timeout));
-        Self { seeds: seeds.clone(), config, inbox: Arc::clone(inbox) }
-    }
-
-    /// A connection that is not told of anything.
-    async fn plain(&self, address: &Address) -> Result<MultiplexedConnection, ReaderError> {
-        self.open(address, &self.config).await
-    }
-
-    /// A connection whose news go to the inbox.
-    async fn told(&self, address: &Address) -> Result<MultiplexedConnection, ReaderError> {
-        let inbox = Arc::clone(&self.inbox);
-        let config = self.config.clone().set_push_sender(move |push| {
-            inbox.push(push);
-            Ok::<(), ()>(())
-        });
-        self.open(address, &config).await
-    }
-
-    async fn open(
-        &self,
-        address: &Address,
-        config: &AsyncConnectionConfig,
-    ) -> Result<MultiplexedConnection, ReaderError> {
-        let client = self.seeds.client(address).map_err(|error| ReaderError::Address(error.to_string()))?;
-        let opened = client.get_multiplexed_async_connection_with_config(config).await;
-        opened.map_err(|error| unreachable(address, self.seeds.is_tls(), &error))
-    }
-
-    /// The first node that can tell where everything is, and what it tells. A single node may be a replica: it is read.
-    async fn find(&self, known: &Map) -> Result<(Map, Address, MultiplexedConnection), ReaderError> {
-        let mut failed = None;
-        for address in self.seeds.to_ask(None, known) {
-            let mut connection = match self.told(&address).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    // A node that is not there says less than one that is and refuses.
-                    if failed.as_ref().is_none_or(ReaderError::is_transient) {
-                        failed = Some(error);
-                    }
-                    continue;
-                }
-            };
-            let map = match kind(redis::cmd("HELLO").query_async(&mut connection).await) {
-                Kind::Replica if self.seeds.addresses().len() > 1 => {
-                    failed.get_or_insert(ReaderError::Unavailable(format!("{address} is a replica")));
-                    continue;
-                }
-                Kind::Primary | Kind::Replica => Ok(Map::one(address.clone())),
-                Kind::Cluster => {
-                    let slots: RedisResult<Value> =
-                        redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
-                    slots.and_then(|slots| Map::of_cluster(&slots, &address.host))
-                }
-            };
-            match map {
-                Ok(map) => return Ok((map, address, connection)),
-                Err(error) => failed = Some(ReaderError::of(&error, "")),
-            }
-        }
-        Err(failed.unwrap_or_else(|| ReaderError::Unavailable("no node was named".into())))
-    }
-}
-
-/// Has Redis tell this connection of changes of what it reads.
-async fn track(connection: &mut MultiplexedConnection) -> bool {
-    let tracking: RedisResult<()> = redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async(connection).await;
-    if let Err(error) = &tracking {
-        tracing::warn!("Redis does not tell of changes, so they are asked for: {error}");
-    }
-    tracking.is_ok()
-}
 
 impl Link {
     /// Connects, and proves that this user may read our keys. `known` is where everything was before.
@@ -313,23 +218,4 @@ async fn query(
 ) -> Result<Vec<RedisResult<Value>>, ReaderError> {
     let answers = pipeline.ignore_errors().query_async(connection).await;
     answers.map_err(|error: RedisError| ReaderError::of(&error, "shasta:*"))
-}
-
-/// Why Redis cannot be reached, as far as can be told from here.
-fn unreachable(address: &Address, tls: bool, error: &RedisError) -> ReaderError {
-    match ReaderError::of(error, "") {
-        ReaderError::Unavailable(text) => {
-            let advice = if error.is_connection_refusal() {
-                "; nothing listens there: is it the right port, and is it up?"
-            } else if text.to_ascii_lowercase().contains("hello") {
-                "; Redis 6 or later is needed"
-            } else if !tls && (error.is_io_error() || error.is_connection_dropped()) {
-                "; it does not answer in plain text: if it demands TLS, write rediss:// (and build with feature `tls`)"
-            } else {
-                ""
-            };
-            ReaderError::Unavailable(format!("{address}: {text}{advice}"))
-        }
-        other => other,
-    }
 }

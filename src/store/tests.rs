@@ -5,20 +5,41 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{cluster::temporary_redis, tag_data::Identifier};
+use crate::{cluster::temporary_redis, shards::Seeds, tag_data::Identifier};
 
 struct Bench {
-    _redis: (tempfile::TempDir, crate::process::Child),
+    dir: tempfile::TempDir,
+    redis: crate::process::Child,
     client: Client,
     connection: Connection,
 }
 
 impl Bench {
     fn new() -> Self {
-        let (dir, child, port) = temporary_redis(&[]);
+        Self::of(&[])
+    }
+
+    fn of(settings: &[(&str, &str)]) -> Self {
+        let (dir, redis, port) = temporary_redis(settings);
         let client = Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
         let connection = client.get_connection().unwrap();
-        Self { _redis: (dir, child), client, connection }
+        Self { dir, redis, client, connection }
+    }
+
+    /// Kills it and starts it again with the same data.
+    fn restart(&mut self, settings: &[(&str, &str)]) {
+        use crate::process::{Spawn, Streams, find_program};
+        self.redis.kill();
+        self.redis.wait().unwrap();
+        let file = self.dir.path().join("redis.conf");
+        let more = settings.iter().map(|(name, value)| format!("{name} {value}\n")).collect::<String>();
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &more).unwrap();
+        let log = Streams::Log(self.dir.path().join("redis.log"));
+        let program = find_program("redis-server", None).unwrap();
+        self.redis = Spawn::new("redis", program, log).args([file]).dir(self.dir.path()).start().unwrap();
+        while self.client.get_connection().map(|connection| self.connection = connection).is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn store(&self, run: &str, generation: u64) -> Store {
@@ -107,4 +128,126 @@ fn a_key_of_another_type_is_refused_whole_and_the_rest_is_stored() {
         assert_eq!(keys, std::slice::from_ref(&key), "nothing else was written");
         let _: () = bench.connection.del(&key).unwrap();
     }
+}
+
+#[test]
+fn what_others_put_under_our_keys_is_refused_and_holds_nobody_up() {
+    let mut bench = Bench::new();
+    let mut store = bench.store("r", 1);
+    let key = |part: &str| format!("shasta:{{a/t/s}}:{part}");
+    let refused = |store: &mut Store, connection: &mut Connection, word: &str| {
+        let mut other = write(1, 0, "x", "1");
+        other.event.identifier.as_mut().unwrap().tag = format!("beside {word}");
+        // Several of the tag, of which none waits for another.
+        let batch = [write(0, 0, "x", "1"), write(1, 1, "x", "1"), write(2, 2, "x", "1"), other];
+        let effects = store.apply(&batch).unwrap();
+        for effect in &effects[..3] {
+            assert!(matches!(effect, Effect::Refused(reason) if reason.contains(word)), "{effects:?}");
+        }
+        assert_eq!(effects[3], Effect::Applied);
+        let _: () = connection.del(&[key("snapshot"), key("delta"), key("meta")]).unwrap();
+    };
+    for version in ["seven", "1", "1-x", ""] {
+        let _: () = bench.connection.hset(key("meta"), "version", version).unwrap();
+        refused(&mut store, &mut bench.connection, "not what the store writes");
+    }
+    let _: () = bench.connection.hset(key("meta"), "sequence:3", "many").unwrap();
+    refused(&mut store, &mut bench.connection, "not what the store writes");
+    let stream =
+        redis::cmd("XADD").arg(key("delta")).arg("9-9").arg(&[("temperature", "21")]).exec(&mut bench.connection);
+    stream.unwrap();
+    refused(&mut store, &mut bench.connection, "equal or smaller");
+    let last = format!("{0}-{0}", u64::MAX);
+    redis::cmd("XADD").arg(key("delta")).arg(last).arg(&[("a", "b")]).exec(&mut bench.connection).unwrap();
+    refused(&mut store, &mut bench.connection, "");
+    // A field of another program in our hash is nobody's business.
+    let _: () = bench.connection.hset(key("snapshot"), &b"\xff"[..], "theirs").unwrap();
+    assert_eq!(store.apply(&[write(5, 5, "x", "1")]).unwrap(), [Effect::Applied]);
+}
+
+#[test]
+fn a_tag_is_any_text() {
+    let mut bench = Bench::new();
+    let mut store = bench.store("r", 1);
+    let odd = ["{}", "a{b}c", "\0", "", "ü/%", &"x".repeat(64 << 10)];
+    let batch = odd.iter().zip(0..).map(|(tag, offset)| {
+        let mut write = write(offset, offset as u64, "x\0", "1");
+        write.event.identifier.as_mut().unwrap().tag = (*tag).to_owned();
+        write
+    });
+    let batch: Vec<Write> = batch.collect();
+    assert_eq!(store.apply(&batch).unwrap(), vec![Effect::Applied; odd.len()]);
+    let keys: Vec<String> = bench.connection.keys("shasta:{*").unwrap();
+    assert_eq!(keys.len(), 3 * odd.len());
+}
+
+/// One try, which must fail for a reason that may pass.
+fn trouble(store: &mut Store, batch: &[Write], progress: &mut Progress, word: &str) {
+    let error = store.attempt(batch, progress).unwrap_err();
+    assert!(error.to_string().contains(word), "{error}");
+}
+
+#[test]
+fn without_memory_or_permission_events_wait_in_order() {
+    let mut bench = Bench::new();
+    let mut store = bench.store("r", 1);
+    let batch = [write(0, 0, "x", "1"), write(1, 1, "y", "2")];
+    let mut progress = Progress::new(2);
+    let set = |connection: &mut Connection, bytes: &str| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(connection).unwrap();
+    };
+    set(&mut bench.connection, "1");
+    trouble(&mut store, &batch, &mut progress, "OOM");
+    set(&mut bench.connection, "0");
+    assert_eq!(store.attempt(&batch, &mut progress).unwrap(), Verdict::Intact);
+    assert_eq!(progress.effects().unwrap(), vec![Effect::Applied; 2]);
+    assert_eq!(bench.entries()[1].1["previous"], "1-1");
+
+    let acl = |connection: &mut Connection, rules: &[&str]| {
+        redis::cmd("ACL").arg("SETUSER").arg("w").arg(rules).exec(connection).unwrap();
+    };
+    acl(&mut bench.connection, &["reset", "on", ">pw", "+@all", "~shasta:*"]);
+    let port = bench.client.get_connection_info().addr().to_string();
+    let seeds = |user: &str| Seeds::parse(&format!("redis://{user}@{port}")).unwrap();
+    let settings = |timeout| Settings { generation: 1, run: "r".into(), stream_maxlen: 100, timeout };
+    let mut limited = Store::connect(seeds("w:pw"), settings(Duration::from_secs(5))).unwrap();
+    assert_eq!(limited.apply(&[write(2, 2, "x", "3")]).unwrap(), [Effect::Applied]);
+    acl(&mut bench.connection, &["-xadd"]);
+    let mut progress = Progress::new(1);
+    trouble(&mut limited, &[write(3, 3, "x", "4")], &mut progress, "xadd");
+    acl(&mut bench.connection, &["+xadd", "resetkeys", "~other:*"]);
+    assert!(limited.apply(&[write(3, 3, "x", "4")]).unwrap_err().to_string().contains("NOPERM"));
+    acl(&mut bench.connection, &["~shasta:*"]);
+    assert_eq!(limited.apply(&[write(3, 3, "x", "4")]).unwrap(), [Effect::Applied]);
+    let refused = Store::connect(seeds("w:wrong"), settings(Duration::from_secs(1))).err().unwrap();
+    assert!(
+        refused.to_string().contains("AuthenticationFailed") || refused.to_string().contains("uthentication"),
+        "{refused}"
+    );
+    let (_dir, _child, port) = temporary_redis(&[("requirepass", "right")]);
+    let bare = Seeds::parse(&format!("redis://127.0.0.1:{port}")).unwrap();
+    let refused = Store::connect(bare, settings(Duration::from_secs(1))).err().unwrap();
+    assert!(refused.to_string().contains("uthentication") || refused.to_string().contains("NOAUTH"), "{refused}");
+}
+
+#[test]
+fn a_redis_that_is_loading_is_waited_for() {
+    let settings = [("loading-process-events-interval-bytes", "1024"), ("key-load-delay", "0")];
+    let mut bench = Bench::of(&settings);
+    let mut store = bench.store("r", 1);
+    assert_eq!(store.apply(&[write(0, 0, "x", "1")]).unwrap(), [Effect::Applied]);
+    let mut fill = redis::pipe();
+    for n in 0..5_000 {
+        fill.set(format!("other:{n}"), n).ignore();
+    }
+    fill.exec(&mut bench.connection).unwrap();
+    bench.restart(&[("key-load-delay", "200")]);
+    let (batch, mut progress, mut said) = ([write(1, 1, "x", "2")], Progress::new(1), Vec::new());
+    while let Err(error) = store.attempt(&batch, &mut progress) {
+        said.push(error.to_string());
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(said.len() < 1_000, "{said:?}");
+    }
+    assert!(said.iter().any(|error| error.contains("LOADING") || error.contains("loading")), "{said:?}");
+    assert_eq!(bench.entries().len(), 2);
 }

@@ -166,7 +166,7 @@ fn versions<'a>(
     let mut trouble = None;
     for (index, (_, metas)) in by_node.into_iter().enumerate().filter(|(_, (_, metas))| !metas.is_empty()) {
         for meta in metas {
-            let answer = primaries.node(index).and_then(super::answer).map_err(|error| (true, error))?;
+            let answer = primaries.node(index).and_then(super::links::answer).map_err(|error| (true, error))?;
             match answer {
                 Value::ServerError(error) => match RedisError::from(error) {
                     error if matches!(error.code(), Some("ASK" | "WRONGTYPE")) => {}
