@@ -26,15 +26,14 @@ impl Store {
         let new = match &mut self.primaries {
             Some(primaries) => {
                 // A connection that is made is new even when another then fails.
-                self.doubt = true;
-                primaries.refresh(hint.as_ref())?
+                primaries.refresh(hint.as_ref()).inspect_err(|_| self.doubt = true)?
             }
             None => {
                 let primaries = self.primaries.insert(Primaries::connect(self.seeds.clone(), self.settings.timeout)?);
                 (0..primaries.len()).collect()
             }
         };
-        self.doubt = true;
+        self.doubt |= !new.is_empty();
         for index in new {
             self.load(index)?;
         }

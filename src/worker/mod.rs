@@ -14,6 +14,7 @@
 
 mod consume;
 mod decode;
+mod rebuild;
 pub mod report;
 mod rewind;
 mod stock;

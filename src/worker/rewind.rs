@@ -66,7 +66,13 @@ pub(super) fn go_back<C: ConsumerContext>(
 ) -> Vec<String> {
     let mut list = TopicPartitionList::with_capacity(places.len());
     let mut troubles = Vec::new();
-    for (partition, offset) in places {
+    for (partition, wanted) in places {
+        // What Kafka has deleted by now would be an error that ends the consumer.
+        let first = consumer.fetch_watermarks(topic, *partition, SEEK_MAX).map_or(*wanted, |(first, _)| first);
+        let offset = &(*wanted).max(first);
+        if first > *wanted {
+            troubles.push(format!("partition {partition}: what was before offset {first} is no longer in Kafka"));
+        }
         if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*offset)) {
             troubles.push(format!("partition {partition} cannot be read again from offset {offset}: {error}"));
         }

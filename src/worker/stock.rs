@@ -1,7 +1,7 @@
 //! The storing half of a worker: take all that is there, one pipeline, await once, tell the parent.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io::Write as Pipe,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -11,7 +11,6 @@ use std::{
 };
 
 use rdkafka::{
-    Message,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -37,29 +36,29 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 const CHECK: Duration = Duration::from_secs(1);
 
 pub(super) struct Stock<'a, P> {
-    config: &'a Config,
-    consumer: &'a BaseConsumer<Rebalances>,
-    store: Store,
-    seeks: &'a Seeks,
+    pub(super) config: &'a Config,
+    pub(super) consumer: &'a BaseConsumer<Rebalances>,
+    pub(super) store: Store,
+    pub(super) seeks: &'a Seeks,
     /// Records that came while partitions went back, and are not of those.
-    held: VecDeque<Consumed<'a>>,
-    rebuilding: Rebuilding,
+    pub(super) held: VecDeque<Consumed<'a>>,
+    pub(super) rebuilding: Rebuilding,
     assignments: Receiver<Assignment>,
     pipe: &'a mut P,
-    report: Report,
+    pub(super) report: Report,
     /// Names of other runs, of those told of by name.
     foreign_runs: Vec<String>,
     told: Instant,
-    checked: Instant,
+    pub(super) checked: Instant,
 }
 
 /// A batch as far as it is known what becomes of it.
-struct Batch {
-    receipts: Vec<Receipt>,
-    writes: Vec<Write>,
+pub(super) struct Batch {
+    pub receipts: Vec<Receipt>,
+    pub writes: Vec<Write>,
     /// Of each write its receipt.
-    written: Vec<usize>,
-    progress: Progress,
+    pub written: Vec<usize>,
+    pub progress: Progress,
 }
 
 /// What has become of a batch.
@@ -202,94 +201,6 @@ impl<'a, P: Pipe> Stock<'a, P> {
         Batch { receipts, writes, written, progress }
     }
 
-    /// Reads again what Redis has lost: returns the places from which all partitions concerned now come again.
-    fn go_back(&mut self, verdict: Verdict, taken: &Receiver<Ahead<'a>>) -> BTreeMap<i32, i64> {
-        let start = |partition: i32| self.config.start_offsets.get(partition as usize).copied().unwrap_or(0);
-        let places: BTreeMap<i32, i64> = match verdict {
-            Verdict::Intact => return BTreeMap::new(),
-            Verdict::Behind(places) => {
-                places.into_iter().map(|(partition, offset)| (partition, offset.max(start(partition)))).collect()
-            }
-            Verdict::Emptied => {
-                let assignment = self
-                    .consumer
-                    .assignment()
-                    .map(|list| list.elements().iter().map(|element| element.partition()).collect::<Vec<_>>());
-                assignment.unwrap_or_default().into_iter().map(|partition| (partition, start(partition))).collect()
-            }
-        };
-        if places.is_empty() {
-            return places;
-        }
-        self.rebuilding.begin(&places);
-        if !self.rebuilding.is_done() {
-            let text = "Redis has lost what it had acknowledged; reading it again";
-            self.report.warnings.push(format!("{text}, of {} partitions", places.len()));
-        }
-        self.report.rewinds += 1;
-        self.seeks.ask(places.clone());
-        let held = std::mem::take(&mut self.held);
-        held.into_iter().for_each(|consumed| self.hold(consumed, &places));
-        while let Ok(ahead) = taken.recv() {
-            match ahead {
-                Ahead::Record(consumed) => self.hold(consumed, &places),
-                Ahead::WentBack(mut troubles) => {
-                    self.report.warnings.append(&mut troubles);
-                    break;
-                }
-            }
-        }
-        self.settle_debt();
-        places
-    }
-
-    /// Keeps a record of a partition that does not go back, and the stamp of one that does.
-    fn hold(&mut self, consumed: Consumed<'a>, places: &BTreeMap<i32, i64>) {
-        let (partition, offset) = (consumed.message.partition(), consumed.message.offset());
-        if places.contains_key(&partition) {
-            self.rebuilding.drop_record(partition, offset, consumed.after_consume_us);
-        } else {
-            self.held.push_back(consumed);
-        }
-    }
-
-    /// Takes out of a batch what comes again.
-    fn leave(&mut self, batch: &mut Batch, places: &BTreeMap<i32, i64>) {
-        let mut kept = Vec::with_capacity(batch.writes.len());
-        let mut index_of = Vec::with_capacity(batch.receipts.len());
-        let mut next = 0;
-        for receipt in &batch.receipts {
-            let comes_again = places.contains_key(&receipt.partition);
-            if comes_again {
-                self.rebuilding.drop_record(receipt.partition, receipt.offset, receipt.after_consume_us);
-            }
-            index_of.push((!comes_again).then_some(next));
-            next += usize::from(!comes_again);
-        }
-        batch.written.iter().for_each(|index| kept.push(index_of[*index].is_some()));
-        batch.written = batch.written.iter().filter_map(|index| index_of[*index]).collect();
-        batch.writes.retain(|write| !places.contains_key(&write.partition));
-        batch.receipts.retain(|receipt| !places.contains_key(&receipt.partition));
-        batch.progress.retain(&kept);
-    }
-
-    fn settle_debt(&self) {
-        if self.rebuilding.is_done() {
-            self.seeks.paid();
-        }
-    }
-
-    /// While nothing is to be stored: a Redis that comes back without its data is to be noticed all the same.
-    fn check(&mut self, taken: &Receiver<Ahead<'a>>) {
-        self.checked = Instant::now();
-        match self.store.check() {
-            Ok(Verdict::Intact) => {}
-            Ok(lost) => drop(self.go_back(lost, taken)),
-            // It is tried again in a second, or when there is something to store, and told of then.
-            Err(error) => tracing::debug!("Redis: {error}"),
-        }
-    }
-
     fn close(&mut self, receipt: Receipt, effect: Effect, after_store_us: i64) -> Receipt {
         let stored = match effect {
             Effect::Applied => Stored::Applied,
@@ -365,10 +276,13 @@ impl<'a, P: Pipe> Stock<'a, P> {
 
     fn tell(&mut self) -> Result<(), WorkerError> {
         self.told = Instant::now();
-        for assignment in self.assignments.try_iter() {
-            self.store.keep_partitions(&assignment.partitions);
-            self.rebuilding.keep_partitions(&assignment.partitions);
-            self.report.assignments.push(assignment);
+        let before = self.report.assignments.len();
+        self.report.assignments.extend(self.assignments.try_iter());
+        // Only what is so now: records of partitions that came and went in between may have been stored meanwhile.
+        if let Some(Assignment { partitions, .. }) = self.report.assignments[before..].last() {
+            self.store.keep_partitions(partitions);
+            self.rebuilding.keep_partitions(partitions);
+            self.settle_debt();
         }
         let report = std::mem::take(&mut self.report);
         if !report.is_empty() {
