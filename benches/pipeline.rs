@@ -109,6 +109,7 @@ impl Backlog {
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,
             generation: self.drains,
+            start_offsets: vec![0; self.topic.partitions.len()],
             group_protocol: variant.group_protocol,
             static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,

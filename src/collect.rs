@@ -240,6 +240,7 @@ impl Desk {
         for receipt in report.receipts {
             self.receipt(worker, receipt);
         }
+        self.join.rewound(report.rewinds, report.replayed);
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
             self.seldom(|seldom| {

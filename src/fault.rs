@@ -25,7 +25,7 @@ pub use self::{
 };
 use crate::{
     network::{Link, Party, Scope},
-    variant::{ClusterKind, Span, Variant},
+    variant::{ClusterKind, RedisMode, Span, Variant},
 };
 
 /// Brokers that a local cluster has, numbered from 1.
@@ -100,16 +100,22 @@ impl Fault {
             Action::Kill(target) | Action::Pause(target) | Action::Restart(target) => check_target(target, variant),
             Action::StepClock { worker, .. } => check_target(Target::Worker(worker), variant),
             Action::FillRedis | Action::RollingRestart if external => Err(not_ours()),
-            Action::FailoverRedis => {
-                Err("left out: this variant's Redis has no replica that could take over".to_owned())
-            }
+            Action::FailoverRedis if external => Err(not_ours()),
+            Action::FailoverRedis if variant.redis_mode == RedisMode::Single => Err(
+                "used where Redis has a replica that can take over: give --redis-mode replica or --redis-mode cluster"
+                    .to_owned(),
+            ),
             Action::Cut(_) | Action::Delay(..) if external => Err(not_ours()),
             Action::Cut(Link { a, b }) | Action::Delay(Link { a, b }, _) => {
                 check_end(a, variant)?;
                 check_end(b, variant)?;
                 if connected(a, b) || connected(b, a) { Ok(()) } else { Err(LINKS.to_owned()) }
             }
-            Action::FlushScripts | Action::FillRedis | Action::RollingRestart | Action::FillDisk => Ok(()),
+            Action::FlushScripts
+            | Action::FillRedis
+            | Action::FailoverRedis
+            | Action::RollingRestart
+            | Action::FillDisk => Ok(()),
         }
     }
 

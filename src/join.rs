@@ -96,6 +96,12 @@ impl Join {
         Self { reads: Some(Reads { partitions, ..Reads::default() }), ..self }
     }
 
+    /// Takes a worker's word that it read partitions again, and how many records came again.
+    pub fn rewound(&mut self, rewinds: u64, replayed: u64) {
+        self.ledger.rewinds += rewinds;
+        self.ledger.replayed += replayed;
+    }
+
     /// Takes a reader's word that it has an event; the first one counts. Returns the row if that completes it.
     pub fn read(&mut self, read: Read) -> Option<Row> {
         let reads = self.reads.as_mut()?;
@@ -150,7 +156,7 @@ impl Join {
                 .is_ok_and(|nth| self.records[receipt.partition as usize].insert(nth));
             self.ledger.consumed_records += u64::from(new);
         }
-        if matches!(receipt.stored(), Stored::Stale | Stored::Again) {
+        if receipt.stored() == Stored::Stale {
             self.ledger.late += 1;
         }
         let place = (receipt.partition, receipt.offset);
@@ -190,13 +196,13 @@ impl Join {
         }
         // A retry that the producer's own first copy has overtaken is stored all the same: by that copy.
         match receipt.stored() {
-            Stored::Applied | Stored::Stale | Stored::Again => self.ledger.stored += 1,
+            Stored::Applied | Stored::Stale => self.ledger.stored += 1,
             Stored::SetAside => self.ledger.set_aside += 1,
             Stored::Not => self.ledger.unstored += 1,
         }
         let open = self.open.entry(key).or_default();
         (open.first, open.after_read_us) = (Some((worker, receipt)), after_read_us);
-        let is_stored = matches!(receipt.stored(), Stored::Applied | Stored::Stale | Stored::Again);
+        let is_stored = matches!(receipt.stored(), Stored::Applied | Stored::Stale);
         if let Some(reads) = self.reads.as_mut().filter(|_| is_stored && after_read_us.is_none()) {
             reads.awaited.insert((receipt.partition, receipt.offset), key);
         }
@@ -345,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_try_or_a_dead_worker_has_stored_is_not_skipped() {
+    fn what_a_dead_worker_has_stored_is_not_skipped() {
         let told = |sequence: u64, stored: Stored| Receipt { stored: stored as i32, ..receipt(0, sequence) };
         let stored_late = |gone: bool, first: Stored| {
             let (_, ledger) = books(&[1, 2, 3], |join| {
@@ -360,7 +366,6 @@ mod tests {
             ledger.stored_late
         };
         assert_eq!(stored_late(false, Stored::Stale), 2);
-        assert_eq!(stored_late(false, Stored::Again), 1);
         // Up to the first that is new.
         assert_eq!(stored_late(true, Stored::Stale), 1);
     }

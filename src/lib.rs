@@ -6,7 +6,7 @@
 //! 2. [`schedule`]: when each connection sends; pure and open loop.
 //! 3. [`producer`]: one connection is one Kafka client.
 //! 4. [`worker`]: a process that consumes, stores and tells its parent.
-//! 5. [`store`]: snapshot and delta in one atomic step.
+//! 5. [`store`]: snapshot and delta in one atomic step; [`shards`]: in which Redis.
 //! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event.
 //! 7. [`record`], [`convert`], [`ledger`], [`tables`], [`manifest`]: rows in CSV or Parquet, books, exact percentiles,
 //!    and all else about a run.
@@ -48,6 +48,7 @@ pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod screen;
+pub mod shards;
 pub mod slo;
 pub mod store;
 pub mod tables;

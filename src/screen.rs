@@ -93,6 +93,10 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
         n(l.zero),
         n(l.negative)
     )?;
+    if l.rewinds > 0 {
+        let (rewinds, replayed) = (n(l.rewinds), n(l.replayed));
+        writeln!(f, "          Redis lost what it had {rewinds} times; {replayed} records were read again from Kafka")?;
+    }
     let (topic, consumed) = (n(l.topic_records), n(l.consumed_records));
     let own = n(l.consumed_records.saturating_sub(l.foreign_records));
     let whose =

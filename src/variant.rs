@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::property::reserved;
 pub use self::{
-    choice::{ClusterKind, Engine, GroupProtocol},
+    choice::{ClusterKind, Engine, GroupProtocol, RedisMode},
     error::VariantError,
     layer::Layer,
     span::Span,
@@ -107,6 +107,9 @@ pub struct Variant {
     pub min_insync_replicas: u16,
     /// What to run against.
     pub cluster: ClusterKind,
+    /// What a local cluster starts as Redis; an external one is what it is, which is found out. Not to be mixed up with
+    /// the table `redis`, which has Redis' own settings.
+    pub redis_mode: RedisMode,
     /// Kafka version of the brokers; the local cluster is always the pinned one and reports a difference.
     pub kafka_version: String,
     /// Instance type of the brokers, where the variant describes a rented cluster.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     network::Scope,
-    variant::{Engine, Variant},
+    variant::{Engine, RedisMode, Variant},
 };
 
 /// Broker CPU of one event at 24 partitions or fewer, in core-ms.
@@ -195,11 +195,16 @@ fn memory(variant: &Variant, machine: &Machine) -> Option<String> {
     ))
 }
 
+/// Redis that hold the same.
+fn copies(variant: &Variant) -> u64 {
+    if variant.redis_mode == RedisMode::Single { 1 } else { 2 }
+}
+
 fn redis_bytes(variant: &Variant) -> u64 {
     let tags = f64::from(variant.connections) * f64::from(variant.tags_per_connection);
     let entries = (tags * f64::from(variant.stream_maxlen)).min(events(variant));
     let snapshot = tags * f64::from(variant.names_per_tag);
-    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64
+    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64 * copies(variant)
 }
 
 /// `512m`, `64g`, as java's -Xmx takes it.
@@ -254,8 +259,11 @@ fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
     let rows = events * ROW_BYTES;
     let brokers = events * f64::from(variant.replication_factor) * bytes;
     // Snapshot and delta each write the value to the append-only file.
-    let redis =
-        if variant.redis.get("appendonly").is_some_and(|set| set == "yes") { events * 2.0 * bytes } else { 0.0 };
+    let redis = if variant.redis.get("appendonly").is_some_and(|set| set == "yes") {
+        events * 2.0 * bytes * copies(variant) as f64
+    } else {
+        0.0
+    };
     let (rows, data) = (rows as u64, (brokers + redis) as u64);
     let short = if machine.out.device == machine.temp.device {
         (rows.saturating_add(data) > machine.temp.free_bytes)

@@ -17,6 +17,12 @@ pub enum ClusterError {
     /// A child could not be started.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A part that has failed over is to be struck again.
+    #[error("{name} is gone: it has failed over")]
+    Gone {
+        /// Its process.
+        name: String,
+    },
     /// The Java that was found is too old for this Kafka.
     #[error(
         "`{java}` is Java {found}, and Kafka {kafka} needs 17 or later; run scripts/setup, or put a later one first on PATH"

@@ -87,7 +87,8 @@ pub(super) fn servers(held: &Held, scope: Scope) -> Servers {
         controller: at(ports.controller),
     };
     let brokers = if scope == Scope::Whole { held.nodes.iter().map(broker).collect() } else { vec![] };
-    Servers { redis: at(held.redis), brokers }
+    // A network stands before a Redis alone: the nodes of several tell clients of each other.
+    Servers { redis: at(held.redis[0].client), brokers }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A whole cluster as child processes on 127.0.0.1: three combined KRaft nodes and one Redis, in a temporary
+//! A whole cluster as child processes on 127.0.0.1: three combined KRaft nodes and a Redis or several, in a temporary
 //! directory, gone without a trace when the value drops.
 
 use std::{
@@ -21,6 +21,7 @@ use super::{
     kafka_home::{Java, KAFKA_VERSION, check_jars},
     listeners,
     ports::Held,
+    redis_nodes::RedisNodes,
     redis_server,
     scratch::Scratch,
     storage::Storage,
@@ -34,7 +35,6 @@ use crate::{
 const STARTS_MAX: u32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-pub(super) const REDIS: &str = "redis";
 
 /// Three brokers and a Redis that this process started.
 pub struct LocalCluster {
@@ -43,6 +43,7 @@ pub struct LocalCluster {
     pub(super) scratch: Scratch,
     pub(super) endpoints: Endpoints,
     pub(super) network: Option<Arc<Network>>,
+    pub(super) redis: RedisNodes,
     pub(super) client_ports: [u16; NODES],
     pub(super) variant: Variant,
     pub(super) java: Java,
@@ -75,7 +76,7 @@ pub struct Starting<'a> {
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
 /// ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
-    start_on(starting, &Held::choose)
+    start_on(starting, &|| Held::choose(RedisNodes::count(starting.variant.redis_mode)))
 }
 
 fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
@@ -127,9 +128,10 @@ impl LocalCluster {
         }
         (starting.progress)(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
         let client_ports = held.nodes.map(|ports| ports.client);
+        let redis = RedisNodes::new(variant.redis_mode, held.redis.clone());
         let endpoints = Endpoints {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
-            redis_url: format!("redis://127.0.0.1:{}", held.redis),
+            redis_url: redis.url(),
         };
         let variant = variant.clone();
         let mut cluster = Self {
@@ -137,17 +139,17 @@ impl LocalCluster {
             scratch,
             endpoints,
             network,
+            redis,
             client_ports,
             variant,
             java,
             site: starting.site.clone(),
             lifetime: starting.lifetime,
         };
-        let (redis_dir, redis_port) = (cluster.scratch.path().join(REDIS), held.redis);
         drop(held);
-        let redis =
-            redis_server::start(starting.site, &redis_dir, redis_port, &starting.variant.redis, starting.lifetime)?;
-        cluster.adopt(redis)?;
+        for child in cluster.redis.start(&starting, cluster.scratch.path())? {
+            cluster.adopt(child)?;
+        }
         for (i, dir) in dirs.iter().enumerate() {
             let broker = broker::start(i, &starting, &cluster.java, dir)?;
             if let Some(network) = &cluster.network {
@@ -205,7 +207,7 @@ impl LocalCluster {
     }
 
     /// What does not answer yet; nothing when all do. Returns within 100 ms, so that the caller can be stopped.
-    fn not_ready(&self, admin: &mut Option<Admin>) -> Result<Option<String>, ClusterError> {
+    fn not_ready(&mut self, admin: &mut Option<Admin>) -> Result<Option<String>, ClusterError> {
         const LOOK: Duration = Duration::from_millis(50);
         if admin.is_none() {
             // A plain connection first: a Kafka client that starts too early backs off.
@@ -214,8 +216,8 @@ impl LocalCluster {
             if let Some(i) = self.client_ports.iter().position(closed) {
                 return Ok(Some(format!("broker {} does not listen", i + 1)));
             }
-            if let Err(error) = redis_server::ping(&self.endpoints.redis_url, LOOK) {
-                return Ok(Some(format!("Redis does not answer: {error}")));
+            if let Some(missing) = self.redis.not_ready(LOOK) {
+                return Ok(Some(missing));
             }
             *admin = Some(Admin::connect(&self.endpoints.kafka)?);
         }
@@ -311,6 +313,19 @@ impl Cluster for LocalCluster {
             "brokers": self.brokers(),
             "proxies": self.network.as_ref().map(|network| network.links()),
             "redis": redis_server::described(&self.endpoints.redis_url),
+            "redis_nodes": self.redis.described(),
+        })
+    }
+
+    fn failover_redis(&mut self) -> Result<String, ClusterError> {
+        let children = &mut self.children;
+        self.redis.fail_over(|name| {
+            let Some(index) = children.iter().position(|child| child.name() == name) else { return Ok(()) };
+            // Out of the list, so that its end is nobody's trouble.
+            let mut child = children.remove(index);
+            child.kill();
+            child.wait()?;
+            Ok(())
         })
     }
 
@@ -343,6 +358,7 @@ mod tests {
     use crate::{
         cluster::{Part, external, tests::variant, topic},
         process::start_time_ticks,
+        variant::RedisMode,
     };
 
     fn site(temp: &Path) -> Site {
@@ -365,9 +381,9 @@ mod tests {
         let said = RefCell::new(vec![]);
         let choose = || {
             let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let mut held = Held::choose()?;
+            let mut held = Held::choose(1)?;
             if first {
-                held.redis = taken.local_addr()?.port();
+                held.redis[0].client = taken.local_addr()?.port();
             }
             Ok(held)
         };
@@ -492,18 +508,29 @@ mod tests {
     fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
         let temp = tempfile::tempdir().unwrap();
         let (site, variant) = (site(temp.path()), variant());
-        let held = Held::choose().unwrap();
+        let held = Held::choose(1).unwrap();
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
-        let (children, network, client_ports, lifetime) = (vec![], None, [0; 3], Lifetime::Detached);
-        let own = site.clone();
-        let mut cluster =
-            LocalCluster { children, scratch, endpoints, network, client_ports, variant, java, site: own, lifetime };
-        let port = held.redis;
+        let redis = RedisNodes::new(RedisMode::Single, held.redis.clone());
         drop(held);
-        let settings = &cluster.variant.redis;
-        let redis = redis_server::start(&site, &dir.join(REDIS), port, settings, Lifetime::Detached).unwrap();
+        let starting = Starting { lifetime: Lifetime::Detached, ..starting(&variant, &site) };
+        let child = redis.start(&starting, &dir).unwrap().remove(0);
+        let (variant, own) = (variant.clone(), site.clone());
+        let (children, network, client_ports, lifetime) = (vec![], None, [0; 3], Lifetime::Detached);
+        let mut cluster = LocalCluster {
+            children,
+            scratch,
+            endpoints,
+            network,
+            redis,
+            client_ports,
+            variant,
+            java,
+            site: own,
+            lifetime,
+        };
+        let redis = child;
         let pid = redis.pid();
         cluster.adopt(redis).unwrap();
         let end = cluster.keep().unwrap();

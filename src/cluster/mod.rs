@@ -17,6 +17,7 @@ pub mod local;
 mod machine;
 mod parts;
 mod ports;
+mod redis_nodes;
 mod redis_server;
 mod scratch;
 mod storage;
@@ -27,6 +28,8 @@ pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
+#[cfg(test)]
+pub(crate) use redis_nodes::Temporary as TemporaryNodes;
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
@@ -75,6 +78,14 @@ pub trait Cluster {
     /// when they answer.
     fn settings(&self) -> serde_json::Value;
 
+    /// Kills a primary of Redis (SIGKILL) and has its replica take its place, in the ways of the variant's `redis_mode`:
+    /// what the primary had acknowledged and not passed on is lost. Returns the name of the process, which is gone for
+    /// good and in [`Cluster::processes`] no more.
+    ///
+    /// # Errors
+    /// There is no replica, or nobody here may kill anything.
+    fn failover_redis(&mut self) -> Result<String, ClusterError>;
+
     /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
     /// with [`Lifetime::Detached`] also outlives this process.
     ///
@@ -115,7 +126,7 @@ pub(crate) mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::variant::{Engine, GroupProtocol, Span};
+    use crate::variant::{Engine, GroupProtocol, RedisMode, Span};
 
     /// A small local variant, built by hand so that these tests depend on no file.
     pub(crate) fn variant() -> Variant {
@@ -157,6 +168,7 @@ pub(crate) mod tests {
             replication_factor: 3,
             min_insync_replicas: 2,
             cluster: ClusterKind::Local,
+            redis_mode: RedisMode::Single,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),

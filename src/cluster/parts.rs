@@ -14,8 +14,7 @@ use super::{
     ClusterError, broker,
     broker::NODES,
     ended::ended,
-    local::{LocalCluster, REDIS, Starting},
-    redis_server,
+    local::{LocalCluster, Starting},
 };
 
 /// How long a part may take to answer, when it is asked whether it does.
@@ -26,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub enum Part {
     /// A broker, from 1.
     Broker(u32),
-    /// The Redis that workers write to.
+    /// The Redis that workers write to; of several the first, until it has failed over.
     Redis,
 }
 
@@ -66,24 +65,25 @@ struct Quorum {
 }
 
 impl LocalCluster {
-    fn place(&self, part: Part) -> usize {
+    fn place(&self, part: Part) -> Result<usize, ClusterError> {
         let name = match part {
             Part::Broker(broker) => format!("broker {broker}"),
-            Part::Redis => REDIS.to_owned(),
+            Part::Redis => self.redis.name(0),
         };
         let found = self.children.iter().position(|child| child.name() == name);
-        found.expect("faults are checked against the parts that there are")
+        found.ok_or(ClusterError::Gone { name })
     }
 }
 
 impl Parts for LocalCluster {
     fn signal(&mut self, part: Part, signal: Signal) -> Result<(), ClusterError> {
-        let place = self.place(part);
+        let place = self.place(part)?;
         Ok(self.children[place].signal(signal)?)
     }
 
     fn how_ended(&mut self, part: Part) -> Result<Option<String>, ClusterError> {
-        let place = self.place(part);
+        // What has failed over has ended as it should.
+        let Ok(place) = self.place(part) else { return Ok(None) };
         let Some(status) = self.children[place].try_wait()? else { return Ok(None) };
         // A log that tells of more than the end itself, such as a full disk, is worth more than the status.
         Ok(Some(match ended(&self.children[place], status, self.scratch.path()) {
@@ -93,16 +93,13 @@ impl Parts for LocalCluster {
     }
 
     fn start_again(&mut self, part: Part) -> Result<(), ClusterError> {
-        let place = self.place(part);
+        let place = self.place(part)?;
         let Self { variant, site, lifetime, .. } = self;
+        let starting =
+            Starting { variant, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
         let child = match part {
-            Part::Redis => {
-                let port = port(&self.endpoints.redis_url);
-                redis_server::start(site, &self.scratch.path().join(REDIS), port, &variant.redis, *lifetime)?
-            }
+            Part::Redis => self.redis.start_one(0, &starting, self.scratch.path())?,
             Part::Broker(broker) => {
-                let starting =
-                    Starting { variant, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
                 let dir = self.scratch.path().join(format!("broker-{broker}"));
                 broker::start(broker as usize - 1, &starting, &self.java, &dir)?
             }
@@ -117,7 +114,7 @@ impl Parts for LocalCluster {
 
     fn answers(&self, part: Part) -> bool {
         match part {
-            Part::Redis => redis_server::ping(&self.endpoints.redis_url, LOOK).is_ok(),
+            Part::Redis => self.redis.answers(0, LOOK),
             Part::Broker(broker) => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.client_ports[broker as usize - 1]));
                 TcpStream::connect_timeout(&address, LOOK).is_ok()
@@ -137,9 +134,4 @@ impl Parts for LocalCluster {
 
 fn quorum(path: &Path) -> Option<Quorum> {
     serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
-}
-
-/// The port of a local Redis.
-fn port(url: &str) -> u16 {
-    url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the URL is of our own making")
 }

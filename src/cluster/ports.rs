@@ -28,21 +28,31 @@ impl Ports {
     }
 }
 
+/// The ports of one Redis; the second is for the other nodes of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RedisPorts {
+    pub(super) client: u16,
+    pub(super) bus: u16,
+}
+
 /// Ports that are bound together, so that all differ, and released together when dropped. Until the children bind
 /// them, others may: a start then begins again on new ones.
 pub(super) struct Held {
     /// Those of all nodes, in order of their ids.
     pub(super) nodes: [Ports; NODES],
-    pub(super) redis: u16,
+    pub(super) redis: Vec<RedisPorts>,
     _sockets: Vec<TcpListener>,
 }
 
 impl Held {
-    pub(super) fn choose() -> io::Result<Self> {
+    /// Ports for all brokers and for so many Redis.
+    pub(super) fn choose(redis: usize) -> io::Result<Self> {
         let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let sockets = (0..PORTS * NODES + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
+        let sockets = (0..PORTS * NODES + 2 * redis).map(bind).collect::<io::Result<Vec<_>>>()?;
         let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
         let nodes = std::array::from_fn(|i| Ports::new(&ports[PORTS * i..]));
-        Ok(Self { nodes, redis: ports[PORTS * NODES], _sockets: sockets })
+        let pairs = ports[PORTS * NODES..].chunks_exact(2);
+        let redis = pairs.map(|pair| RedisPorts { client: pair[0], bus: pair[1] }).collect();
+        Ok(Self { nodes, redis, _sockets: sockets })
     }
 }

@@ -225,7 +225,10 @@ impl Injector {
                 let order = Order::redis(url, &["CONFIG", "GET", "maxmemory"])?;
                 (State::Measuring { order, until_us }, "asked for")
             }
-            Action::FailoverRedis => return Err("this run's Redis has no replica that could take over".into()),
+            Action::FailoverRedis => {
+                let gone = scene.cluster.failover_redis().map_err(|error| error.to_string())?;
+                return Ok((None, format!("{gone} killed, its replica took over")));
+            }
             Action::StepClock { worker, by_us } => {
                 scene.crew.step_clock(worker, by_us).map_err(|error| error.to_string())?;
                 if until_us == i64::MAX {

@@ -2,7 +2,10 @@
 
 use std::{thread::JoinHandle, time::Duration};
 
-use crate::cluster::{KafkaAccess, topic};
+use crate::{
+    cluster::{KafkaAccess, topic},
+    shards::{Primaries, Seeds},
+};
 
 /// How long Redis may take to answer one command.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -16,16 +19,18 @@ impl Order {
         thread.map(Self).map_err(|error| format!("a thread could not be started: {error}"))
     }
 
-    /// A command of Redis and its arguments.
+    /// A command and its arguments, of each primary of Redis; the answer is the last one's.
     pub fn redis(url: &str, command: &[&str]) -> Result<Self, String> {
         let (url, command) = (url.to_owned(), command.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
         Self::give(move || {
             let asked = || {
-                let client = redis::Client::open(url)?;
-                let mut connection = client.get_connection_with_timeout(ANSWER_MAX)?;
-                connection.set_read_timeout(Some(ANSWER_MAX))?;
-                let mut all = redis::cmd(&command[0]);
-                all.arg(&command[1..]).query::<redis::Value>(&mut connection)
+                let mut primaries = Primaries::connect(Seeds::parse(&url)?, ANSWER_MAX)?;
+                let mut answer = redis::Value::Nil;
+                for index in 0..primaries.map().nodes().len() {
+                    let mut all = redis::cmd(&command[0]);
+                    answer = all.arg(&command[1..]).query::<redis::Value>(primaries.node(index)?)?;
+                }
+                Ok::<_, redis::RedisError>(answer)
             };
             match asked() {
                 Ok(redis::Value::Array(values)) => match values.last() {

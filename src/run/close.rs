@@ -26,6 +26,7 @@ use crate::{
     producer::Counters,
     record,
     screen::thousands,
+    shards::Primaries,
     slo::Verdict,
     tables::Tables,
     variant::Variant,
@@ -206,9 +207,7 @@ fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Op
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.
 fn remember(stage: &Stage, ends: &[i64]) -> redis::RedisResult<()> {
-    let client = redis::Client::open(stage.endpoints.redis_url.as_str())?;
-    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
-    redis.set_read_timeout(Some(REDIS_TIMEOUT))?;
+    let mut redis = Primaries::connect(stage.endpoints.redis()?, REDIS_TIMEOUT)?;
     Generation::of(&stage.topic).remember(&mut redis, ends)
 }
 

@@ -20,6 +20,7 @@ use crate::{
     process::Lifetime,
     producer::{Load, Producers},
     schedule::Pace,
+    shards::Primaries,
     tag_data::{EventShape, Stamps},
     variant::{ClusterKind, Variant},
     verify::{self, Subject, Verification},
@@ -187,6 +188,7 @@ impl Stage {
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,
             generation: self.generation,
+            start_offsets: self.start_offsets.clone(),
             group_protocol: variant.group_protocol,
             static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
@@ -282,8 +284,7 @@ impl Stage {
 /// The topic's generation, and whether Redis holds keys of ours already, which is refused unless `reuse` says so.
 fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<(u64, bool), RunError> {
     let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
-    let client = redis::Client::open(endpoints.redis_url.as_str()).map_err(refused)?;
-    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT).map_err(refused)?;
+    let mut redis = endpoints.redis().and_then(|seeds| Primaries::connect(seeds, REDIS_TIMEOUT)).map_err(refused)?;
     let found = generation::some_key(&mut redis).map_err(refused)?;
     let reused = found.is_some();
     if let Some(key) = found.filter(|_| !reuse) {

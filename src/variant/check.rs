@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
-use super::{ClusterKind, Engine, Span, Variant, VariantError, find};
+use super::{ClusterKind, Engine, RedisMode, Span, Variant, VariantError, find};
 use crate::tag_data::{BYTES_MAX, EventShape};
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 41] = [
+const SETTINGS: [Setting; 42] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -57,6 +57,7 @@ const SETTINGS: [Setting; 41] = [
         (1..=v.replication_factor).contains(&v.min_insync_replicas)
     }),
     ("cluster", "\"local\" or \"external\"", |_| true),
+    ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
     ("broker_heap", "a size in quotes as java takes it, such as \"512m\" or \"64g\"", |v| is_heap(&v.broker_heap)),
@@ -119,6 +120,10 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     }
     if variant.linger.0 >= variant.delivery_timeout.0 {
         return refuse(&["linger", "delivery_timeout"], "a linger below the delivery timeout".into());
+    }
+    if variant.redis_mode != RedisMode::Single && variant.needs_network() {
+        let must = "\"single\" where the way to Redis is delayed or cut, since the nodes of several tell clients of each other";
+        return refuse(&["redis_mode"], must.into());
     }
     let planned = variant.planned();
     if planned / f64::from(variant.connections) < 1.0 {

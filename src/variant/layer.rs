@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterKind, Engine, GroupProtocol, Span};
+use super::{ClusterKind, Engine, GroupProtocol, RedisMode, Span};
 use crate::fault::Fault;
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
@@ -114,6 +114,9 @@ pub struct Layer {
     /// What to run against
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
+    /// What a local cluster starts as Redis: one, a primary with a replica, or three shards with a replica each
+    #[arg(long, value_enum)]
+    pub redis_mode: Option<RedisMode>,
     /// Kafka version of the brokers.
     #[arg(skip)]
     pub kafka_version: Option<String>,

@@ -25,9 +25,12 @@ const BROKER: [&str; 14] = [
     "security.inter.broker.protocol",
 ];
 
-/// Of a local Redis: address, directory and access are chosen for each run.
-const REDIS: [&str; 12] = [
+/// Of a local Redis: address, directory and access are chosen for each run, and who copies from whom by `redis_mode`.
+const REDIS: [&str; 17] = [
     "bind",
+    "cluster-config-file",
+    "cluster-enabled",
+    "cluster-port",
     "daemonize",
     "dir",
     "include",
@@ -35,7 +38,9 @@ const REDIS: [&str; 12] = [
     "masterauth",
     "pidfile",
     "port",
+    "replicaof",
     "requirepass",
+    "slaveof",
     "tls-port",
     "unixsocket",
     "user",

@@ -46,7 +46,7 @@ impl Published {
 
     fn write(&self) -> Write {
         let author = self.sequence.map(|sequence| Author { producer: 3, sequence, warm: false });
-        Write { event: self.event(), offset: self.offset, author }
+        Write { event: self.event(), partition: 0, offset: self.offset, author }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Sender, SyncSender, TrySendError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -16,20 +16,32 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{Config, WorkerError, host_clock::HostClock, report::Assignment};
+use super::{
+    Config, WorkerError,
+    host_clock::HostClock,
+    report::Assignment,
+    rewind::{Seeks, go_back},
+};
 use crate::{cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
 /// The same while the look-ahead is full: how soon it sees that there is room again.
 const HELD_POLL: Duration = Duration::from_millis(5);
+/// How long a worker that is to stop goes on reading again what Redis has lost.
+const OWED_MAX: Duration = Duration::from_secs(10);
 
 /// A record and when the client returned it, before anything looked into it.
 pub(super) struct Consumed<'a> {
     pub message: BorrowedMessage<'a>,
     pub after_consume_us: i64,
-    /// Whether it found the look-ahead full.
-    waited: bool,
+}
+
+/// What the poll thread hands over.
+pub(super) enum Ahead<'a> {
+    Record(Consumed<'a>),
+    /// From here on, partitions are read again from where they were asked for; and what went wrong with that.
+    WentBack(Vec<String>),
 }
 
 /// Tells of each rebalance.
@@ -115,22 +127,27 @@ pub(super) fn subscribe(
     Ok(consumer)
 }
 
-/// Polls until told to stop. While the look-ahead is full it takes nothing more, and goes on polling all the same: a
-/// consumer that does not is put out of its group.
+/// Polls until told to stop, and until what Redis has lost was read again. While the look-ahead is full it takes nothing
+/// more, and goes on polling all the same: a consumer that does not is put out of its group.
 pub(super) fn poll<'a>(
     consumer: &'a BaseConsumer<Rebalances>,
-    clock: &HostClock,
-    ahead: SyncSender<Consumed<'a>>,
-    stop: &AtomicBool,
+    (config, clock): (&Config, &HostClock),
+    ahead: SyncSender<Ahead<'a>>,
+    (seeks, stop): (&Seeks, &AtomicBool),
 ) -> Result<(), WorkerError> {
-    // What came before the pause took hold: rarely more than one.
-    let mut held = VecDeque::new();
-    while !stop.load(Relaxed) {
+    // What came before a pause took hold: rarely more than one.
+    let (mut held, mut paused) = (VecDeque::new(), false);
+    let mut stopped = None;
+    let mut owes = || seeks.owed() && stopped.get_or_insert_with(Instant::now).elapsed() <= OWED_MAX;
+    while !stop.load(Relaxed) || owes() {
+        if let Some(places) = seeks.take() {
+            held.push_back(Ahead::WentBack(go_back(consumer, &config.topic, &places)));
+        }
         match consumer.poll(if held.is_empty() { POLL } else { HELD_POLL }) {
             Some(Ok(message)) => {
                 let after_consume_us = clock.now_us();
-                held.push_back(Consumed { message, after_consume_us, waited: false });
-                if held.len() > 1 {
+                held.push_back(Ahead::Record(Consumed { message, after_consume_us }));
+                if paused {
                     // A rebalance has brought partitions that are not paused.
                     consumer.pause(&consumer.assignment()?)?;
                 }
@@ -139,12 +156,12 @@ pub(super) fn poll<'a>(
             Some(Err(error)) => tracing::warn!("Kafka: {error}"),
             None => {}
         }
-        if !held.is_empty() && !hand_over(consumer, &mut held, &ahead)? {
+        if !held.is_empty() && !hand_over(consumer, (&mut held, &mut paused), &ahead)? {
             return Ok(()); // The store thread has ended, and says why.
         }
     }
     // The store thread takes what is left, or gives it up.
-    let _ = held.into_iter().try_for_each(|consumed| ahead.send(consumed));
+    let _ = held.into_iter().try_for_each(|next| ahead.send(next));
     Ok(())
 }
 
@@ -152,24 +169,23 @@ pub(super) fn poll<'a>(
 /// there is again. Returns whether anybody is left to take it.
 fn hand_over<'a>(
     consumer: &BaseConsumer<Rebalances>,
-    held: &mut VecDeque<Consumed<'a>>,
-    ahead: &SyncSender<Consumed<'a>>,
+    (held, paused): (&mut VecDeque<Ahead<'a>>, &mut bool),
+    ahead: &SyncSender<Ahead<'a>>,
 ) -> Result<bool, WorkerError> {
-    let waited = held.len() > 1 || held.front().is_some_and(|consumed| consumed.waited);
-    while let Some(consumed) = held.pop_front() {
-        match ahead.try_send(consumed) {
+    while let Some(next) = held.pop_front() {
+        match ahead.try_send(next) {
             Ok(()) => {}
             Err(TrySendError::Disconnected(_)) => return Ok(false),
-            Err(TrySendError::Full(consumed)) => {
-                if !waited {
+            Err(TrySendError::Full(next)) => {
+                held.push_front(next);
+                if !std::mem::replace(paused, true) {
                     consumer.pause(&consumer.assignment()?)?;
                 }
-                held.push_front(Consumed { waited: true, ..consumed });
                 return Ok(true);
             }
         }
     }
-    if waited {
+    if std::mem::take(paused) {
         consumer.resume(&consumer.assignment()?)?;
     }
     Ok(true)
@@ -216,6 +232,7 @@ mod tests {
                 topic: "t".into(),
                 log_append_time: true,
                 generation: 1,
+                start_offsets: vec![0],
                 group_protocol,
                 static_membership: true,
                 commit_interval_ms: 1_000,
