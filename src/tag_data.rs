@@ -1,7 +1,5 @@
 //! The event: `TagData`, its identifier, its partition key, its Redis keys and the header stamps that travel with it.
 
-use std::fmt::Write as _;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
 
@@ -137,41 +135,101 @@ impl EventShape {
 
     /// The Kafka key of a tag.
     pub fn partition_key(&self, tag: u64) -> Vec<u8> {
-        self.identifier(tag, 0).partition_key()
+        let mut key = Vec::with_capacity(KEY_BYTES_MAX);
+        self.append_partition_key(tag, &mut key);
+        key
+    }
+
+    /// Appends the Kafka key of a tag to a buffer, which does not allocate once it is large enough.
+    pub fn append_partition_key(&self, tag: u64, buffer: &mut Vec<u8>) {
+        append_field(buffer, 1, LOAD_APP.as_bytes());
+        append_field(buffer, 2, itoa::Buffer::new().format(tag).as_bytes());
+        append_field(buffer, 3, LOAD_SCOPE.as_bytes());
     }
 
     /// The encoded event: exactly `bytes` long.
     pub fn encode(&self, connection: u32, sequence: u64) -> Vec<u8> {
-        let name = (sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag)) as u32;
-        let mut identifier = self.identifier(self.tag(connection, sequence), name);
-        let data_len = loop {
-            let rest = self.bytes - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
-            if let Some(len) = data_len(rest) {
-                break len;
+        let mut event = Vec::with_capacity(self.bytes);
+        self.append(connection, sequence, &mut event);
+        event
+    }
+
+    /// Appends the encoded event, exactly `bytes` long, to a buffer, which does not allocate once it is large enough.
+    pub fn append(&self, connection: u32, sequence: u64, buffer: &mut Vec<u8>) {
+        let (mut tag, mut number) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let tag = tag.format(self.tag(connection, sequence));
+        let number = number.format(sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag));
+        let width = self.name_digits();
+        let mut fill = 0;
+        let (identifier_len, data_len) = loop {
+            let texts = [LOAD_APP.len(), tag.len(), LOAD_SCOPE.len(), 1 + width + fill];
+            let identifier_len = texts.into_iter().map(field_len).sum();
+            if let Some(data_len) = data_len(self.bytes - field_len(identifier_len)) {
+                break (identifier_len, data_len);
             }
-            // No payload fills just `rest` bytes, since its own length prefix grows by a byte: lengthen the name.
-            identifier.name.push('_');
+            // No payload fills just the rest, since its own length prefix grows by a byte: lengthen the name.
+            fill += 1;
         };
-        let mut data = self.filler[..data_len].to_vec();
-        for (byte, stamp) in data.iter_mut().zip(sequence.to_be_bytes()) {
-            *byte = stamp;
+        append_head(buffer, 1, identifier_len);
+        append_field(buffer, 1, LOAD_APP.as_bytes());
+        append_field(buffer, 2, tag.as_bytes());
+        append_field(buffer, 3, LOAD_SCOPE.as_bytes());
+        append_head(buffer, 4, 1 + width + fill);
+        buffer.push(b'n');
+        buffer.extend(std::iter::repeat_n(b'0', width - number.len()));
+        buffer.extend_from_slice(number.as_bytes());
+        buffer.extend(std::iter::repeat_n(b'_', fill));
+        if data_len > 0 {
+            append_head(buffer, 2, data_len);
+            let stamp = sequence.to_be_bytes();
+            let stamped = data_len.min(stamp.len());
+            buffer.extend_from_slice(&stamp[..stamped]);
+            buffer.extend_from_slice(&self.filler[stamped..data_len]);
         }
-        TagData { identifier: Some(identifier), data }.encode_to_vec()
+    }
+
+    /// Names of one width, so that every event of a tag has the same layout.
+    fn name_digits(&self) -> usize {
+        (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1
     }
 
     fn identifier(&self, tag: u64, name: u32) -> Identifier {
-        // Names of one width, so that every event of a tag has the same layout.
-        let width = (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1;
-        let mut text = String::with_capacity(width + 1);
-        write!(text, "n{name:0width$}").expect("writing to a String cannot fail");
-        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name: text }
+        let name = format!("n{name:0width$}", width = self.name_digits());
+        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name }
     }
+}
+
+/// Room for the key of any tag of the load, so that it is allocated once.
+const KEY_BYTES_MAX: usize = 2 + LOAD_APP.len() + 2 + 20 + 2 + LOAD_SCOPE.len();
+
+/// Bytes of a protobuf field of so many bytes; an empty one is left out.
+fn field_len(len: usize) -> usize {
+    if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len }
+}
+
+/// What stands before a field of `len` bytes: its number with the wire type of bytes, and its length.
+fn append_head(buffer: &mut Vec<u8>, number: u8, len: usize) {
+    buffer.push(number << 3 | 2);
+    let mut rest = len;
+    while rest >= 0x80 {
+        buffer.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    buffer.push(rest as u8);
+}
+
+fn append_field(buffer: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    append_head(buffer, number, bytes.len());
+    buffer.extend_from_slice(bytes);
 }
 
 /// Length of the payload whose protobuf field takes exactly `rest` bytes, if there is one.
 fn data_len(rest: usize) -> Option<usize> {
-    let field = |len: usize| if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len };
-    (rest.saturating_sub(11)..=rest).find(|&len| field(len) == rest)
+    if rest == 0 {
+        return Some(0);
+    }
+    let fits = |prefix: &usize| rest > 1 + prefix && prost::length_delimiter_len(rest - 1 - prefix) == *prefix;
+    (1..=10).find(fits).map(|prefix| rest - 1 - prefix)
 }
 
 /// What a producer stamps on an event, carried in the record's headers, integers big-endian.
@@ -194,19 +252,23 @@ pub struct Stamps<'a> {
 }
 
 impl<'a> Stamps<'a> {
-    /// Header names and values, in the order in which they are written.
-    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut headers = vec![
-            ("run", self.run.as_bytes().to_vec()),
-            ("source", self.source.as_bytes().to_vec()),
-            ("producer", self.producer.to_be_bytes().to_vec()),
-            ("sequence", self.sequence.to_be_bytes().to_vec()),
-            ("scheduled_us", self.scheduled_us.to_be_bytes().to_vec()),
-            ("before_publish_us", self.before_publish_us.to_be_bytes().to_vec()),
-        ];
+    /// Hands over each header's name and value, in the order in which they are written, without allocating.
+    pub fn each(&self, mut header: impl FnMut(&'static str, &[u8])) {
+        header("run", self.run.as_bytes());
+        header("source", self.source.as_bytes());
+        header("producer", &self.producer.to_be_bytes());
+        header("sequence", &self.sequence.to_be_bytes());
+        header("scheduled_us", &self.scheduled_us.to_be_bytes());
+        header("before_publish_us", &self.before_publish_us.to_be_bytes());
         if self.warm {
-            headers.push(("warm", Vec::new()));
+            header("warm", &[]);
         }
+    }
+
+    /// The same as owned names and values.
+    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut headers = Vec::with_capacity(7);
+        self.each(|name, value| headers.push((name, value.to_vec())));
         headers
     }
 
@@ -326,7 +388,9 @@ mod tests {
             let shape = EventShape::new(bytes, 5000, tags, names, 1).unwrap();
             let encoded = shape.encode(connection, sequence);
             prop_assert_eq!(encoded.len(), bytes);
-            let identifier = TagData::decode(&encoded[..]).unwrap().identifier.unwrap();
+            let event = TagData::decode(&encoded[..]).unwrap();
+            prop_assert_eq!(event.encode_to_vec(), encoded, "as prost encodes it");
+            let identifier = event.identifier.unwrap();
             prop_assert_eq!(shape.partition_key(shape.tag(connection, sequence)), identifier.partition_key());
         }
     }

@@ -1,4 +1,4 @@
-//! A whole cluster as child processes on 127.0.0.1: three combined KRaft nodes and one Redis, in a temporary
+//! A whole cluster as child processes on 127.0.0.1: combined KRaft nodes (three for a run) and one Redis, in a temporary
 //! directory, gone without a trace when the value drops.
 
 use std::{
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, ClusterError, Endpoints, KafkaAccess, Site,
     admin::Admin,
-    broker::{self, NODES},
+    broker,
     ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
@@ -33,13 +33,13 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 const REDIS: &str = "redis";
 
-/// Three brokers and a Redis that this process started.
+/// Brokers and a Redis that this process started.
 pub struct LocalCluster {
     // In this order: the children end before their directory is removed.
     children: Vec<Child>,
     scratch: Scratch,
     endpoints: Endpoints,
-    client_ports: [u16; NODES],
+    client_ports: Vec<u16>,
     variant: Variant,
     java: Java,
 }
@@ -49,6 +49,8 @@ pub struct LocalCluster {
 pub struct Starting<'a> {
     /// What the cluster is for.
     pub variant: &'a Variant,
+    /// Nodes: three for a run; benches also ask for others, or for Redis alone with 0.
+    pub brokers: usize,
     /// Where programs, jars and temporary directories are.
     pub site: &'a Site,
     /// How long the children live.
@@ -59,14 +61,14 @@ pub struct Starting<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
-/// Starts it and waits until three brokers and Redis answer.
+/// Starts it and waits until all brokers and Redis answer.
 ///
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
 /// # Errors
 /// When a program, jar or port is missing, a setting is refused, a child ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
-    start_on(starting, &Held::choose)
+    start_on(starting, &|| Held::choose(starting.brokers))
 }
 
 fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
@@ -98,17 +100,18 @@ impl LocalCluster {
     fn spawn(starting: Starting<'_>, java: Java, held: Held) -> Result<Self, ClusterError> {
         let variant = starting.variant;
         let scratch = Scratch::create(&starting.site.temp)?;
-        let dirs: [PathBuf; NODES] = std::array::from_fn(|i| scratch.path().join(format!("broker-{}", i + 1)));
+        let brokers = held.nodes.len();
+        let dirs: Vec<PathBuf> = (1..=brokers).map(|node| scratch.path().join(format!("broker-{node}"))).collect();
         let data = |i: usize| dirs[i].join("data");
         for (i, dir) in dirs.iter().enumerate() {
             broker::prepare(dir, &broker::properties(i, &held.nodes, &data(i), variant))?;
         }
-        let storage = Storage::new(&starting, &java, &dirs[0])?;
-        for i in 0..NODES {
-            storage.lay_out(i, &data(i))?;
+        if let Some(first) = dirs.first() {
+            let storage = Storage::new(&starting, &java, first)?;
+            (0..brokers).try_for_each(|i| storage.lay_out(i, &data(i)))?;
         }
-        (starting.progress)(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
-        let client_ports = held.nodes.map(|ports| ports.client);
+        (starting.progress)(&format!("starting {brokers} brokers (Kafka {KAFKA_VERSION}) and Redis"));
+        let client_ports: Vec<u16> = held.nodes.iter().map(|ports| ports.client).collect();
         let endpoints = Endpoints {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
             redis_url: format!("redis://127.0.0.1:{}", held.redis),
@@ -158,7 +161,8 @@ impl LocalCluster {
             std::thread::sleep(POLL);
         }
         (starting.progress)(&format!(
-            "{NODES} brokers and Redis are ready after {:.1} s",
+            "{} brokers and Redis are ready after {:.1} s",
+            starting.brokers,
             start.elapsed().as_secs_f64()
         ));
         // A broker takes a misspelt property without a word.
@@ -184,10 +188,14 @@ impl LocalCluster {
             if let Err(error) = redis_server::ping(&self.endpoints.redis_url, LOOK) {
                 return Ok(Some(format!("Redis does not answer: {error}")));
             }
+            if self.client_ports.is_empty() {
+                return Ok(None);
+            }
             *admin = Some(Admin::connect(&self.endpoints.kafka)?);
         }
+        let wanted = self.client_ports.len();
         let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
-        Ok((seen < NODES).then(|| format!("{seen} of {NODES} brokers in the metadata")))
+        Ok((seen < wanted).then(|| format!("{seen} of {wanted} brokers in the metadata")))
     }
 
     fn brokers(&self) -> Value {
@@ -295,7 +303,7 @@ mod tests {
     }
 
     fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
-        Starting { variant, site, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
+        Starting { variant, brokers: 3, site, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
     }
 
     fn refused(variant: &Variant, site: &Site) -> ClusterError {
@@ -310,7 +318,7 @@ mod tests {
         let said = RefCell::new(vec![]);
         let choose = || {
             let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let mut held = Held::choose()?;
+            let mut held = Held::choose(3)?;
             if first {
                 held.redis = taken.local_addr()?.port();
             }
@@ -408,7 +416,7 @@ mod tests {
     fn a_start_can_be_interrupted_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         // Redis shows another command line than it was started with, so only the brokers are seen for sure.
-        let stop = || running_in(temp.path()).len() >= NODES;
+        let stop = || running_in(temp.path()).len() >= 3;
         let interrupted = start(Starting { stop: &stop, ..starting(&variant(), &site(temp.path())) });
         assert!(matches!(interrupted, Err(ClusterError::Interrupted)));
         assert_eq!(running_in(temp.path()), [""; 0]);
@@ -419,11 +427,11 @@ mod tests {
     fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
         let temp = tempfile::tempdir().unwrap();
         let (site, variant) = (site(temp.path()), variant());
-        let held = Held::choose().unwrap();
+        let held = Held::choose(0).unwrap();
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
-        let mut cluster = LocalCluster { children: vec![], scratch, endpoints, client_ports: [0; 3], variant, java };
+        let mut cluster = LocalCluster { children: vec![], scratch, endpoints, client_ports: vec![], variant, java };
         let port = held.redis;
         drop(held);
         let settings = &cluster.variant.redis;

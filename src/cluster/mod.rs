@@ -82,7 +82,8 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
+            let (brokers, site) = (broker::NODES, &Site::from_env());
+            Ok(Box::new(local::start(local::Starting { variant, brokers, site, lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }

@@ -5,8 +5,6 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-use super::broker::NODES;
-
 /// The ports of one node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
@@ -18,17 +16,18 @@ pub(super) struct Ports {
 /// them, others may: a start then begins again on new ones.
 pub(super) struct Held {
     /// Those of all nodes, in order of their ids.
-    pub(super) nodes: [Ports; NODES],
+    pub(super) nodes: Vec<Ports>,
     pub(super) redis: u16,
     _sockets: Vec<TcpListener>,
 }
 
 impl Held {
-    pub(super) fn choose() -> io::Result<Self> {
+    pub(super) fn choose(nodes: usize) -> io::Result<Self> {
         let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let sockets = (0..2 * NODES + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
+        let sockets = (0..2 * nodes + 1).map(bind).collect::<io::Result<Vec<_>>>()?;
         let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-        let nodes = std::array::from_fn(|i| Ports { client: ports[2 * i], controller: ports[2 * i + 1] });
-        Ok(Self { nodes, redis: ports[2 * NODES], _sockets: sockets })
+        let redis = ports[2 * nodes];
+        let nodes = (0..nodes).map(|i| Ports { client: ports[2 * i], controller: ports[2 * i + 1] }).collect();
+        Ok(Self { nodes, redis, _sockets: sockets })
     }
 }
