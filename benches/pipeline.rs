@@ -80,11 +80,9 @@ impl<'a> Backlog<'a> {
             before_publish_us: before_us,
             warm: false,
         };
-        let mut headers = OwnedHeaders::new_with_capacity(6);
-        stamps.each(|key, value| {
-            let all = std::mem::replace(&mut headers, OwnedHeaders::new_with_capacity(0));
-            headers = all.insert(Header { key, value: Some(value) });
-        });
+        let mut headers = Some(OwnedHeaders::new_with_capacity(6));
+        stamps.each(|key, value| headers = headers.take().map(|all| all.insert(Header { key, value: Some(value) })));
+        let headers = headers.expect("each puts it back");
         let partition = partitioner::partition(&key, self.topic.partitions.len() as u32);
         let record = BaseRecord::to(&self.topic.name).partition(partition).key(&key).payload(&value).headers(headers);
         self.handle.send(record).map_err(|(error, _)| error).expect("the queue has room for all");

@@ -8,6 +8,8 @@
 //! of it into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
+//! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
+//!
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
 #[path = "../columns.rs"]
@@ -18,6 +20,7 @@ pub mod percentile;
 pub mod slo;
 
 pub mod arguments;
+pub mod bench;
 pub mod cause;
 pub mod chart;
 pub mod compare;
