@@ -148,7 +148,9 @@ fn rows_per_second(criterion: &mut Criterion) {
                 let ms: Vec<f64> = ms.f64().expect("it is in ms").iter().flatten().collect();
                 let (min, max) =
                     (ms.iter().copied().fold(f64::INFINITY, f64::min), ms.iter().copied().fold(0.0, f64::max));
-                assert_eq!((min, max), medians(&runs[1]), "polars has the same medians");
+                let ours = medians(&runs[1]);
+                // Polars interpolates in another order, which the last digit shows.
+                assert!((min - ours.0).abs().max((max - ours.1).abs()) < 1e-9, "{min} to {max}, not {ours:?}");
                 group.bench_function(BenchmarkId::new("parquet, polars alone", rows), |bencher| {
                     bencher.iter(|| by_polars(&path("parquet")));
                 });

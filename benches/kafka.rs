@@ -13,9 +13,9 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rdkafka::{
-    ClientContext, Message as _, Offset, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 use rskafka::{
     BackoffConfig,
@@ -269,6 +269,7 @@ fn end_to_end(criterion: &mut Criterion, bed: &Bed) {
                 rd.producer.poll(Duration::ZERO);
             });
         });
+        rd.producer.flush(ANSWER_MAX).expect("the brokers ack what the consumer has had");
     }
     group.finish();
 }

@@ -100,7 +100,9 @@ impl Lane {
             }
             Way::Function => {
                 let mut pipeline = Pipeline::with_capacity(batch.len());
-                batch.iter().for_each(|write| drop(pipeline.add_command(function(write))));
+                for write in batch {
+                    pipeline.add_command(function(write));
+                }
                 let applied: Vec<u8> = pipeline.query(&mut self.connection).expect("Redis takes it");
                 assert!(applied.iter().all(|applied| *applied == 1), "each event is new");
             }
@@ -153,7 +155,7 @@ fn function(write: &Write) -> Cmd {
     let RedisKeys { snapshot, delta, meta } = identifier.redis_keys();
     let Author { producer, sequence, .. } = write.author.expect("events of the bench have one");
     let mut call = redis::cmd("FCALL");
-    call.arg("shasta_store").arg(3).arg(snapshot).arg(delta).arg(meta).arg(1 << 40).arg(write.offset + 1).arg("bench");
+    call.arg("shasta_store").arg(3).arg(snapshot).arg(delta).arg(meta).arg(1).arg(write.offset + 1).arg("bench");
     call.arg(format!("sequence:{producer}")).arg(sequence).arg(&identifier.name).arg(&write.event.data[..]);
     call.arg(STREAM_MAXLEN);
     call
