@@ -86,12 +86,29 @@ impl RedisKeys {
 }
 
 /// The load's events: which tag and name each one is about, and its encoding of exactly `bytes`.
+///
+/// All events whose tags have as many digits are laid out alike, so one of each kind is kept, and an event is a copy of it
+/// with its own digits and stamp.
 #[derive(Debug, Clone)]
 pub struct EventShape {
     bytes: usize,
     tags_per_connection: u32,
     names_per_tag: u32,
-    filler: Vec<u8>,
+    /// By the digits of the tag, less one.
+    layouts: Vec<Layout>,
+}
+
+/// One encoded event and where in it stands what differs.
+#[derive(Debug, Clone)]
+struct Layout {
+    encoded: Vec<u8>,
+    /// The identifier without its name, which is the Kafka key.
+    key: std::ops::Range<usize>,
+    tag_at: usize,
+    /// Where the digits of the name end.
+    name_end: usize,
+    /// The sequence, or as much of it as the payload has room for.
+    stamp: std::ops::Range<usize>,
 }
 
 impl EventShape {
@@ -108,12 +125,23 @@ impl EventShape {
         seed: u64,
     ) -> Result<Self, TooSmall> {
         let words = (0..).map(|i| crate::schedule::hash(seed, u64::MAX, i));
-        let filler = words.flat_map(u64::to_be_bytes).take(bytes).collect();
-        let shape = Self { bytes, tags_per_connection, names_per_tag, filler };
+        let filler: Vec<u8> = words.flat_map(u64::to_be_bytes).take(bytes).collect();
         let tag_max = u64::from(connections) * u64::from(tags_per_connection) - 1;
-        let longest = shape.identifier(tag_max, names_per_tag - 1);
-        let bytes_min = TagData { identifier: Some(longest), data: Vec::new() }.encoded_len();
-        if bytes < bytes_min { Err(TooSmall { bytes, bytes_min }) } else { Ok(shape) }
+        // Names of one width, so that every event of a tag has the same layout.
+        let name = format!("n{}", "0".repeat((names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1));
+        let identifier = |digits: u32| Identifier {
+            app_id: LOAD_APP.into(),
+            tag: "0".repeat(digits as usize),
+            scope: LOAD_SCOPE.into(),
+            name: name.clone(),
+        };
+        let digits = tag_max.checked_ilog10().unwrap_or(0) + 1;
+        let bytes_min = TagData { identifier: Some(identifier(digits)), data: Vec::new() }.encoded_len();
+        if bytes < bytes_min {
+            return Err(TooSmall { bytes, bytes_min });
+        }
+        let layouts = (1..=digits).map(|digits| Layout::of(identifier(digits), &filler)).collect();
+        Ok(Self { bytes, tags_per_connection, names_per_tag, layouts })
     }
 
     /// Encoded size of an event, in bytes.
@@ -135,16 +163,17 @@ impl EventShape {
 
     /// The Kafka key of a tag.
     pub fn partition_key(&self, tag: u64) -> Vec<u8> {
-        let mut key = Vec::with_capacity(KEY_BYTES_MAX);
+        let mut key = Vec::with_capacity(self.layout(tag).key.len());
         self.append_partition_key(tag, &mut key);
         key
     }
 
     /// Appends the Kafka key of a tag to a buffer, which does not allocate once it is large enough.
     pub fn append_partition_key(&self, tag: u64, buffer: &mut Vec<u8>) {
-        append_field(buffer, 1, LOAD_APP.as_bytes());
-        append_field(buffer, 2, itoa::Buffer::new().format(tag).as_bytes());
-        append_field(buffer, 3, LOAD_SCOPE.as_bytes());
+        let Layout { encoded, key, tag_at, .. } = self.layout(tag);
+        let start = buffer.len();
+        buffer.extend_from_slice(&encoded[key.clone()]);
+        patch(&mut buffer[start + tag_at - key.start..], itoa::Buffer::new().format(tag).as_bytes());
     }
 
     /// The encoded event: exactly `bytes` long.
@@ -156,71 +185,59 @@ impl EventShape {
 
     /// Appends the encoded event, exactly `bytes` long, to a buffer, which does not allocate once it is large enough.
     pub fn append(&self, connection: u32, sequence: u64, buffer: &mut Vec<u8>) {
-        let (mut tag, mut number) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let tag = tag.format(self.tag(connection, sequence));
+        let tag = self.tag(connection, sequence);
+        let Layout { encoded, tag_at, name_end, stamp, .. } = self.layout(tag);
+        let start = buffer.len();
+        buffer.extend_from_slice(encoded);
+        let event = &mut buffer[start..];
+        patch(&mut event[*tag_at..], itoa::Buffer::new().format(tag).as_bytes());
+        let mut number = itoa::Buffer::new();
         let number = number.format(sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag));
-        let width = self.name_digits();
-        let mut fill = 0;
-        let (identifier_len, data_len) = loop {
-            let texts = [LOAD_APP.len(), tag.len(), LOAD_SCOPE.len(), 1 + width + fill];
-            let identifier_len = texts.into_iter().map(field_len).sum();
-            if let Some(data_len) = data_len(self.bytes - field_len(identifier_len)) {
-                break (identifier_len, data_len);
-            }
-            // No payload fills just the rest, since its own length prefix grows by a byte: lengthen the name.
-            fill += 1;
-        };
-        append_head(buffer, 1, identifier_len);
-        append_field(buffer, 1, LOAD_APP.as_bytes());
-        append_field(buffer, 2, tag.as_bytes());
-        append_field(buffer, 3, LOAD_SCOPE.as_bytes());
-        append_head(buffer, 4, 1 + width + fill);
-        buffer.push(b'n');
-        buffer.extend(std::iter::repeat_n(b'0', width - number.len()));
-        buffer.extend_from_slice(number.as_bytes());
-        buffer.extend(std::iter::repeat_n(b'_', fill));
-        if data_len > 0 {
-            append_head(buffer, 2, data_len);
-            let stamp = sequence.to_be_bytes();
-            let stamped = data_len.min(stamp.len());
-            buffer.extend_from_slice(&stamp[..stamped]);
-            buffer.extend_from_slice(&self.filler[stamped..data_len]);
+        patch(&mut event[name_end - number.len()..], number.as_bytes());
+        match event[stamp.clone()].first_chunk_mut::<8>() {
+            Some(whole) => *whole = sequence.to_be_bytes(),
+            None => patch(&mut event[stamp.start..], &sequence.to_be_bytes()[..stamp.len()]),
         }
     }
 
-    /// Names of one width, so that every event of a tag has the same layout.
-    fn name_digits(&self) -> usize {
-        (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1
-    }
-
-    fn identifier(&self, tag: u64, name: u32) -> Identifier {
-        let name = format!("n{name:0width$}", width = self.name_digits());
-        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name }
+    /// How events of a tag are laid out; there is no tag with more digits than the shape's largest.
+    fn layout(&self, tag: u64) -> &Layout {
+        &self.layouts[tag.checked_ilog10().unwrap_or(0) as usize]
     }
 }
 
-/// Room for the key of any tag of the load, so that it is allocated once.
-const KEY_BYTES_MAX: usize = 2 + LOAD_APP.len() + 2 + 20 + 2 + LOAD_SCOPE.len();
-
-/// Bytes of a protobuf field of so many bytes; an empty one is left out.
-fn field_len(len: usize) -> usize {
-    if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len }
-}
-
-/// What stands before a field of `len` bytes: its number with the wire type of bytes, and its length.
-fn append_head(buffer: &mut Vec<u8>, number: u8, len: usize) {
-    buffer.push(number << 3 | 2);
-    let mut rest = len;
-    while rest >= 0x80 {
-        buffer.push(rest as u8 | 0x80);
-        rest >>= 7;
+impl Layout {
+    /// An event of as many bytes as `filler`, which are enough for the identifier.
+    fn of(mut identifier: Identifier, filler: &[u8]) -> Self {
+        let (key_len, name_len) = (identifier.partition_key().len(), identifier.name.len());
+        let data_len = loop {
+            let rest = filler.len() - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
+            if let Some(len) = data_len(rest) {
+                break len;
+            }
+            // No payload fills just `rest` bytes, since its own length prefix grows by a byte: lengthen the name.
+            identifier.name.push('_');
+        };
+        let identifier_len = identifier.encoded_len();
+        let key_start = 1 + prost::length_delimiter_len(identifier_len);
+        let app_id_len = identifier.app_id.len();
+        let name_start = key_start + identifier_len - identifier.name.len();
+        let encoded = TagData { identifier: Some(identifier), data: filler[..data_len].to_vec() }.encode_to_vec();
+        let stamp_start = encoded.len() - data_len;
+        Self {
+            key: key_start..key_start + key_len,
+            // Behind the application and the head of the tag's own field.
+            tag_at: key_start + 2 + app_id_len + 2,
+            name_end: name_start + name_len,
+            stamp: stamp_start..stamp_start + data_len.min(8),
+            encoded,
+        }
     }
-    buffer.push(rest as u8);
 }
 
-fn append_field(buffer: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    append_head(buffer, number, bytes.len());
-    buffer.extend_from_slice(bytes);
+/// Writes over the first bytes.
+fn patch(bytes: &mut [u8], with: &[u8]) {
+    bytes[..with.len()].copy_from_slice(with);
 }
 
 /// Length of the payload whose protobuf field takes exactly `rest` bytes, if there is one.

@@ -181,7 +181,7 @@ fn parsed<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Leaves a bench in a directory as Criterion does.
