@@ -23,7 +23,7 @@ fn counts() -> [(&'static str, f64); 5] {
         measure(|| (0..EVENTS).for_each(&mut step)).count_total as f64 / EVENTS as f64
     };
     let kept = each(Box::new(|sequence| {
-        (event.clear(), key.clear(), headers.clear());
+        [&mut event, &mut key, &mut headers].into_iter().for_each(Vec::clear);
         shape.append(7, sequence, &mut event);
         shape.append_partition_key(7, &mut key);
         assert!(partitioner::partition(&key, 24) < 24);
