@@ -1,5 +1,7 @@
 //! One row per planned event, streamed to `results/<run>.csv` as it completes; [`crate::convert`] makes Parquet of it.
 
+mod line;
+
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
@@ -151,7 +153,9 @@ impl<F: Write + Cut> Write for Lines<F> {
 /// Writes rows to a file that did not exist before.
 #[derive(Debug)]
 pub struct Rows {
-    csv: csv::Writer<BufWriter<Lines<File>>>,
+    file: BufWriter<Lines<File>>,
+    /// The line that is being written; kept, so that a row allocates nothing.
+    line: Vec<u8>,
     path: PathBuf,
     written: u64,
     disk: Disk,
@@ -165,10 +169,10 @@ impl Rows {
     pub fn create(path: &Path) -> io::Result<Self> {
         let disk = Disk::default();
         let file = Lines { file: File::create_new(path)?, disk: disk.clone(), bytes: 0, whole_bytes: 0, broken: false };
-        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(BufWriter::with_capacity(1 << 16, file));
-        csv.write_record(crate::columns::COLUMNS)?;
-        csv.flush()?;
-        Ok(Self { csv, path: path.to_owned(), written: 0, disk })
+        let mut file = BufWriter::with_capacity(1 << 16, file);
+        file.write_all((crate::columns::COLUMNS.join(",") + "\n").as_bytes())?;
+        file.flush()?;
+        Ok(Self { file, line: Vec::new(), path: path.to_owned(), written: 0, disk })
     }
 
     /// Appends one row; it reaches the file with the next flush, or when the buffer is full.
@@ -176,7 +180,9 @@ impl Rows {
     /// # Errors
     /// Those of writing: the disk is full. The file then ends with its last whole row, and takes no more.
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
-        self.csv.serialize(row)?;
+        self.line.clear();
+        row.append_csv(&mut self.line);
+        self.file.write_all(&self.line)?;
         self.written += 1;
         Ok(())
     }
@@ -186,7 +192,7 @@ impl Rows {
     /// # Errors
     /// As [`Rows::write`].
     pub fn flush(&mut self) -> io::Result<()> {
-        self.csv.flush()
+        self.file.flush()
     }
 
     /// The disk that takes them.

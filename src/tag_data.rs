@@ -1,7 +1,5 @@
 //! The event: `TagData`, its identifier, its partition key, its Redis keys and the header stamps that travel with it.
 
-use std::fmt::Write as _;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
 
@@ -88,12 +86,29 @@ impl RedisKeys {
 }
 
 /// The load's events: which tag and name each one is about, and its encoding of exactly `bytes`.
+///
+/// All events whose tags have as many digits are laid out alike, so one of each kind is kept, and an event is a copy of it
+/// with its own digits and stamp.
 #[derive(Debug, Clone)]
 pub struct EventShape {
     bytes: usize,
     tags_per_connection: u32,
     names_per_tag: u32,
-    filler: Vec<u8>,
+    /// By the digits of the tag, less one.
+    layouts: Vec<Layout>,
+}
+
+/// One encoded event and where in it stands what differs.
+#[derive(Debug, Clone)]
+struct Layout {
+    encoded: Vec<u8>,
+    /// The identifier without its name, which is the Kafka key.
+    key: std::ops::Range<usize>,
+    tag_at: usize,
+    /// Where the digits of the name end.
+    name_end: usize,
+    /// The sequence, or as much of it as the payload has room for.
+    stamp: std::ops::Range<usize>,
 }
 
 impl EventShape {
@@ -110,12 +125,23 @@ impl EventShape {
         seed: u64,
     ) -> Result<Self, TooSmall> {
         let words = (0..).map(|i| crate::schedule::hash(seed, u64::MAX, i));
-        let filler = words.flat_map(u64::to_be_bytes).take(bytes).collect();
-        let shape = Self { bytes, tags_per_connection, names_per_tag, filler };
+        let filler: Vec<u8> = words.flat_map(u64::to_be_bytes).take(bytes).collect();
         let tag_max = u64::from(connections) * u64::from(tags_per_connection) - 1;
-        let longest = shape.identifier(tag_max, names_per_tag - 1);
-        let bytes_min = TagData { identifier: Some(longest), data: Vec::new() }.encoded_len();
-        if bytes < bytes_min { Err(TooSmall { bytes, bytes_min }) } else { Ok(shape) }
+        // Names of one width, so that every event of a tag has the same layout.
+        let name = format!("n{}", "0".repeat((names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1));
+        let identifier = |digits: u32| Identifier {
+            app_id: LOAD_APP.into(),
+            tag: "0".repeat(digits as usize),
+            scope: LOAD_SCOPE.into(),
+            name: name.clone(),
+        };
+        let digits = tag_max.checked_ilog10().unwrap_or(0) + 1;
+        let bytes_min = TagData { identifier: Some(identifier(digits)), data: Vec::new() }.encoded_len();
+        if bytes < bytes_min {
+            return Err(TooSmall { bytes, bytes_min });
+        }
+        let layouts = (1..=digits).map(|digits| Layout::of(identifier(digits), &filler)).collect();
+        Ok(Self { bytes, tags_per_connection, names_per_tag, layouts })
     }
 
     /// Encoded size of an event, in bytes.
@@ -137,41 +163,90 @@ impl EventShape {
 
     /// The Kafka key of a tag.
     pub fn partition_key(&self, tag: u64) -> Vec<u8> {
-        self.identifier(tag, 0).partition_key()
+        let mut key = Vec::with_capacity(self.layout(tag).key.len());
+        self.append_partition_key(tag, &mut key);
+        key
+    }
+
+    /// Appends the Kafka key of a tag to a buffer, which does not allocate once it is large enough.
+    pub fn append_partition_key(&self, tag: u64, buffer: &mut Vec<u8>) {
+        let Layout { encoded, key, tag_at, .. } = self.layout(tag);
+        let start = buffer.len();
+        buffer.extend_from_slice(&encoded[key.clone()]);
+        patch(&mut buffer[start + tag_at - key.start..], itoa::Buffer::new().format(tag).as_bytes());
     }
 
     /// The encoded event: exactly `bytes` long.
     pub fn encode(&self, connection: u32, sequence: u64) -> Vec<u8> {
-        let name = (sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag)) as u32;
-        let mut identifier = self.identifier(self.tag(connection, sequence), name);
+        let mut event = Vec::with_capacity(self.bytes);
+        self.append(connection, sequence, &mut event);
+        event
+    }
+
+    /// Appends the encoded event, exactly `bytes` long, to a buffer, which does not allocate once it is large enough.
+    pub fn append(&self, connection: u32, sequence: u64, buffer: &mut Vec<u8>) {
+        let tag = self.tag(connection, sequence);
+        let Layout { encoded, tag_at, name_end, stamp, .. } = self.layout(tag);
+        let start = buffer.len();
+        buffer.extend_from_slice(encoded);
+        let event = &mut buffer[start..];
+        patch(&mut event[*tag_at..], itoa::Buffer::new().format(tag).as_bytes());
+        let mut number = itoa::Buffer::new();
+        let number = number.format(sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag));
+        patch(&mut event[name_end - number.len()..], number.as_bytes());
+        match event[stamp.clone()].first_chunk_mut::<8>() {
+            Some(whole) => *whole = sequence.to_be_bytes(),
+            None => patch(&mut event[stamp.start..], &sequence.to_be_bytes()[..stamp.len()]),
+        }
+    }
+
+    /// How events of a tag are laid out; there is no tag with more digits than the shape's largest.
+    fn layout(&self, tag: u64) -> &Layout {
+        &self.layouts[tag.checked_ilog10().unwrap_or(0) as usize]
+    }
+}
+
+impl Layout {
+    /// An event of as many bytes as `filler`, which are enough for the identifier.
+    fn of(mut identifier: Identifier, filler: &[u8]) -> Self {
+        let (key_len, name_len) = (identifier.partition_key().len(), identifier.name.len());
         let data_len = loop {
-            let rest = self.bytes - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
+            let rest = filler.len() - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
             if let Some(len) = data_len(rest) {
                 break len;
             }
             // No payload fills just `rest` bytes, since its own length prefix grows by a byte: lengthen the name.
             identifier.name.push('_');
         };
-        let mut data = self.filler[..data_len].to_vec();
-        for (byte, stamp) in data.iter_mut().zip(sequence.to_be_bytes()) {
-            *byte = stamp;
+        let identifier_len = identifier.encoded_len();
+        let key_start = 1 + prost::length_delimiter_len(identifier_len);
+        let app_id_len = identifier.app_id.len();
+        let name_start = key_start + identifier_len - identifier.name.len();
+        let encoded = TagData { identifier: Some(identifier), data: filler[..data_len].to_vec() }.encode_to_vec();
+        let stamp_start = encoded.len() - data_len;
+        Self {
+            key: key_start..key_start + key_len,
+            // Behind the application and the head of the tag's own field.
+            tag_at: key_start + 2 + app_id_len + 2,
+            name_end: name_start + name_len,
+            stamp: stamp_start..stamp_start + data_len.min(8),
+            encoded,
         }
-        TagData { identifier: Some(identifier), data }.encode_to_vec()
     }
+}
 
-    fn identifier(&self, tag: u64, name: u32) -> Identifier {
-        // Names of one width, so that every event of a tag has the same layout.
-        let width = (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1;
-        let mut text = String::with_capacity(width + 1);
-        write!(text, "n{name:0width$}").expect("writing to a String cannot fail");
-        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name: text }
-    }
+/// Writes over the first bytes.
+fn patch(bytes: &mut [u8], with: &[u8]) {
+    bytes[..with.len()].copy_from_slice(with);
 }
 
 /// Length of the payload whose protobuf field takes exactly `rest` bytes, if there is one.
 fn data_len(rest: usize) -> Option<usize> {
-    let field = |len: usize| if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len };
-    (rest.saturating_sub(11)..=rest).find(|&len| field(len) == rest)
+    if rest == 0 {
+        return Some(0);
+    }
+    let fits = |prefix: &usize| rest > 1 + prefix && prost::length_delimiter_len(rest - 1 - prefix) == *prefix;
+    (1..=10).find(fits).map(|prefix| rest - 1 - prefix)
 }
 
 /// What a producer stamps on an event, carried in the record's headers, integers big-endian.
@@ -194,19 +269,23 @@ pub struct Stamps<'a> {
 }
 
 impl<'a> Stamps<'a> {
-    /// Header names and values, in the order in which they are written.
-    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut headers = vec![
-            ("run", self.run.as_bytes().to_vec()),
-            ("source", self.source.as_bytes().to_vec()),
-            ("producer", self.producer.to_be_bytes().to_vec()),
-            ("sequence", self.sequence.to_be_bytes().to_vec()),
-            ("scheduled_us", self.scheduled_us.to_be_bytes().to_vec()),
-            ("before_publish_us", self.before_publish_us.to_be_bytes().to_vec()),
-        ];
+    /// Hands over each header's name and value, in the order in which they are written, without allocating.
+    pub fn each(&self, mut header: impl FnMut(&'static str, &[u8])) {
+        header("run", self.run.as_bytes());
+        header("source", self.source.as_bytes());
+        header("producer", &self.producer.to_be_bytes());
+        header("sequence", &self.sequence.to_be_bytes());
+        header("scheduled_us", &self.scheduled_us.to_be_bytes());
+        header("before_publish_us", &self.before_publish_us.to_be_bytes());
         if self.warm {
-            headers.push(("warm", Vec::new()));
+            header("warm", &[]);
         }
+    }
+
+    /// The same as owned names and values.
+    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut headers = Vec::with_capacity(7);
+        self.each(|name, value| headers.push((name, value.to_vec())));
         headers
     }
 
@@ -326,7 +405,9 @@ mod tests {
             let shape = EventShape::new(bytes, 5000, tags, names, 1).unwrap();
             let encoded = shape.encode(connection, sequence);
             prop_assert_eq!(encoded.len(), bytes);
-            let identifier = TagData::decode(&encoded[..]).unwrap().identifier.unwrap();
+            let event = TagData::decode(&encoded[..]).unwrap();
+            prop_assert_eq!(event.encode_to_vec(), encoded, "as prost encodes it");
+            let identifier = event.identifier.unwrap();
             prop_assert_eq!(shape.partition_key(shape.tag(connection, sequence)), identifier.partition_key());
         }
     }

@@ -9,6 +9,7 @@
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
 //! [`program`] is all of that in one function.
+//! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
 //!
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
@@ -20,6 +21,7 @@ pub mod percentile;
 pub mod slo;
 
 pub mod arguments;
+pub mod bench;
 pub mod cause;
 pub mod chart;
 pub mod compare;

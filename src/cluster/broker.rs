@@ -15,7 +15,7 @@ use crate::{
     variant::{ClusterKind, Variant, reserved},
 };
 
-/// Nodes of a local cluster, each broker and controller.
+/// Nodes of a run's local cluster, each broker and controller. Benches start others.
 pub(super) const NODES: usize = 3;
 
 /// Properties of Kafka 3 that Kafka 4 removed; an unknown one has no effect there.
@@ -30,6 +30,16 @@ const REMOVED: &[&str] = &[
     "offsets.commit.required.acks",
     "reserved.broker.max.id",
 ];
+
+/// On how many brokers topics are kept unless they say otherwise, and how many of these must have an event.
+const REPLICATED: &[&str] = &[
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+];
+const IN_SYNC: &[&str] =
+    &["min.insync.replicas", "share.coordinator.state.topic.min.isr", "transaction.state.log.min.isr"];
 
 const LOG4J: &str = "rootLogger.level=warn
 rootLogger.appenderRef.out.ref=OUT
@@ -64,7 +74,7 @@ pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), 
 }
 
 /// `server.properties` of node `index`, with the variant's own on top of what a run needs.
-pub(super) fn properties(index: usize, listeners: &[Listeners; NODES], data: &Path, variant: &Variant) -> String {
+pub(super) fn properties(index: usize, listeners: &[Listeners], data: &Path, variant: &Variant) -> String {
     let voters: Vec<_> =
         listeners.iter().enumerate().map(|(i, of)| format!("{}@127.0.0.1:{}", i + 1, of.controller())).collect();
     let mut set = BTreeMap::from([
@@ -80,6 +90,11 @@ pub(super) fn properties(index: usize, listeners: &[Listeners; NODES], data: &Pa
         ("log.dirs", data.display().to_string()),
     ]);
     set.extend(listeners[index].properties());
+    if listeners.len() < NODES {
+        // Kafka's defaults for its own topics, and the variant's, want three brokers.
+        let fewer = REPLICATED.iter().map(|name| (*name, listeners.len().to_string()));
+        set.extend(fewer.chain(IN_SYNC.iter().map(|name| (*name, "1".to_owned()))));
+    }
     let mut text = String::new();
     for (name, value) in set {
         writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
@@ -144,6 +159,8 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert!(!text.contains("zookeeper"));
+        let alone = properties(0, &ports[..1], Path::new("/data"), &variant);
+        assert!(alone.lines().any(|found| found == "offsets.topic.replication.factor=1"), "{alone}");
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{
-    broker::NODES,
-    ports::{Held, Ports},
-};
+use super::ports::{Held, Ports};
 use crate::network::{Broker, Network, Scope, Servers};
 
 /// One listener of a node.
@@ -30,9 +27,9 @@ pub(super) struct Listeners {
 const CONTROLLER: &str = "CONTROLLER";
 
 /// The listeners of all nodes, in order.
-pub(super) fn of_nodes(nodes: &[Ports; NODES], network: Option<&Network>) -> [Listeners; NODES] {
+pub(super) fn of_nodes(nodes: &[Ports], network: Option<&Network>) -> Vec<Listeners> {
     let through = network.map(Network::brokers).unwrap_or_default();
-    std::array::from_fn(|i| of_node(nodes[i], through.get(i)))
+    nodes.iter().enumerate().map(|(i, ports)| of_node(*ports, through.get(i))).collect()
 }
 
 fn of_node(ports: Ports, through: Option<&Broker<SocketAddr>>) -> Listeners {
@@ -95,13 +92,13 @@ pub(super) fn servers(held: &Held, scope: Scope) -> Servers {
 mod tests {
     use super::*;
 
-    fn nodes() -> [Ports; NODES] {
+    fn nodes() -> [Ports; 3] {
         [10, 20, 30].map(|i| Ports::new(&[i, i + 1, i + 2, i + 3, i + 4]))
     }
 
     #[test]
     fn without_a_network_a_node_has_two_listeners_and_is_found_there() {
-        let [first, ..] = of_nodes(&nodes(), None);
+        let first = &of_nodes(&nodes(), None)[0];
         let listeners = "CLIENT://127.0.0.1:10,CONTROLLER://127.0.0.1:11";
         let expected =
             ["CONTROLLER", "CLIENT", "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT", listeners, "CLIENT://127.0.0.1:10"];

@@ -1,4 +1,4 @@
-//! A whole cluster as child processes on 127.0.0.1: three combined KRaft nodes and a Redis or several, in a temporary
+//! A whole cluster as child processes on 127.0.0.1: combined KRaft nodes (three for a run) and a Redis or several, in a temporary
 //! directory, gone without a trace when the value drops.
 
 use std::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site,
     admin::Admin,
-    broker::{self, NODES},
+    broker,
     ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
@@ -36,7 +36,7 @@ const STARTS_MAX: u32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Three brokers and a Redis that this process started.
+/// Brokers and a Redis that this process started.
 pub struct LocalCluster {
     // In this order: the children end before their directory is removed.
     pub(super) children: Vec<Child>,
@@ -44,7 +44,7 @@ pub struct LocalCluster {
     pub(super) endpoints: Endpoints,
     pub(super) network: Option<Arc<Network>>,
     pub(super) redis: RedisNodes,
-    pub(super) client_ports: [u16; NODES],
+    pub(super) client_ports: Vec<u16>,
     pub(super) variant: Variant,
     pub(super) java: Java,
     pub(super) site: Site,
@@ -56,6 +56,8 @@ pub struct LocalCluster {
 pub struct Starting<'a> {
     /// What the cluster is for.
     pub variant: &'a Variant,
+    /// Nodes: three for a run; benches also ask for others, or for Redis alone with 0.
+    pub brokers: usize,
     /// Where programs, jars and temporary directories are.
     pub site: &'a Site,
     /// Which connections go through a network that can be changed.
@@ -68,7 +70,7 @@ pub struct Starting<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
-/// Starts it and waits until three brokers and Redis answer.
+/// Starts it and waits until all brokers and Redis answer.
 ///
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
@@ -76,7 +78,7 @@ pub struct Starting<'a> {
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
 /// ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
-    start_on(starting, &|| Held::choose(RedisNodes::count(starting.variant.redis_mode)))
+    start_on(starting, &|| Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode)))
 }
 
 fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
@@ -111,7 +113,8 @@ impl LocalCluster {
     fn spawn(starting: Starting<'_>, java: Java, held: Held) -> Result<Self, ClusterError> {
         let variant = starting.variant;
         let scratch = Scratch::create(&starting.site.temp)?;
-        let dirs: [PathBuf; NODES] = std::array::from_fn(|i| scratch.path().join(format!("broker-{}", i + 1)));
+        let brokers = held.nodes.len();
+        let dirs: Vec<PathBuf> = (1..=brokers).map(|node| scratch.path().join(format!("broker-{node}"))).collect();
         let data = |i: usize| dirs[i].join("data");
         let network = starting.network.map(|scope| {
             let started = Network::start(&listeners::servers(&held, scope), variant.redis_rtt.0);
@@ -122,12 +125,12 @@ impl LocalCluster {
         for (i, dir) in dirs.iter().enumerate() {
             broker::prepare(dir, &broker::properties(i, &listeners, &data(i), variant))?;
         }
-        let storage = Storage::new(&starting, &java, &dirs[0])?;
-        for i in 0..NODES {
-            storage.lay_out(i, &data(i))?;
+        if let Some(first) = dirs.first() {
+            let storage = Storage::new(&starting, &java, first)?;
+            (0..brokers).try_for_each(|i| storage.lay_out(i, &data(i)))?;
         }
-        (starting.progress)(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
-        let client_ports = held.nodes.map(|ports| ports.client);
+        (starting.progress)(&format!("starting {brokers} brokers (Kafka {KAFKA_VERSION}) and Redis"));
+        let client_ports: Vec<u16> = held.nodes.iter().map(|ports| ports.client).collect();
         let redis = RedisNodes::new(variant.redis_mode, held.redis.clone());
         let endpoints = Endpoints {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
@@ -193,7 +196,8 @@ impl LocalCluster {
             std::thread::sleep(POLL);
         }
         (starting.progress)(&format!(
-            "{NODES} brokers and Redis are ready after {:.1} s",
+            "{} brokers and Redis are ready after {:.1} s",
+            starting.brokers,
             start.elapsed().as_secs_f64()
         ));
         // A broker takes a misspelt property without a word.
@@ -219,10 +223,14 @@ impl LocalCluster {
             if let Some(missing) = self.redis.not_ready(LOOK) {
                 return Ok(Some(missing));
             }
+            if self.client_ports.is_empty() {
+                return Ok(None);
+            }
             *admin = Some(Admin::connect(&self.endpoints.kafka)?);
         }
+        let wanted = self.client_ports.len();
         let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
-        Ok((seen < NODES).then(|| format!("{seen} of {NODES} brokers in the metadata")))
+        Ok((seen < wanted).then(|| format!("{seen} of {wanted} brokers in the metadata")))
     }
 
     fn brokers(&self) -> Value {
@@ -366,7 +374,8 @@ mod tests {
     }
 
     fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
-        Starting { variant, site, network: None, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
+        let lifetime = Lifetime::WithParent;
+        Starting { variant, brokers: 3, site, network: None, lifetime, stop: &|| false, progress: &|_| () }
     }
 
     fn refused(variant: &Variant, site: &Site) -> ClusterError {
@@ -381,7 +390,7 @@ mod tests {
         let said = RefCell::new(vec![]);
         let choose = || {
             let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let mut held = Held::choose(1)?;
+            let mut held = Held::choose(3, 1)?;
             if first {
                 held.redis[0].client = taken.local_addr()?.port();
             }
@@ -497,7 +506,7 @@ mod tests {
     fn a_start_can_be_interrupted_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         // Redis shows another command line than it was started with, so only the brokers are seen for sure.
-        let stop = || running_in(temp.path()).len() >= NODES;
+        let stop = || running_in(temp.path()).len() >= 3;
         let interrupted = start(Starting { stop: &stop, ..starting(&variant(), &site(temp.path())) });
         assert!(matches!(interrupted, Err(ClusterError::Interrupted)));
         assert_eq!(running_in(temp.path()), [""; 0]);
@@ -508,7 +517,7 @@ mod tests {
     fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
         let temp = tempfile::tempdir().unwrap();
         let (site, variant) = (site(temp.path()), variant());
-        let held = Held::choose(1).unwrap();
+        let held = Held::choose(0, 1).unwrap();
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
@@ -517,7 +526,7 @@ mod tests {
         let starting = Starting { lifetime: Lifetime::Detached, ..starting(&variant, &site) };
         let child = redis.start(&starting, &dir).unwrap().remove(0);
         let (variant, own) = (variant.clone(), site.clone());
-        let (children, network, client_ports, lifetime) = (vec![], None, [0; 3], Lifetime::Detached);
+        let (children, network, client_ports, lifetime) = (vec![], None, vec![], Lifetime::Detached);
         let mut cluster = LocalCluster {
             children,
             scratch,

@@ -114,8 +114,8 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            let (site, network) = (&Site::from_env(), variant.network_scope());
-            Ok(Box::new(local::start(local::Starting { variant, site, network, lifetime, stop, progress })?))
+            let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
+            Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }

@@ -95,8 +95,9 @@ impl Parts for LocalCluster {
     fn start_again(&mut self, part: Part) -> Result<(), ClusterError> {
         let place = self.place(part)?;
         let Self { variant, site, lifetime, .. } = self;
+        let brokers = self.client_ports.len();
         let starting =
-            Starting { variant, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
+            Starting { variant, brokers, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
         let child = match part {
             Part::Redis => self.redis.start_one(0, &starting, self.scratch.path())?,
             Part::Broker(broker) => {

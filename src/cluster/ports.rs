@@ -5,8 +5,6 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-use super::broker::NODES;
-
 /// The ports of one node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
@@ -39,20 +37,20 @@ pub(super) struct RedisPorts {
 /// them, others may: a start then begins again on new ones.
 pub(super) struct Held {
     /// Those of all nodes, in order of their ids.
-    pub(super) nodes: [Ports; NODES],
+    pub(super) nodes: Vec<Ports>,
     pub(super) redis: Vec<RedisPorts>,
     _sockets: Vec<TcpListener>,
 }
 
 impl Held {
-    /// Ports for all brokers and for so many Redis.
-    pub(super) fn choose(redis: usize) -> io::Result<Self> {
+    /// Ports for so many brokers and so many Redis.
+    pub(super) fn choose(nodes: usize, redis: usize) -> io::Result<Self> {
         let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let sockets = (0..PORTS * NODES + 2 * redis).map(bind).collect::<io::Result<Vec<_>>>()?;
+        let sockets = (0..PORTS * nodes + 2 * redis).map(bind).collect::<io::Result<Vec<_>>>()?;
         let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-        let nodes = std::array::from_fn(|i| Ports::new(&ports[PORTS * i..]));
-        let pairs = ports[PORTS * NODES..].chunks_exact(2);
-        let redis = pairs.map(|pair| RedisPorts { client: pair[0], bus: pair[1] }).collect();
+        let (nodes, redis) = ports.split_at(PORTS * nodes);
+        let nodes = nodes.chunks_exact(PORTS).map(Ports::new).collect();
+        let redis = redis.chunks_exact(2).map(|pair| RedisPorts { client: pair[0], bus: pair[1] }).collect();
         Ok(Self { nodes, redis, _sockets: sockets })
     }
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries, OverTime, PairHeat,
-    PercentileCurve, Second, Span, StageBands,
+    BatchRate, BatchSeries, Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries,
+    OverTime, PairHeat, PercentileCurve, Second, Span, StageBands,
 };
 
 /// Latencies of every kind: everyday ones, none, endless, zero, negative, tiny and huge.
@@ -64,7 +64,16 @@ fn over_parts(title: &str, caption: &str, parts: &[(&[Odd], &String)]) -> Vec<Bo
     let run = |odd: &Odd| LoadRun { load: odd.0, p9999_ms: odd.1, few: few(odd) };
     let series =
         |&(part, name): &(&[Odd], &String)| LoadSeries { name: name.clone(), runs: part.iter().map(run).collect() };
+    let rates = |&(part, name): &(&[Odd], &String)| BatchSeries {
+        name: name.clone(),
+        points: part.iter().map(|odd| (odd.0, odd.1)).collect(),
+    };
     vec![
+        Box::new(BatchRate {
+            title: title.clone(),
+            caption: caption.clone(),
+            series: parts.iter().map(rates).collect(),
+        }),
         Box::new(PercentileCurve {
             title: title.clone(),
             caption: caption.clone(),
