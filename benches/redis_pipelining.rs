@@ -71,7 +71,12 @@ impl Lane {
         let name = format!("n{:02}", nth / self.tags % 16);
         let identifier = Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name };
         let author = Some(Author { producer: tag as u32, sequence: nth, warm: false });
-        Write { event: TagData { identifier: Some(identifier), data: data(nth) }, offset: nth as i64, author }
+        Write {
+            event: TagData { identifier: Some(identifier), data: data(nth) },
+            partition: 0,
+            offset: nth as i64,
+            author,
+        }
     }
 
     fn apply(&mut self, way: Way, batch: &[Write]) {

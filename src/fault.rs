@@ -254,7 +254,7 @@ mod tests {
         refused("pause broker 0 at 1s for 1s", "brokers 1 to 3");
         refused("restart worker 2 at 1s", "workers 0 to 1");
         refused("step clock of worker 9 by 1s at 1s", "workers 0 to 1");
-        refused("failover redis at 1s", "no replica");
+        refused("failover redis at 1s", "--redis-mode replica");
         refused("cut readers - redis at 1s for 1s", "--readers 1");
         refused("cut producers - redis at 1s for 1s", "talk to each other");
         refused("delay broker 1 - broker 1 by 5ms at 1s for 1s", "talk to each other");

@@ -159,7 +159,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert!(!text.contains("zookeeper"));
-        let alone = properties(0, &ports[..1], Path::new("/data"), &variant);
+        let alone = properties(0, &of_nodes(&ports[..1], None), Path::new("/data"), &variant);
         assert!(alone.lines().any(|found| found == "offsets.topic.replication.factor=1"), "{alone}");
     }
 

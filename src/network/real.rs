@@ -40,7 +40,8 @@ fn cluster() -> (LocalCluster, Topic) {
     }
     let variant = Variant { partitions: 6, ..variant };
     let (site, network, lifetime) = (&Site::from_env(), Some(Scope::Whole), Lifetime::WithParent);
-    let starting = Starting { variant: &variant, site, network, lifetime, stop: &|| false, progress: &|_| () };
+    let starting =
+        Starting { variant: &variant, brokers: 3, site, network, lifetime, stop: &|| false, progress: &|_| () };
     let cluster = local::start(starting).unwrap();
     let topic = topic::prepare(&cluster.endpoints().kafka, &variant, &|| false).unwrap();
     (cluster, topic)

@@ -28,12 +28,13 @@ impl Temporary {
         // A port can be taken between choice and bind: then again with others.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
-            let held = crate::cluster::ports::Held::choose(RedisNodes::count(mode)).unwrap();
+            let held = crate::cluster::ports::Held::choose(0, RedisNodes::count(mode)).unwrap();
             let mut nodes = RedisNodes::new(mode, held.redis.clone());
             drop(held);
             let lifetime = Lifetime::WithParent;
             let starting = Starting {
                 variant: &variant,
+                brokers: 0,
                 site: &site,
                 lifetime,
                 network: None,
