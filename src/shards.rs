@@ -48,7 +48,7 @@ impl Primaries {
             .iter()
             .map(|address| {
                 let before = self.map.nodes().iter().position(|known| known == address)?;
-                old.get_mut(before)?.take().filter(|connection| redis::ConnectionLike::is_open(connection))
+                old.get_mut(before)?.take().filter(redis::ConnectionLike::is_open)
             })
             .collect();
         let mut new = Vec::new();

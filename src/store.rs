@@ -5,6 +5,7 @@
 //! does a batch that is tried again. Events of a tag are applied in order, also when one of them has to be tried again:
 //! each says which one must be there already. Stream IDs are `<generation>-<Kafka offset + 1>`; `previous` chains each
 //! entry to the one before. Slots that move, failovers and scripts that were flushed are got over without an error.
+//! A tag that is new while its slot moves waits until the slot has moved, for Redis has no place for it before.
 //!
 //! What Redis acknowledged and has lost (restarted without its append-only file, failed over to a replica that lacked
 //! the last writes, flushed) is noticed: by the first event of a tag that has gone back, and over every new connection,

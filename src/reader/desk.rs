@@ -51,7 +51,7 @@ type Key = Arc<str>;
 
 /// What is done beside the desk; the number says which connection it was for.
 enum Job {
-    Linked(Result<(Link, Arc<Inbox>), ReaderError>),
+    Linked(Result<(Box<Link>, Arc<Inbox>), ReaderError>),
     Snapshot(u64, Key, Result<Snapshot, ReaderError>),
     Audit(u64, Vec<(Key, StreamId)>, Result<Vec<Result<StreamId, ReaderError>>, ReaderError>),
     Room(Key, u64),
@@ -321,7 +321,7 @@ impl Desk {
     fn done(&mut self, job: Job) {
         let lag = self.options.lag;
         match job {
-            Job::Linked(Ok((link, inbox))) => self.relink(link, inbox),
+            Job::Linked(Ok((link, inbox))) => self.relink(*link, inbox),
             Job::Linked(Err(error)) => {
                 tracing::debug!("{error}");
                 self.connect();
@@ -390,7 +390,7 @@ impl Desk {
             sleep(pause).await;
             let inbox = Arc::<Inbox>::default();
             let linked = Link::connect(&seeds, &map, &options, &inbox).await;
-            Job::Linked(linked.map(|link| (link, inbox)))
+            Job::Linked(linked.map(|link| (Box::new(link), inbox)))
         });
     }
 

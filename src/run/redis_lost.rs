@@ -19,6 +19,9 @@ use shasta::{
     variant::{ClusterKind, Layer, RedisMode, Variant},
 };
 
+/// ID and fields.
+type Entry = (String, Vec<(String, Vec<u8>)>);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn layer(mode: RedisMode) -> Layer {
@@ -89,7 +92,7 @@ fn everything_is_there(finished: &Finished, endpoints: &Endpoints, connections: 
             let value: Vec<u8> = node.hget(format!("{key}:snapshot"), format!("n{name:02}")).unwrap();
             assert_eq!(value[..8], last.to_be_bytes(), "tag {tag}, name {name}");
         }
-        let entries: Vec<(String, Vec<(String, Vec<u8>)>)> =
+        let entries: Vec<Entry> =
             redis::cmd("XRANGE").arg(format!("{key}:delta")).arg("-").arg("+").query(node).unwrap();
         for (one, next) in entries.iter().zip(&entries[1..]) {
             assert_eq!(next.1.iter().find(|(field, _)| field == "previous").unwrap().1, one.0.as_bytes(), "tag {tag}");
