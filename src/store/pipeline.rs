@@ -47,6 +47,20 @@ struct Sent {
 }
 
 impl Store {
+    /// The same for a start while Redis may be away itself: tries again for as long as Redis may take to answer.
+    ///
+    /// # Errors
+    /// The last one, or at once one that will not pass.
+    pub fn connect_in_time(seeds: Seeds, settings: &Settings) -> RedisResult<Self> {
+        let started = std::time::Instant::now();
+        loop {
+            match Self::connect(seeds.clone(), settings.clone()) {
+                Err(error) if may_pass(&error) && started.elapsed() < settings.timeout => std::thread::sleep(RETRY_MAX),
+                done => return done,
+            }
+        }
+    }
+
     /// Connects to all primaries and loads the script.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         timeout: Duration::from_millis(config.redis_timeout_ms),
     };
     let endpoints = Endpoints::from_env()?;
-    let store = store::Store::connect(endpoints.redis()?, settings)?;
+    let store = store::Store::connect_in_time(endpoints.redis()?, &settings)?;
     let (news, assignments) = mpsc::channel();
     let clock = HostClock::new(config.clock);
     let consumer = consume::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
