@@ -11,8 +11,9 @@ use shasta_analyze::{
     bench::{
         Run,
         machine::Machine,
-        report::{self, CHART, Kept},
+        report::{self, Kept},
         rounds::{ROUNDS_MIN, Rounds, rounds_needed},
+        store,
     },
     chart::Chart,
     compare::Allowance,
@@ -67,9 +68,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let Arguments { out, revision, quick, .. } = &arguments;
     let run = Run::read(criterion)?;
     let kept = Kept { revision: revision.clone(), machine: Machine::this(), quick: *quick, run };
-    let chart = report::store_rates(&kept);
+    let chart = store::rates(&kept);
     if !chart.series.is_empty() {
-        chart.draw(&out.join("charts"), CHART)?;
+        chart.draw(&out.join("charts"), store::CHART)?;
     }
     let text = markdown::of(&report::of(&kept), "charts");
     write_atomically(&out.join("benches.md"), text.as_bytes())?;

@@ -8,14 +8,9 @@ use super::{
     estimates::{Bench, Run},
     machine::Machine,
     ratios::{Figure, Limit, Measured, WANTED, over},
+    store,
 };
-use crate::{
-    chart::{BatchRate, BatchSeries},
-    document::{Block, Cell, Document, Table},
-};
-
-/// Stem of the chart's files.
-pub const CHART: &str = "benches-store";
+use crate::document::{Block, Cell, Document, Table};
 
 /// One run with what must be known of it; this is what is kept in the repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,10 +51,10 @@ pub fn of(kept: &Kept) -> Document {
     ];
     blocks.extend(allocations(run).map(Block::Table));
     blocks.extend(RELATIVE.iter().filter_map(|(group, one)| relative(run, group, one)).flatten());
-    blocks.extend(ways(run));
-    if !store_rates(kept).series.is_empty() {
+    blocks.extend(store::ways(run));
+    if !store::rates(kept).series.is_empty() {
         let caption = "events/s of the store over the events of a batch, for each round trip".to_owned();
-        blocks.push(Block::Chart { stem: CHART.to_owned(), caption });
+        blocks.push(Block::Chart { stem: store::CHART.to_owned(), caption });
     }
     blocks.push(Block::Heading(2, "Figures of this machine".to_owned()));
     blocks.extend(figures(run));
@@ -137,59 +132,6 @@ fn relative(run: &Run, group: &str, one: &str) -> Option<[Block; 2]> {
     (!rows.is_empty()).then(|| [title, Block::Table(Table::new("relative", &header, rows))])
 }
 
-/// Each way to store, at each round trip: events/s in multiples of the awaited way, at the batch of the comparison.
-fn ways(run: &Run) -> Option<Block> {
-    let trips = round_trips(run);
-    let names = ["awaited", "pipeline", "transaction", "function", "store"];
-    let row = |name: &&str| {
-        let cell = |(_, group): &(f64, String)| {
-            let find = |function: &str, batch: &str| run.bench(&format!("{group}/{function}/{batch}"));
-            match (find(name, if *name == "awaited" { "1" } else { "64" }), find("awaited", "1")) {
-                (Some(this), Some(base)) => {
-                    let measured = over(base.each_ns(), this.each_ns());
-                    Cell::number(format!("{:.1}", measured.median), measured.median)
-                }
-                _ => "–".into(),
-            }
-        };
-        [vec![(*name).into()], trips.iter().map(cell).collect()].concat()
-    };
-    let title = "events/s over the awaited way's; 64 at once".to_owned();
-    let header: Vec<String> =
-        [title].into_iter().chain(trips.iter().map(|(ms, _)| format!("{ms} ms round trip"))).collect();
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    (!trips.is_empty()).then(|| Block::Table(Table::new("ways", &header, names.iter().map(row).collect())))
-}
-
-/// Groups of the store by their round trip in ms.
-fn round_trips(run: &Run) -> Vec<(f64, String)> {
-    let ms = |group: &str| group.strip_prefix("store, ")?.strip_suffix(" ms round trip")?.parse().ok();
-    let mut trips: Vec<(f64, String)> =
-        run.benches.iter().filter_map(|bench| Some((ms(&bench.group)?, bench.group.clone()))).collect();
-    trips.sort_by(|a, b| a.0.total_cmp(&b.0));
-    trips.dedup();
-    trips
-}
-
-/// The chart of the store.
-pub fn store_rates(kept: &Kept) -> BatchRate {
-    let series = |(ms, group): (f64, String)| {
-        let of_store = |bench: &&Bench| bench.group == group && bench.function == "store";
-        let point = |bench: &Bench| {
-            let batch = bench.value.as_ref()?.parse().ok()?;
-            Some((batch, 1e9 / bench.each_ns()[0]))
-        };
-        let mut points: Vec<(f64, f64)> = kept.run.benches.iter().filter(of_store).filter_map(point).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        BatchSeries { name: format!("{ms} ms round trip"), points }
-    };
-    BatchRate {
-        title: "Events stored a second, by the events of a batch".to_owned(),
-        caption: format!("Store: one script an event, one round trip a batch. {}; {}.", kept.machine, kept.revision),
-        series: round_trips(&kept.run).into_iter().map(series).collect(),
-    }
-}
-
 fn figures(run: &Run) -> Vec<Block> {
     let mut groups: BTreeMap<&str, Vec<&Bench>> = BTreeMap::new();
     run.benches.iter().for_each(|bench| groups.entry(&bench.group).or_default().push(bench));
@@ -223,11 +165,11 @@ fn time(ns: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::estimates::tests::leave, *};
     use crate::markdown;
 
-    fn kept() -> Kept {
+    pub fn kept() -> Kept {
         let directory = tempfile::tempdir().unwrap();
         for (trip, ns) in [("0", 6.4e5), ("1", 1.7e6)] {
             let group = format!("store, {trip} ms round trip");
@@ -256,13 +198,6 @@ mod tests {
         assert!(text.contains("16.0"), "events/s over the awaited way's: {text}");
         assert!(text.contains("1.25"), "encode over copy: {text}");
         place("![events/s of the store");
-    }
-
-    #[test]
-    fn the_chart_has_a_line_a_round_trip() {
-        let chart = store_rates(&kept());
-        assert_eq!(chart.series.len(), 2);
-        assert_eq!(chart.series[0].points, [(64.0, 100_000.0)]);
     }
 
     #[test]
