@@ -10,6 +10,7 @@ use std::{
 use self::names::Directory;
 use crate::{input::Error, row::Row};
 
+mod by_column;
 mod columnar;
 pub mod field;
 pub mod joined;
