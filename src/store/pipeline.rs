@@ -47,7 +47,7 @@ struct Sent {
 }
 
 impl Store {
-    /// The same for a start while Redis may be away itself: tries again for as long as Redis may take to answer.
+    /// Connects as [`Store::connect`] does, while Redis may be away: tries again for as long as it may take to answer.
     ///
     /// # Errors
     /// The last one, or at once one that will not pass.

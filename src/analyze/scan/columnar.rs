@@ -14,17 +14,21 @@ use std::{
 use polars::prelude::*;
 
 use super::{
+<<<<<<< HEAD
     Progress, Scanned, Shared, Sink, Skipped,
     caught::caught,
+=======
+    Progress, Scanned, Shared, Sink, Skipped, by_column,
+>>>>>>> pq
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
-    names::{Interner, NO_PAIR},
+    names::Interner,
 };
 use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
     cores,
     input::Error,
-    row::{MISSING, STAMPS},
+    row::MISSING,
 };
 
 /// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
@@ -59,6 +63,7 @@ pub fn scan<S: Sink>(
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
     let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
+<<<<<<< HEAD
         let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
             .read_parallel(ParallelStrategy::None)
             .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
@@ -66,6 +71,20 @@ pub fn scan<S: Sink>(
         reader.set_metadata(metadata.clone());
         let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
         Batch::of(&frame, shared.columns, slice)?.add(shared.skip_bad_rows, names, part)?;
+=======
+        let frame = |columns: &[&str]| {
+            let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
+                .read_parallel(ParallelStrategy::None)
+                .with_columns(Some(columns.iter().map(|&name| name.to_owned()).collect()))
+                .with_slice(Some((slice.start, slice.len())));
+            reader.set_metadata(metadata.clone());
+            Ok(reader.finish()?)
+        };
+        let whole = shared.columns.len() == COLUMNS.len();
+        if whole || !by_column::add(&frame, shared.columns, names, part)? {
+            Batch::of(&frame(shared.columns)?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
+        }
+>>>>>>> pq
         progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
         Ok(())
     };
@@ -157,8 +176,9 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
     slices
 }
 
+/// Why some rows cannot be read.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Io(std::io::Error),
     Polars(PolarsError),
     /// What the file says of itself does not hold.
@@ -182,13 +202,8 @@ struct Batch {
     numbers: Vec<(usize, Int64Chunked)>,
 }
 
-/// Entries of a batch's table of pairs by the views of their names; a power of two.
-const VIEW_SLOTS: usize = 1 << 12;
-
-/// Columns of integers before the first stamp.
-const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
-
 impl Batch {
+<<<<<<< HEAD
     fn of(frame: &DataFrame, columns: &[&str], slice: &Range<usize>) -> Result<Self, Failure> {
         // A damaged footer may make columns of different lengths.
         if let Some(column) = frame.columns().iter().find(|column| column.len() != slice.len()) {
@@ -208,15 +223,19 @@ impl Batch {
         let numbers: Result<Vec<_>, Failure> =
             wanted.map(|(place, name)| Ok((place, whole(typed(name, DataType::Int64)?.i64()?)))).collect();
         Ok(Self { start: slice.start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
+=======
+    fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
+        let text = |name| Ok::<_, Failure>(typed(frame, name, &DataType::String)?.str()?.clone());
+        let numbers = numbers(frame, columns)?;
+        Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers })
+>>>>>>> pq
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {
         let whole = self.numbers.len() == NUMBERS.len();
-        if !whole && self.add_columns(names, part)? {
-            return Ok(());
-        }
         let [sources, destinations] = &self.names;
-        let numbers = self.numbers()?;
+        let numbers = self.numbers.iter().map(|(place, column)| Ok((*place, column.cont_slice()?)));
+        let numbers = numbers.collect::<Result<Vec<_>, Failure>>()?;
         for (k, (source, destination)) in sources.iter().zip(destinations.iter()).enumerate() {
             let mut values: Numbers = [MISSING; NUMBERS.len()];
             for (place, column) in &numbers {
@@ -242,56 +261,25 @@ impl Batch {
         }
         Ok(())
     }
+}
 
-    fn numbers(&self) -> Result<Vec<(usize, &[i64])>, Failure> {
-        self.numbers.iter().map(|(place, column)| Ok((*place, column.cont_slice()?))).collect()
+/// A column of a frame as the type that it must have.
+pub(super) fn typed(frame: &DataFrame, name: &str, to: &DataType) -> Result<Series, Failure> {
+    let column = frame.column(name)?.as_materialized_series();
+    let wrong = |_| {
+        let is = column.dtype();
+        Failure::Type(format!("has the column `{name}` as {is}, and it must be {to}; record it again"))
+    };
+    if column.dtype().is_float() || (*to != DataType::String && column.dtype().is_string()) {
+        return Err(wrong(PolarsError::NoData("".into())));
     }
+    if column.dtype() == to { Ok(column.clone()) } else { column.strict_cast(to).map_err(wrong) }
+}
 
-    /// The pair of each row; none when a name is missing or no name.
-    fn pairs(&self, names: &mut Interner) -> Option<Vec<u16>> {
-        let [sources, destinations] = &self.names;
-        let mut pair = |source, destination| {
-            let (source, destination) = named(names, source, destination)?;
-            names.pair(source, destination)
-        };
-        let whole = |names: &StringChunked| names.chunks().len() == 1 && names.null_count() == 0;
-        if !whole(sources) || !whole(destinations) {
-            return sources
-                .iter()
-                .zip(destinations.iter())
-                .map(|(source, destination)| pair(source, destination))
-                .collect();
-        }
-        // Within a chunk equal views (a name's bytes, or its place) are equal names: few have to be looked up.
-        let mut slots = vec![((u128::MAX, u128::MAX), NO_PAIR); VIEW_SLOTS];
-        let (source, destination) = (sources.downcast_as_array(), destinations.downcast_as_array());
-        let mut pairs = Vec::with_capacity(source.len());
-        for (k, (source, destination)) in source.views().iter().zip(destination.views().iter()).enumerate() {
-            let key = (source.as_u128(), destination.as_u128());
-            let slot = &mut slots[view_slot(key)];
-            if slot.0 != key {
-                *slot = (key, pair(sources.get(k), destinations.get(k))?);
-            }
-            pairs.push(slot.1);
-        }
-        Some(pairs)
-    }
-
-    /// All rows at once, if the sink can and none of them is bad.
-    fn add_columns<S: Sink>(&self, names: &mut Interner, part: &mut Scanned<S>) -> Result<bool, Failure> {
-        let Some(pairs) = self.pairs(names) else { return Ok(false) };
-        let numbers = self.numbers()?;
-        let stamps: Vec<_> = numbers
-            .into_iter()
-            .filter_map(|(place, values)| Some((place.checked_sub(BEFORE_STAMPS)?, values)))
-            .collect();
-        if stamps.iter().any(|(_, values)| values.iter().any(|&us| line::is_garbage(us))) {
-            return Ok(false);
-        }
-        let taken = part.sink.add_columns(&pairs, &stamps).map_err(Failure::Io)?;
-        part.rows += if taken { pairs.len() as u64 } else { 0 };
-        Ok(taken)
-    }
+/// Those of the columns that are numbers: their places in [`NUMBERS`], and their values in one piece.
+pub(super) fn numbers(frame: &DataFrame, columns: &[&str]) -> Result<Vec<(usize, Int64Chunked)>, Failure> {
+    let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
+    wanted.map(|(place, name)| Ok((place, whole(typed(frame, name, &DataType::Int64)?.i64()?)))).collect()
 }
 
 /// A column in one piece, [`MISSING`] for null.
@@ -301,12 +289,6 @@ fn whole(column: &Int64Chunked) -> Int64Chunked {
     }
     let values = column.iter().map(|value| value.unwrap_or(MISSING)).collect();
     Int64Chunked::from_vec(column.name().clone(), values)
-}
-
-fn view_slot((source, destination): (u128, u128)) -> usize {
-    let mixed = source ^ destination.rotate_left(57);
-    let mixed = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 32) as usize % VIEW_SLOTS
 }
 
 /// Numbers of a row's names; none when the first is missing, or one is no name.

@@ -10,7 +10,11 @@ use std::{
 use self::names::Directory;
 use crate::{input::Error, markdown::count, row::Row};
 
+<<<<<<< HEAD
 mod caught;
+=======
+mod by_column;
+>>>>>>> pq
 mod columnar;
 pub mod field;
 pub mod joined;
