@@ -90,13 +90,16 @@ impl<'a> Backlog<'a> {
         before_us
     }
 
-    /// A worker of a new group that starts at these offsets. Each has a generation of its own, so that all is stored.
+    /// A worker of a new group that starts at these offsets, with an empty Redis: so all is stored.
     fn worker(&self, starts: &[i64]) -> (Crew, Receiver<News>) {
         static WORKERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let generation = WORKERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let group = format!("drain-{generation}");
         group::start_at(&self.bed.endpoints().kafka, &group, &self.topic, starts, &|| false)
             .expect("the coordinator answers");
+        let redis =
+            redis::Client::open(self.bed.endpoints().redis_url.as_str()).and_then(|client| client.get_connection());
+        redis.and_then(|mut redis| redis::cmd("FLUSHALL").exec(&mut redis)).expect("Redis forgets all");
         let (sender, news) = mpsc::channel();
         let mut crew = Crew::default();
         let program = Path::new(env!("CARGO_BIN_EXE_experiment"));

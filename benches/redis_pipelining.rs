@@ -162,7 +162,7 @@ fn function(write: &Write) -> Cmd {
     let mut call = redis::cmd("FCALL");
     call.arg("shasta_store").arg(3).arg(snapshot).arg(delta).arg(meta).arg(1).arg(write.offset + 1).arg("bench");
     call.arg(format!("sequence:{producer}")).arg(sequence).arg(&identifier.name).arg(&write.event.data[..]);
-    call.arg(STREAM_MAXLEN);
+    call.arg(STREAM_MAXLEN).arg(0);
     call
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     ClientContext,
-    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext},
 };
 use rskafka::{
     BackoffConfig,

@@ -30,5 +30,5 @@ pub fn arguments(command: &str, name: &str, data: &[u8]) -> Vec<Vec<u8>> {
     let head =
         [command, name, "3", &snapshot, &delta, &meta, "9999999999999", "1", "bench", "sequence:3", "nan", "n00"];
     let text = |argument: &str| argument.as_bytes().to_vec();
-    head.into_iter().map(text).chain([data.to_vec(), text("100")]).collect()
+    head.into_iter().map(text).chain([data.to_vec(), text("100"), text("0")]).collect()
 }

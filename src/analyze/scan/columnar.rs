@@ -14,12 +14,8 @@ use std::{
 use polars::prelude::*;
 
 use super::{
-<<<<<<< HEAD
-    Progress, Scanned, Shared, Sink, Skipped,
-    caught::caught,
-=======
     Progress, Scanned, Shared, Sink, Skipped, by_column,
->>>>>>> pq
+    caught::caught,
     layout::{Layout, NUMBERS},
     line::{self, Numbers},
     names::Interner,
@@ -63,28 +59,28 @@ pub fn scan<S: Sink>(
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
     let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
-<<<<<<< HEAD
-        let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
-            .read_parallel(ParallelStrategy::None)
-            .with_columns(Some(shared.columns.iter().map(|&name| name.to_owned()).collect()))
-            .with_slice(Some((slice.start, slice.len())));
-        reader.set_metadata(metadata.clone());
-        let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
-        Batch::of(&frame, shared.columns, slice)?.add(shared.skip_bad_rows, names, part)?;
-=======
         let frame = |columns: &[&str]| {
             let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
                 .read_parallel(ParallelStrategy::None)
                 .with_columns(Some(columns.iter().map(|&name| name.to_owned()).collect()))
                 .with_slice(Some((slice.start, slice.len())));
             reader.set_metadata(metadata.clone());
-            Ok(reader.finish()?)
+            let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
+            // A damaged footer may make columns of different lengths.
+            match frame.columns().iter().find(|column| column.len() != slice.len()) {
+                Some(column) => Err(Failure::Broken(format!(
+                    "of {} rows its column `{}` has {}",
+                    slice.len(),
+                    column.name(),
+                    column.len()
+                ))),
+                None => Ok(frame),
+            }
         };
         let whole = shared.columns.len() == COLUMNS.len();
         if whole || !by_column::add(&frame, shared.columns, names, part)? {
             Batch::of(&frame(shared.columns)?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
         }
->>>>>>> pq
         progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
         Ok(())
     };
@@ -203,32 +199,10 @@ struct Batch {
 }
 
 impl Batch {
-<<<<<<< HEAD
-    fn of(frame: &DataFrame, columns: &[&str], slice: &Range<usize>) -> Result<Self, Failure> {
-        // A damaged footer may make columns of different lengths.
-        if let Some(column) = frame.columns().iter().find(|column| column.len() != slice.len()) {
-            let what = format!("of {} rows its column `{}` has {}", slice.len(), column.name(), column.len());
-            return Err(Failure::Broken(what));
-        }
-        let typed = |name: &str, to: DataType| -> Result<Series, Failure> {
-            let column = frame.column(name)?.as_materialized_series();
-            let wrong = |_| {
-                let what = "holds a number that is no whole number of 64 bits with a sign; record it again";
-                Failure::Type(format!("the column `{name}` {what}"))
-            };
-            Ok(if *column.dtype() == to { column.clone() } else { column.strict_cast(&to).map_err(wrong)? })
-        };
-        let text = |name| Ok::<_, Failure>(typed(name, DataType::String)?.str()?.clone());
-        let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
-        let numbers: Result<Vec<_>, Failure> =
-            wanted.map(|(place, name)| Ok((place, whole(typed(name, DataType::Int64)?.i64()?)))).collect();
-        Ok(Self { start: slice.start, names: [text(SOURCE)?, text(DESTINATION)?], numbers: numbers? })
-=======
     fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
         let text = |name| Ok::<_, Failure>(typed(frame, name, &DataType::String)?.str()?.clone());
         let numbers = numbers(frame, columns)?;
         Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers })
->>>>>>> pq
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {
@@ -267,12 +241,9 @@ impl Batch {
 pub(super) fn typed(frame: &DataFrame, name: &str, to: &DataType) -> Result<Series, Failure> {
     let column = frame.column(name)?.as_materialized_series();
     let wrong = |_| {
-        let is = column.dtype();
-        Failure::Type(format!("has the column `{name}` as {is}, and it must be {to}; record it again"))
+        let what = "holds a number that is no whole number of 64 bits with a sign; record it again";
+        Failure::Type(format!("the column `{name}` {what}"))
     };
-    if column.dtype().is_float() || (*to != DataType::String && column.dtype().is_string()) {
-        return Err(wrong(PolarsError::NoData("".into())));
-    }
     if column.dtype() == to { Ok(column.clone()) } else { column.strict_cast(to).map_err(wrong) }
 }
 

@@ -10,11 +10,8 @@ use std::{
 use self::names::Directory;
 use crate::{input::Error, markdown::count, row::Row};
 
-<<<<<<< HEAD
-mod caught;
-=======
 mod by_column;
->>>>>>> pq
+mod caught;
 mod columnar;
 pub mod field;
 pub mod joined;
