@@ -97,7 +97,8 @@ fn numbered(
 
 fn slot(view: u128) -> usize {
     let mixed = (view as u64 ^ (view >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 32) as usize % VIEW_SLOTS
+    // The upper bits depend on all bytes of a name, the lower ones on its first.
+    (mixed >> 48) as usize % VIEW_SLOTS
 }
 
 #[cfg(test)]
