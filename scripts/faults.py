@@ -78,8 +78,9 @@ def line(name, fault, manifest):
     before, during, after = figures["before"], figures["during"], figures["after"]
     lost = ledger["lost"] + ledger["maybe_unseen"] + ledger["unstored"]
     books = "balances" if ledger["valid"] else "INVALID: " + "; ".join(ledger["problems"])
-    if "verify" in manifest and manifest["verify"] is not None:
-        books += ", " + json.dumps(manifest["verify"].get("passed", "checked"))
+    checked = manifest.get("verification")
+    if checked is not None:
+        books += ", check passed" if checked["passed"] else ", check FAILED"
     cells = [
         f"{name}: {what}", ms(before["p50_ms"]), ms(before["max_ms"]), f"{during['n']:,}", ms(during["p50_ms"]),
         ms(during["max_ms"]), f"{during['over_slo']:,}", ms(after["max_ms"]), f"{after['over_slo']:,}",
