@@ -24,7 +24,8 @@
 //! gets a new snapshot. Redis going away and coming back alone is no gap. A quiet tag's loss of writes is noticed
 //! within [`Options::audit`] or at once, where Redis tells of it.
 //!
-//! Not guaranteed: that Redis holds what it once acknowledged, see [`crate::store`]. One case cannot be seen: Redis
+//! Not guaranteed: that a shard without a primary holds up its own followers only: those of the others wait with them.
+//! Nor that Redis holds what it once acknowledged, see [`crate::store`]. One case cannot be seen: Redis
 //! loses the last changes while the reader is away too, and exactly the same ones are written again.
 //!
 //! Any number of tags share two connections, or one to each primary of a Redis Cluster (MemoryDB), which is recognized by

@@ -12,7 +12,7 @@ pub enum ReaderError {
     /// Redis refuses the user, its password or a command.
     #[error(
         "Redis refuses: {0}; check user and password in the URL. A reader needs +@read +@transaction \
-         +@connection on ~shasta:*"
+         +@connection on ~shasta:*, and on a cluster +cluster|slots"
     )]
     Denied(String),
     /// Redis is not there or cannot answer now (loading, failing over): trying again may help.
