@@ -31,6 +31,8 @@ KINDS = [
     ("pause-redis-2s", "pause redis at 10s for 2s", "laptop", []),
     ("pause-redis-20s", "pause redis at 10s for 20s", "laptop", []),
     ("restart-redis", "restart redis at 10s", "laptop", []),
+    ("failover-replica", "failover redis at 10s", "laptop", ["--redis-mode", "replica"]),
+    ("failover-cluster", "failover redis at 10s", "laptop", ["--redis-mode", "cluster"]),
     ("flush-scripts", "flush scripts at 10s", "laptop", []),
     ("fill-redis", "fill redis at 10s for 5s", "laptop", []),
     ("step-clock", "step clock of worker 1 by 5s at 10s for 10s", "laptop", []),

@@ -1,12 +1,16 @@
-//! Redis read back: a tag's version, its stream page by page, its snapshot piece by piece. What comes is taken as bytes,
-//! since anyone may have written it.
+//! Redis read back, one node or a cluster: a tag's version, its stream page by page, its snapshot piece by piece. What
+//! comes is taken as bytes, since anyone may have written it.
 
 use std::time::{Duration, Instant};
 
-use redis::{Client, Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 
 use super::VerifyError;
-use crate::{reader::StreamId, tag_data::RedisKeys};
+use crate::{
+    reader::StreamId,
+    shards::{Primaries, Seeds},
+    tag_data::RedisKeys,
+};
 
 /// Stream entries, or names of a snapshot, asked for at once. Memory: this times the size of an event.
 const PAGE: usize = 128;
@@ -28,28 +32,28 @@ pub(super) enum Found<T> {
 }
 
 pub(super) struct Stored {
-    client: Client,
-    connection: Option<Connection>,
+    seeds: Seeds,
+    primaries: Option<Primaries>,
     shown: String,
 }
 
 impl Stored {
     /// `shown` is the URL without a password.
     pub fn new(url: &str, shown: String) -> Result<Self, VerifyError> {
-        match Client::open(url) {
-            Ok(client) => Ok(Self { client, connection: None, shown }),
+        match Seeds::parse(url) {
+            Ok(seeds) => Ok(Self { seeds, primaries: None, shown }),
             Err(source) => Err(VerifyError::Redis { url: shown, source }),
         }
     }
 
     /// The tag's version, as it is written; `None` where there is none.
     pub fn version(&mut self, keys: &RedisKeys) -> Result<Found<Option<Vec<u8>>>, VerifyError> {
-        self.ask(redis::cmd("HGET").arg(&keys.meta).arg("version"))
+        self.ask(&keys.meta, redis::cmd("HGET").arg(&keys.meta).arg("version"))
     }
 
     /// How many entries the stream has.
     pub fn length(&mut self, keys: &RedisKeys) -> Result<Found<u64>, VerifyError> {
-        self.ask(redis::cmd("XLEN").arg(&keys.delta))
+        self.ask(&keys.delta, redis::cmd("XLEN").arg(&keys.delta))
     }
 
     /// The entries after `after`, the earliest first; none where the stream ends there.
@@ -57,23 +61,24 @@ impl Stored {
         if after == StreamId::MAX {
             return Ok(Found::Ours(Vec::new()));
         }
-        self.ask(redis::cmd("XRANGE").arg(&keys.delta).arg(format!("({after}")).arg("+").arg("COUNT").arg(PAGE))
+        let from = format!("({after}");
+        self.ask(&keys.delta, redis::cmd("XRANGE").arg(&keys.delta).arg(from).arg("+").arg("COUNT").arg(PAGE))
     }
 
     /// A piece of the snapshot, and the cursor of the next one, `0` after the last. A name may come twice.
     pub fn values(&mut self, keys: &RedisKeys, cursor: &str) -> Result<Found<(String, Vec<Field>)>, VerifyError> {
-        self.ask(redis::cmd("HSCAN").arg(&keys.snapshot).arg(cursor).arg("COUNT").arg(PAGE))
+        self.ask(&keys.snapshot, redis::cmd("HSCAN").arg(&keys.snapshot).arg(cursor).arg("COUNT").arg(PAGE))
     }
 
-    fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<Found<T>, VerifyError> {
+    fn ask<T: FromRedisValue>(&mut self, key: &str, command: &Cmd) -> Result<Found<T>, VerifyError> {
         let deadline = Instant::now() + AWAY_MAX;
         loop {
-            match self.try_once(command) {
+            match self.try_once(key, command) {
                 Ok(answer) => return Ok(Found::Ours(answer)),
                 Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Found::WrongType),
                 Err(error) if passes(&error) && Instant::now() < deadline => {
-                    // Replies that are still to come belong to nobody.
-                    self.connection = None;
+                    // Replies that are still to come belong to nobody, and another node may be the primary now.
+                    self.primaries = None;
                     std::thread::sleep(PAUSE);
                 }
                 Err(source) => return Err(VerifyError::Redis { url: self.shown.clone(), source }),
@@ -81,23 +86,60 @@ impl Stored {
         }
     }
 
-    fn try_once<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => {
-                let connection = self.client.get_connection_with_timeout(TIMEOUT)?;
-                connection.set_read_timeout(Some(TIMEOUT))?;
-                empty.insert(connection)
-            }
+    fn try_once<T: FromRedisValue>(&mut self, key: &str, command: &Cmd) -> RedisResult<T> {
+        let primaries = match &mut self.primaries {
+            Some(primaries) => primaries,
+            empty => empty.insert(Primaries::connect(self.seeds.clone(), TIMEOUT)?),
         };
-        command.query(connection)
+        command.query(primaries.of(key)?)
     }
 }
 
-/// Whether the same may succeed a little later.
+/// Whether the same may succeed a little later, there or at another node.
 fn passes(error: &RedisError) -> bool {
     use ServerErrorKind as S;
-    let temporary =
-        [S::BusyLoading, S::TryAgain, S::ClusterDown, S::MasterDown].map(ErrorKind::Server).contains(&error.kind());
-    temporary || error.is_io_error() || error.is_timeout()
+    let server = [S::BusyLoading, S::TryAgain, S::ClusterDown, S::MasterDown, S::ReadOnly, S::Moved, S::Ask];
+    server.map(ErrorKind::Server).contains(&error.kind()) || error.is_io_error() || error.is_timeout()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::TemporaryNodes,
+        store::{Settings, Store, Write},
+        tag_data::{Identifier, TagData},
+        variant::RedisMode,
+    };
+
+    #[test]
+    fn every_shard_is_read_back_also_after_a_failover() {
+        let mut redis = TemporaryNodes::new(RedisMode::Cluster, &[]);
+        let of =
+            |tag: i64| Identifier { app_id: "a".into(), tag: tag.to_string(), scope: "s".into(), name: "n".into() };
+        let write = |tag: i64| {
+            let event = TagData { identifier: Some(of(tag)), data: b"x".to_vec() };
+            Write { event, partition: 0, offset: tag, author: None }
+        };
+        let settings = Settings { generation: 1, run: "r".into(), stream_maxlen: 9, timeout: Duration::from_secs(20) };
+        let mut store = Store::connect(Seeds::parse(&redis.url()).unwrap(), settings).unwrap();
+        store.apply(&(0..30).map(write).collect::<Vec<_>>()).unwrap();
+        redis.settle();
+        let mut stored = Stored::new(&redis.url(), redis.url()).unwrap();
+        let mut whole = || {
+            for tag in 0..30 {
+                let keys = of(tag).redis_keys();
+                let Ok(Found::Ours(Some(version))) = stored.version(&keys) else { panic!("tag {tag} has no version") };
+                assert_eq!(version, format!("1-{}", tag + 1).into_bytes());
+                assert!(matches!(stored.length(&keys), Ok(Found::Ours(1))));
+                assert!(
+                    matches!(stored.entries(&keys, StreamId::ZERO), Ok(Found::Ours(entries)) if entries.len() == 1)
+                );
+                assert!(matches!(stored.values(&keys, "0"), Ok(Found::Ours((_, values))) if values.len() == 1));
+            }
+        };
+        whole();
+        redis.fail_over();
+        whole();
+    }
 }
