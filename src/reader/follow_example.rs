@@ -1,10 +1,25 @@
 //! Follows one tag and prints what happens to it: `cargo run --example follow -- redis://127.0.0.1:6379 shasta 0 load`.
 
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
 use anyhow::Context;
 use shasta::reader::{Event, Options, Reader, Tag};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    let Err(error) = follow(&mut io::stdout().lock()).await else { return ExitCode::SUCCESS };
+    // `follow … | head` has seen enough.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn follow(out: &mut impl Write) -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|argument| argument.into_string())
@@ -21,13 +36,13 @@ async fn main() -> anyhow::Result<()> {
     while let Some(event) = events.next().await {
         match event {
             Event::Snapshot(snapshot) => {
-                println!("snapshot {}: {} values", snapshot.version, snapshot.values.len());
+                writeln!(out, "snapshot {}: {} values", snapshot.version, snapshot.values.len())?;
                 for (name, data) in &snapshot.values {
-                    println!("    {name} = {} bytes", data.len());
+                    writeln!(out, "    {name} = {} bytes", data.len())?;
                 }
             }
-            Event::Delta(delta) => println!("delta {}: {} = {} bytes", delta.id, delta.name, delta.data.len()),
-            Event::Gap(gap) => println!("{gap}"),
+            Event::Delta(delta) => writeln!(out, "delta {}: {} = {} bytes", delta.id, delta.name, delta.data.len())?,
+            Event::Gap(gap) => writeln!(out, "{gap}")?,
         }
     }
     Ok(())
