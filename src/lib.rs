@@ -13,6 +13,7 @@
 //!
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
 //!
+//! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
 //! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
@@ -20,6 +21,7 @@
 
 pub mod arguments;
 pub mod audience;
+pub mod campaign;
 mod child;
 pub mod clock;
 pub mod cluster;
@@ -44,6 +46,7 @@ pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod screen;
+pub mod search;
 pub mod slo;
 pub mod store;
 pub mod tables;

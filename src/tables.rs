@@ -25,6 +25,14 @@ pub struct Cell {
     pub samples_past: u64,
 }
 
+impl Tables {
+    /// A percentile of the first headline, scheduled → stored, in ms: infinite past the drain, none when it is not kept.
+    pub fn headline_ms(&self, percentile: f64) -> Option<f64> {
+        let cells = &self.headlines.first()?.percentiles;
+        cells.iter().find(|cell| cell.percentile == percentile)?.ms.as_ms()
+    }
+}
+
 /// One latency of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {

@@ -125,6 +125,14 @@ impl Variant {
     /// # Errors
     /// [`VariantError`]: the file or one that it extends cannot be read, or a setting is unknown, missing or wrong.
     pub fn load(name_or_path: &str, overrides: &Layer) -> Result<(String, Self), VariantError> {
+        Self::load_with(name_or_path, &[overrides])
+    }
+
+    /// The same with several layers of overrides, the last one on top.
+    ///
+    /// # Errors
+    /// As for [`Variant::load`].
+    pub fn load_with(name_or_path: &str, overrides: &[&Layer]) -> Result<(String, Self), VariantError> {
         let path = find::path(name_or_path)?;
         let name = find::stem(&path)?;
         let files = source::chain(&path)?;
@@ -132,7 +140,7 @@ impl Variant {
         for file in files.iter().rev() {
             merged.lay_file(file)?;
         }
-        merged.lay_flags(overrides)?;
+        overrides.iter().try_for_each(|layer| merged.lay_flags(layer))?;
         Ok((name, merged.resolve(&path)?))
     }
 
@@ -142,6 +150,15 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Whether a cluster that was started for one suits the other as it is, topic included.
+    pub fn same_cluster(&self, other: &Self) -> bool {
+        let brokers = |v: &Self| (v.cluster, v.kafka_version.clone(), v.broker_heap.clone(), v.broker_jvm.clone());
+        let topic = |v: &Self| (v.topic.clone(), v.partitions, v.replication_factor, v.min_insync_replicas);
+        brokers(self) == brokers(other)
+            && topic(self) == topic(other)
+            && (&self.broker, &self.redis) == (&other.broker, &other.redis)
     }
 
     /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.
