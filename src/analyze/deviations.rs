@@ -11,7 +11,7 @@ use crate::{
     histogram::Histogram,
     input::Recorded,
     manifest::Manifest,
-    markdown::count,
+    markdown::counted,
     pairs::{PAIR_PERCENTILES, Pairs},
     quantile::Quantiles,
     report,
@@ -171,14 +171,21 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let (names, numbers) = directory.finish();
     let (by_pair, pooled) = scanned.sink.quantiles(numbers.len()).map_err(temporary)?;
     let pairs = Pairs::new(latency, (&names, &numbers), by_pair, scanned.sink.unplaced_rows);
-    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(scanned.rows));
+    let mut origin = format!("`{}`: {}, of which only D2–D5 were read.", path.display(), counted(scanned.rows, "row"));
     if scanned.skipped.count > 0 {
-        origin += &format!(" **{} bad lines were skipped.**", count(scanned.skipped.count));
+        origin += &format!(" **{}.**", scanned.skipped.told(path));
     }
-    if let Some(manifest) = Manifest::of(&recorded.name, &recorded.manifests)?
-        && !manifest.ledger.valid
-    {
-        origin += &format!(" **INVALID**: {}.", manifest.ledger.problems.join("; "));
+    if scanned.cut_off {
+        origin += &format!(" {}.", report::cut_off(path));
+    }
+    if let Some(Manifest { ledger, .. }) = Manifest::of(&recorded.name, &recorded.manifests)? {
+        let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
+        if ledger.rows != scanned.rows {
+            problems.push(format!("the ledger says rows {}, the rows say {}", ledger.rows, scanned.rows));
+        }
+        if !ledger.valid || !problems.is_empty() {
+            origin += &format!(" **INVALID**: {}. Nothing below may be quoted.", problems.join("; "));
+        }
     }
     blocks.push(Block::Prose(origin));
     blocks.extend(report::deviations(&pairs, &pooled));

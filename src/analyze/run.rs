@@ -13,6 +13,7 @@ use crate::{
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
+    markdown::counted,
     pairs::{PAIR_PERCENTILES, Pairs},
     percentile::PERCENTILES,
     quantile::Quantiles,
@@ -288,7 +289,9 @@ impl Summary<'_> {
 fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(repeated) = measured.map(|measured| measured.repeated).filter(|&repeated| repeated > 0) {
-        problems.push(format!("{repeated} rows repeat the event (source, producer, sequence) of another"));
+        let repeat = if repeated == 1 { "repeats" } else { "repeat" };
+        problems
+            .push(format!("{} {repeat} the event (source, producer, sequence) of another", counted(repeated, "row")));
     }
     let Some(Manifest { ledger, .. }) = manifest else { return problems };
     problems.extend(ledger.problems.iter().cloned());
@@ -400,7 +403,7 @@ pub(crate) mod tests {
     #[test]
     fn repeated_events_are_counted() {
         let run = load(&format!("{ROW}{ROW}{}", ROW.replacen("p0", "p1", 1)), None).unwrap();
-        assert_eq!(run.problems, ["1 rows repeat the event (source, producer, sequence) of another"]);
+        assert_eq!(run.problems, ["1 row repeats the event (source, producer, sequence) of another"]);
     }
 
     #[test]
@@ -420,7 +423,7 @@ pub(crate) mod tests {
         assert!(told("a.csv", b"").contains("is empty"));
         assert!(told("a.csv", b"source,dest").contains("within its header"));
         assert!(told("a.csv", b"\x1f\x8b\x08\n").contains("gunzip"));
-        assert!(told("a.csv", b"source\nx\n").contains("lacks the column destination"));
+        assert!(told("a.csv", b"source\nx\n").contains("lacks the columns destination, "));
         assert!(told("a.csv", &[b'x'; 100_000]).contains("within its header"));
         let long = [with_header(ROW), vec![b'x'; 10_000_000]].concat();
         assert!(told("a.csv", &long).contains("line 3: is longer than 64 KiB"));

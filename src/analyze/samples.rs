@@ -20,8 +20,9 @@ use crate::{
 const BLOCK_ROWS: usize = 1 << 16;
 /// Rows that are brought together by group at once.
 const TOGETHER_ROWS: u64 = 1 << 24;
-/// Blocks in memory may take this much, 48 million rows of 16 bytes; later ones go to disk.
-pub const MEMORY_BYTES: u64 = 768 << 20;
+/// Blocks in memory may take this much, 23 million rows of 16 bytes; later ones go to disk. With all else that a report
+/// of 44 million rows takes, the process stays below 1 GB.
+pub const MEMORY_BYTES: u64 = 368 << 20;
 /// A latency that is missing.
 const NONE: i32 = i32::MIN;
 /// A latency that does not fit and is kept aside.

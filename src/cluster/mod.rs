@@ -12,9 +12,12 @@ mod ended;
 mod error;
 pub mod external;
 mod kafka_home;
+mod listeners;
 pub mod local;
 mod machine;
+mod parts;
 mod ports;
+mod redis_nodes;
 mod redis_server;
 mod scratch;
 mod storage;
@@ -24,18 +27,34 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use parts::{Part, Parts};
+#[cfg(test)]
+pub(crate) use redis_nodes::Temporary as TemporaryNodes;
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
+use std::sync::Arc;
+
 use crate::{
+    network::{Network, Party},
     process::Lifetime,
     variant::{ClusterKind, Variant},
 };
 
 /// A running Kafka cluster and Redis. What was started for it ends when it drops.
 pub trait Cluster {
-    /// How to reach both.
+    /// How to reach both, straight.
     fn endpoints(&self) -> &Endpoints;
+
+    /// How one kind of client reaches both: through the network, where there is one.
+    fn endpoints_of(&self, _party: Party) -> Endpoints {
+        self.endpoints().clone()
+    }
+
+    /// What is between clients and servers, where the variant asks for one that can be changed.
+    fn network(&self) -> Option<Arc<Network>> {
+        None
+    }
 
     /// `local`, `containers` or `external`.
     fn substrate(&self) -> &'static str;
@@ -50,9 +69,22 @@ pub trait Cluster {
     /// When the operating system does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
 
+    /// Its parts that can be stopped and started again while a run goes on; none of a cluster that runs elsewhere.
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        None
+    }
+
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
     /// when they answer.
     fn settings(&self) -> serde_json::Value;
+
+    /// Kills a primary of Redis (SIGKILL) and has its replica take its place, in the ways of the variant's `redis_mode`:
+    /// what the primary had acknowledged and not passed on is lost. Returns the name of the process, which is gone for
+    /// good and in [`Cluster::processes`] no more.
+    ///
+    /// # Errors
+    /// There is no replica, or nobody here may kill anything.
+    fn failover_redis(&mut self) -> Result<String, ClusterError>;
 
     /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
     /// with [`Lifetime::Detached`] also outlives this process.
@@ -82,7 +114,8 @@ pub fn start(
             if let Some(flag) = external.first_flag() {
                 return Err(ClusterError::NotExternal { flag });
             }
-            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
+            let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
+            Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
@@ -93,7 +126,7 @@ pub(crate) mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::variant::{Engine, GroupProtocol, Span};
+    use crate::variant::{Engine, GroupProtocol, RedisMode, Span};
 
     /// A small local variant, built by hand so that these tests depend on no file.
     pub(crate) fn variant() -> Variant {
@@ -101,6 +134,7 @@ pub(crate) mod tests {
         let map =
             |pairs: &[(&str, &str)]| BTreeMap::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         Variant {
+            fault: vec![],
             question: "does the cluster start?".to_owned(),
             published: None,
             connections: 100,
@@ -122,16 +156,19 @@ pub(crate) mod tests {
             ramp: 80,
             workers: 2,
             group_protocol: GroupProtocol::CooperativeSticky,
+            static_membership: false,
             commit_interval: seconds(1),
             batch_max: 500,
             lookahead: 1000,
             stream_maxlen: 1000,
             readers: 0,
+            redis_rtt: seconds(0),
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,
             min_insync_replicas: 2,
             cluster: ClusterKind::Local,
+            redis_mode: RedisMode::Single,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),
