@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::property::reserved;
 pub use self::{
-    choice::{ClusterKind, Engine, GroupProtocol, RedisMode},
+    choice::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode},
     error::VariantError,
     layer::Layer,
     span::Span,
@@ -68,6 +68,8 @@ pub struct Variant {
     pub seed: Option<u64>,
     /// Kafka client of the producers.
     pub engine: Engine,
+    /// Replicas that must have an event before it is acked.
+    pub acks: Acks,
     /// Threads that all connections share.
     pub producer_threads: u32,
     /// `linger.ms` of librdkafka; rskafka sends at once.
@@ -165,13 +167,26 @@ impl Variant {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
     }
 
-    /// Whether a cluster that was started for one suits the other as it is, topic included.
+    /// Whether a cluster that was started for one suits the other as it is, topic included. One that faults are done to
+    /// is no other's.
     pub fn same_cluster(&self, other: &Self) -> bool {
-        let brokers = |v: &Self| (v.cluster, v.kafka_version.clone(), v.broker_heap.clone(), v.broker_jvm.clone());
-        let topic = |v: &Self| (v.topic.clone(), v.partitions, v.replication_factor, v.min_insync_replicas);
-        brokers(self) == brokers(other)
-            && topic(self) == topic(other)
-            && (&self.broker, &self.redis) == (&other.broker, &other.redis)
+        let mine = self.clone();
+        let as_mine = Self {
+            cluster: mine.cluster,
+            kafka_version: mine.kafka_version,
+            broker_heap: mine.broker_heap,
+            broker_jvm: mine.broker_jvm,
+            broker: mine.broker,
+            topic: mine.topic,
+            partitions: mine.partitions,
+            replication_factor: mine.replication_factor,
+            min_insync_replicas: mine.min_insync_replicas,
+            redis: mine.redis,
+            redis_mode: mine.redis_mode,
+            redis_rtt: mine.redis_rtt,
+            ..other.clone()
+        };
+        as_mine == *other && self.fault.is_empty() && other.fault.is_empty()
     }
 
     /// Which connections of a local cluster have to go through proxies, if any.

@@ -102,7 +102,8 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn report(finished: &Finished) {
     let Finished { manifest, verdict, files: [rows, json], unwritten } = finished;
     let printed = print(Screen { manifest, verdict }).and_then(|()| match unwritten {
-        None => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        None if rows.exists() => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        None => print(format_args!("wrote {}\n", json.display())),
         Some(_) if rows.exists() => print(format_args!("wrote {}, and no manifest\n", rows.display())),
         Some(_) => print("wrote nothing that is still there\n"),
     });
@@ -121,6 +122,7 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         run: arguments.run.clone(),
         out: arguments.out.clone(),
         format: arguments.format,
+        keep_rows: true,
         addresses: arguments.addresses.clone(),
         verify: arguments.verify,
         keep_cluster: arguments.keep_cluster,

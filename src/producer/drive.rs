@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     Counters, Due, EngineKind, Go, Lateness, Load, Outcome, Plan, ProducerError, librdkafka::Handles, light::Light,
+    null::Null,
     outbox::Outbox, pacer::Pacer, timer::Timer,
 };
 
@@ -66,6 +67,7 @@ impl Thread {
         let outbox = Rc::new(Outbox::new(Arc::clone(&self.load), Arc::clone(&self.counters), sink));
         LocalSet::new().block_on(&runtime, async {
             match self.load.engine {
+                _ if self.load.null => self.drive(Rc::new(Null::new(Arc::clone(&self.load), &outbox)), go, &outbox).await,
                 EngineKind::Rskafka => {
                     self.drive(Rc::new(Light::new(Arc::clone(&self.load), &outbox)), go, &outbox).await
                 }

@@ -51,6 +51,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints) -> Request {
             ..Addresses::default()
         },
         format: Format::Csv,
+        keep_rows: true,
         keep_cluster: false,
         reuse_redis: true,
         verify: true,
