@@ -1,11 +1,16 @@
 //! A campaign: several variants, each run several times, in an order drawn from a seed, so that whatever drifts (the
 //! machine, the hour) falls on all of them alike. What is expected, and which runs count, stands in its file before the
-//! first run; the runs that have been made stand in its [`book`], so that it can be taken up again.
+//! first run; the runs that have been made stand in its [`book`], so that it can be taken up again. Its [`table`] is made
+//! from the recorded manifests.
 
 pub mod book;
 pub mod conduct;
 pub mod file;
+pub mod merged;
 pub mod order;
+pub mod perform;
+pub mod recorded;
+pub mod table;
 pub mod validity;
 
 use std::path::PathBuf;
@@ -13,7 +18,8 @@ use std::path::PathBuf;
 pub use self::{
     book::{Book, State},
     conduct::{Outcome, conduct},
-    file::Campaign,
+    file::{Arm, Campaign},
+    perform::perform,
 };
 use crate::variant::{Span, VariantError};
 
@@ -56,18 +62,18 @@ pub enum CampaignError {
         /// What would be right.
         must: String,
     },
-    /// One of its variants does not load.
-    #[error("{path}: variant `{name}`: {source}", path = .path.display())]
+    /// One of its arms does not load.
+    #[error("{path}: arm `{name}`: {source}", path = .path.display())]
     Variant {
         /// The file.
         path: PathBuf,
-        /// The variant.
+        /// The arm.
         name: String,
         /// Why not.
         source: Box<VariantError>,
     },
     /// A name comes twice.
-    #[error("{path}: the variant `{name}` is listed twice; repetitions are counted by `runs`", path = .path.display())]
+    #[error("{path}: two arms are named `{name}`; repetitions are counted by `runs`", path = .path.display())]
     Repeated {
         /// The file.
         path: PathBuf,
@@ -101,8 +107,8 @@ pub enum CampaignError {
     },
     /// The disk is too small for its rows.
     #[error(
-        "{out}: the rows of {runs} runs take about {needed_mb} MB, and {free_mb} MB are free; name another --out, or use \
-         --format parquet",
+        "{out}: the rows of {runs} runs take about {needed_mb} MB, and {free_mb} MB are free; name another --out, or set \
+         rows = \"manifest\"",
         out = .out.display()
     )]
     Disk {
@@ -114,6 +120,14 @@ pub enum CampaignError {
         needed_mb: u64,
         /// MB there are.
         free_mb: u64,
+    },
+    /// Nothing comes of its runs.
+    #[error("{runs} runs in a row came to nothing, so the rest is not tried; the last one: {last}")]
+    Failing {
+        /// How many.
+        runs: usize,
+        /// Why the last one did.
+        last: String,
     },
     /// Its book is of another campaign.
     #[error(

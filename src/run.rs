@@ -18,13 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{close::Measured, files::Files, stage::Stage, watch::Watch};
 pub use self::{error::RunError, ground::Ground};
-use self::{
-    close::Measured,
-    files::Files,
-    stage::Stage,
-    watch::Watch,
-};
 use crate::{
     clock::Anchor,
     cluster::Addresses,

@@ -3,10 +3,14 @@
 //! fresh seeds, since one run at a border says little.
 
 pub mod bisect;
+mod perform;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-pub use self::bisect::{Bisection, Side};
+pub use self::{
+    bisect::{Bisection, Side},
+    perform::{Found, SearchError, perform},
+};
 use crate::{
     slo::PLANNED_FOR_VERDICT,
     variant::{Layer, Span, Variant},

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{
     Campaign, CampaignError,
     book::{Book, Entry, State},
+    file::Keep,
     order::{Slot, order},
 };
 use crate::{run::Finished, variant::Span};
@@ -16,12 +17,6 @@ pub struct Outcome {
     pub run: Option<String>,
     /// Whether it counts.
     pub state: State,
-    /// Planned events.
-    pub planned: u64,
-    /// Planned events that were not stored in time.
-    pub over_slo: u64,
-    /// p99.99 of scheduled → stored, in ms.
-    pub p9999_ms: Option<f64>,
 }
 
 impl Outcome {
@@ -33,26 +28,23 @@ impl Outcome {
             Some(_) if manifest.interrupted => State::Interrupted,
             Some(why) => State::Invalid(why),
         };
-        Self {
-            run: Some(manifest.run.clone()),
-            state,
-            planned: manifest.planned,
-            over_slo: manifest.over_slo,
-            p9999_ms: manifest.latencies.headline_ms(99.99).filter(|ms| ms.is_finite()),
-        }
+        Self { run: Some(manifest.run.clone()), state }
     }
 
     /// Of a run that came to nothing.
     pub fn failed(state: State) -> Self {
-        Self { run: None, state, planned: 0, over_slo: 0, p9999_ms: None }
+        Self { run: None, state }
     }
 }
+
+/// So many runs that came to nothing in a row have one cause.
+const FAILED_MAX: usize = 3;
 
 /// How a campaign stands when a run of it begins.
 #[derive(Debug)]
 pub struct Progress<'a> {
-    /// Name of the variant.
-    pub variant: &'a str,
+    /// Name of the arm.
+    pub arm: &'a str,
     /// Number of the run among all, from 1.
     pub nth: usize,
     /// Runs in all.
@@ -65,7 +57,8 @@ pub struct Progress<'a> {
 /// run that was interrupted.
 ///
 /// # Errors
-/// Before the first run: what would spoil the campaign, or make it too long. Later: when the book cannot be written.
+/// Before the first run: what would spoil the campaign, or make it too long. Later: when the book cannot be written, or
+/// nothing comes of three runs in a row.
 pub fn conduct(
     campaign: &Campaign,
     out: &Path,
@@ -76,7 +69,7 @@ pub fn conduct(
     let slots = order(campaign.arms.len(), campaign.runs, campaign.seed);
     let left: Vec<&Slot> = slots.iter().filter(|slot| !book.has(campaign, slot)).collect();
     let takes = |slots: &[&Slot]| -> Duration {
-        slots.iter().map(|slot| Campaign::run_takes(&campaign.arms[slot.arm].1)).sum()
+        slots.iter().map(|slot| Campaign::run_takes(&campaign.arms[slot.arm].variant)).sum()
     };
     let estimate = minutes(takes(&left));
     if estimate.0 > campaign.limit.0 {
@@ -84,16 +77,22 @@ pub fn conduct(
         return Err(CampaignError::Long { path, runs, estimate, limit });
     }
     check_disk(campaign, &left, out)?;
+    let mut failed = 0;
     for (k, slot) in left.iter().enumerate() {
-        let variant = &campaign.arms[slot.arm].0;
+        let arm = &campaign.arms[slot.arm].name;
         let nth = slots.len() - left.len() + k + 1;
-        let progress = Progress { variant, nth, of: slots.len(), left: minutes(takes(&left[k..])) };
-        let Outcome { run, state, planned, over_slo, p9999_ms } = measure(slot, &progress);
+        let progress = Progress { arm, nth, of: slots.len(), left: minutes(takes(&left[k..])) };
+        let Outcome { run, state } = measure(slot, &progress);
         let interrupted = state == State::Interrupted;
-        let (variant, repetition, seed) = (variant.clone(), slot.repetition, slot.seed);
-        book.add(Entry { variant, repetition, seed, run, state, planned, over_slo, p9999_ms }, &path)?;
+        let failure = if let State::Failed(why) = &state { Some(why.clone()) } else { None };
+        failed = if failure.is_some() { failed + 1 } else { 0 };
+        let (arm, repetition, seed) = (arm.clone(), slot.repetition, slot.seed);
+        book.add(Entry { arm, repetition, seed, run, state }, &path)?;
         if interrupted {
             break;
+        }
+        if let Some(last) = failure.filter(|_| failed == FAILED_MAX) {
+            return Err(CampaignError::Failing { runs: failed, last });
         }
     }
     Ok(book)
@@ -103,7 +102,13 @@ pub fn conduct(
 const ROW_BYTES: f64 = 150.0;
 
 fn check_disk(campaign: &Campaign, left: &[&Slot], out: &Path) -> Result<(), CampaignError> {
-    let bytes: f64 = left.iter().map(|slot| campaign.arms[slot.arm].1.planned() * ROW_BYTES).sum();
+    let rows = left.iter().map(|slot| campaign.arms[slot.arm].variant.planned());
+    let planned: f64 = match campaign.rows {
+        Keep::Keep => rows.sum(),
+        // Those of one run at a time.
+        Keep::Manifest => rows.fold(0.0, f64::max),
+    };
+    let bytes = planned * ROW_BYTES;
     let there = out.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
     // Where the system does not say, each run finds out by itself.
     let Ok(found) = rustix::fs::statvfs(there) else { return Ok(()) };
@@ -123,33 +128,15 @@ fn minutes(takes: Duration) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        campaign::validity::Validity,
-        variant::{Layer, Variant},
-    };
-
-    fn campaign(limit: &str) -> Campaign {
-        let arm = |name: &str| Variant::load(name, &Layer::default()).unwrap();
-        Campaign {
-            path: "tail.toml".into(),
-            name: "tail".to_owned(),
-            question: "What?".to_owned(),
-            expectation: "That.".to_owned(),
-            runs: 3,
-            seed: 7,
-            limit: limit.parse().unwrap(),
-            valid: Validity::default(),
-            arms: vec![arm("laptop"), arm("goal")],
-        }
-    }
+    use crate::campaign::book::tests::campaign;
 
     fn outcome(state: State) -> Outcome {
-        Outcome { run: Some("r".to_owned()), state, planned: 1, over_slo: 0, p9999_ms: Some(2.0) }
+        Outcome { run: Some("r".to_owned()), state }
     }
 
     #[test]
     fn it_goes_on_where_it_was_interrupted() {
-        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h"));
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 3));
         let mut seen = Vec::new();
         let first = conduct(&campaign, out.path(), |slot, progress| {
             seen.push((*slot, progress.nth, progress.of));
@@ -164,19 +151,28 @@ mod tests {
             seen.push((*slot, progress.nth, progress.of));
             outcome(State::Counts)
         });
-        assert_eq!(book.unwrap().entries.len(), 7, "one of them twice");
+        assert_eq!(book.unwrap().entries.len(), 8, "two of them twice");
         let numbers: Vec<usize> = seen.iter().map(|seen| seen.1).collect();
-        assert_eq!(numbers, [1, 2, 3, 3, 4, 5, 6]);
-        assert_eq!(seen[2].0, seen[3].0);
+        assert_eq!(numbers, [1, 2, 3, 2, 3, 4, 5, 6]);
+        assert_eq!([seen[1].0, seen[2].0], [seen[3].0, seen[4].0]);
         let nothing_left = conduct(&campaign, out.path(), |_, _| unreachable!("all runs are made"));
-        assert_eq!(nothing_left.unwrap().entries.len(), 7);
+        assert_eq!(nothing_left.unwrap().entries.len(), 8);
+    }
+
+    #[test]
+    fn it_does_not_go_on_failing() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 3));
+        let ended = conduct(&campaign, out.path(), |_, _| Outcome::failed(State::Failed("no java".to_owned())));
+        let error = ended.unwrap_err().to_string();
+        assert!(error.starts_with("3 runs in a row came to nothing") && error.ends_with("no java"), "{error}");
+        assert_eq!(Book::open(&campaign, out.path()).unwrap().entries.len(), 3);
     }
 
     #[test]
     fn one_that_takes_too_long_does_not_begin() {
         let out = tempfile::tempdir().unwrap();
         let error =
-            conduct(&campaign("30m"), out.path(), |_, _| unreachable!("it is refused")).unwrap_err().to_string();
+            conduct(&campaign("30m", 3), out.path(), |_, _| unreachable!("it is refused")).unwrap_err().to_string();
         assert!(
             error.starts_with("tail.toml: 6 runs would take about ") && error.contains("`limit` is 30m"),
             "{error}"
@@ -186,10 +182,9 @@ mod tests {
 
     #[test]
     fn one_whose_rows_do_not_fit_the_disk_does_not_begin() {
-        let (out, mut campaign) = (tempfile::tempdir().unwrap(), campaign("9h"));
-        campaign.arms[0].1.connections = u32::MAX;
-        campaign.arms[0].1.ramp = u32::MAX;
-        campaign.arms[0].1.rate = 1e6;
+        let (out, mut campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 3));
+        let variant = &mut campaign.arms[0].variant;
+        (variant.connections, variant.ramp, variant.rate) = (u32::MAX, u32::MAX, 1e6);
         let error = conduct(&campaign, out.path(), |_, _| unreachable!("it is refused")).unwrap_err().to_string();
         assert!(error.contains("the rows of 6 runs take about") && error.contains("MB are free"), "{error}");
     }

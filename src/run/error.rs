@@ -96,6 +96,13 @@ pub enum RunError {
     Thread(#[from] std::io::Error),
 }
 
+impl RunError {
+    /// Whether the user ended it.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+}
+
 impl From<ClusterError> for RunError {
     fn from(error: ClusterError) -> Self {
         match error {

@@ -126,7 +126,10 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
         let delayed = variant.redis_rtt.0 > Duration::ZERO;
         let more = [("readers", variant.readers > 0), ("redis_rtt", delayed), ("fault", !variant.fault.is_empty())];
         if let Some((key, _)) = more.into_iter().find(|(_, given)| *given) {
-            return refuse(&[key, "cluster"], "left out with the cluster null, where there is nothing but the harness".into());
+            return refuse(
+                &[key, "cluster"],
+                "left out with the cluster null, where there is nothing but the harness".into(),
+            );
         }
     }
     if variant.linger.0 >= variant.delivery_timeout.0 {
