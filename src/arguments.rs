@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Read Kafka and Redis back after the run, and prove that nothing was lost, doubled or reordered (exit code 7)
     #[arg(long)]
     pub verify: bool,
+    /// Run also what is more than this machine's CPU should carry (campaigns and searches always do)
+    #[arg(long)]
+    pub overload: bool,
     /// Leave the local cluster running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,

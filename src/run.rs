@@ -4,7 +4,7 @@ mod close;
 mod error;
 mod files;
 mod ground;
-mod null;
+pub(crate) mod null;
 mod seat;
 mod stage;
 mod watch;
@@ -50,6 +50,8 @@ pub struct Request {
     pub addresses: Addresses,
     /// Read Kafka and Redis back in the end, and compare them with the rows.
     pub verify: bool,
+    /// More load than this machine's CPU should carry is wanted.
+    pub overload: bool,
     /// Leave the local cluster running.
     pub keep_cluster: bool,
     /// Accept a Redis that has our keys already.

@@ -167,6 +167,7 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         keep_rows: true,
         addresses: arguments.addresses.clone(),
         verify: arguments.verify,
+        overload: arguments.overload || arguments.campaign.is_some() || arguments.search.is_some(),
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,
         program: std::env::current_exe()

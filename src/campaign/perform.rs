@@ -100,6 +100,39 @@ fn free_name(out: &Path, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{campaign::Arm, run::null::tests::request, variant::Layer};
+
+    #[test]
+    fn whole_and_taken_up_again() {
+        let out = tempfile::tempdir().unwrap();
+        let arm = |rate: f64| {
+            let (connections, duration) = (Some(20), "500ms".parse().ok());
+            let variant =
+                request(out.path(), Layer { connections, duration, rate: Some(rate), ..Layer::default() }).variant;
+            Arm { name: format!("r{rate}"), expect: "Little.".to_owned(), found: String::new(), variant }
+        };
+        let mut campaign = crate::campaign::book::tests::campaign("1h", 1);
+        campaign.arms = vec![arm(10.0), arm(20.0)];
+        // Whatever else this machine does, both count.
+        campaign.valid.lateness_p99_ms_max = 1e9;
+        (campaign.valid.foreign_cores_max, campaign.valid.steal_cores_max) = (1e9, 1e9);
+        let (like, live) = (request(out.path(), Layer::default()), Live::default());
+        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
+        assert!(book.entries.iter().all(|entry| entry.state == State::Counts), "{book:?}");
+
+        campaign.runs = 2;
+        let stopped = Stop::default();
+        stopped.request();
+        let book = perform(&campaign, &like, &stopped, &live).unwrap();
+        assert_eq!((book.entries.len(), &book.entries[2].state), (3, &State::Interrupted));
+        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
+        let count = |state: State| book.entries.iter().filter(|entry| entry.state == state).count();
+        assert_eq!([count(State::Counts), count(State::Interrupted)], [4, 1]);
+        let names: Vec<_> = fs::read_dir(Book::directory(&campaign, out.path())).unwrap().collect();
+        assert_eq!(names.len(), 4, "manifests, and no rows: {names:?}");
+        let page = fs::read_to_string(Book::path(&campaign, out.path()).with_extension("md")).unwrap();
+        assert!(page.contains("4 of 4 runs count.") && page.contains("| tail-r20-2 |"), "{page}");
+    }
 
     #[test]
     fn a_run_that_is_made_again_gets_another_name_unless_it_was_killed() {

@@ -61,6 +61,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
         },
         format: Format::Csv,
         keep_rows: true,
+        overload: false,
         verify: true,
         keep_cluster: false,
         reuse_redis: true,

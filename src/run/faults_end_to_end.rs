@@ -57,6 +57,7 @@ fn request(name: &str, out: &Path, faults: &[&str], duration: &str) -> Request {
         addresses: Addresses::default(),
         format: Format::Csv,
         keep_rows: true,
+        overload: false,
         verify: true,
         keep_cluster: false,
         reuse_redis: false,

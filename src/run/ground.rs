@@ -67,7 +67,7 @@ fn check(request: &Request) -> Result<(), RunError> {
         };
     }
     if request.variant.cluster == ClusterKind::Local {
-        capacity::check(&request.variant, &request.out, &Site::from_env().temp)?;
+        capacity::check(&request.variant, &request.out, &Site::from_env().temp, request.overload)?;
     }
     capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
     Ok(())

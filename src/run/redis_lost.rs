@@ -52,6 +52,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints) -> Request {
         },
         format: Format::Csv,
         keep_rows: true,
+        overload: false,
         keep_cluster: false,
         reuse_redis: true,
         verify: true,

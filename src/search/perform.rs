@@ -217,6 +217,22 @@ fn shown(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::null::tests::request;
+
+    #[test]
+    fn bounds_that_do_not_bracket_end_it_with_the_curve_so_far() {
+        let out = tempfile::tempdir().unwrap();
+        let load = |step: Layer| request(out.path(), Layer { connections: Some(1_000), ..step });
+        let like = load(Layer { rate: Some(100.0), duration: "1s".parse().ok(), ..Layer::default() });
+        let search: Search = "rate from 100 to 200 until p99.99 > 1h".parse().unwrap();
+        let resolve = |step: &Layer| Ok(load(step.clone()).variant);
+        let error = perform(&search, &like, &resolve, &Stop::default(), &Live::default()).unwrap_err().to_string();
+        assert!(error.starts_with("even 200 is within the limit"), "{error}");
+        let file = fs::read_dir(out.path().join("searches")).unwrap().map(|entry| entry.unwrap().path());
+        let pages: Vec<_> = file.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+        let page = fs::read_to_string(&pages[0]).unwrap();
+        assert_eq!(page.lines().filter(|line| line.contains("| within |")).count(), 2, "{page}");
+    }
 
     #[test]
     fn the_curve_is_in_the_order_of_load_and_says_where_it_crosses() {
