@@ -16,8 +16,8 @@
 //!
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
-//! sees).
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`]
+//! (why to believe it), [`live`], [`screen`] and [`output`] (what a person sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
