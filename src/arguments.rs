@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 use crate::{
     cluster::{Addresses, redacted},
     record::Format,
+    search::Search,
     variant::{self, Layer},
 };
 
@@ -17,6 +18,15 @@ pub struct Arguments {
     /// Variant: a name in experiments/, or a TOML file; several run one after the other
     #[arg(long, value_name = "NAME|FILE", default_value = variant::DEFAULT)]
     pub variant: Vec<String>,
+    /// Make the runs of a campaign's file (experiments/campaigns/), or go on with them; the overrides hold for all arms
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["variant", "run", "keep_cluster", "faults_from_seed", "search"])]
+    pub campaign: Option<PathBuf>,
+    /// Only make the campaign's tables again, from the recorded manifests
+    #[arg(long, requires = "campaign")]
+    pub table: bool,
+    /// Find where the promise breaks, such as 'connections until p99.99 > 100ms' or 'rate from 1 to 8 until p99.99 > 1s'
+    #[arg(long, value_name = "SEARCH", conflicts_with_all = ["keep_cluster", "faults_from_seed"])]
+    pub search: Option<Search>,
     /// List the variants and end
     #[arg(long)]
     pub list: bool,
@@ -38,6 +48,9 @@ pub struct Arguments {
     /// Read Kafka and Redis back after the run, and prove that nothing was lost, doubled or reordered (exit code 7)
     #[arg(long)]
     pub verify: bool,
+    /// Run also what is more than this machine's CPU should carry (campaigns and searches always do)
+    #[arg(long)]
+    pub overload: bool,
     /// Leave the local cluster running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,

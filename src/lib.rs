@@ -14,13 +14,15 @@
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
 //! 9. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
 //!
+//! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
-//! sees).
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`]
+//! (why to believe it), [`live`], [`screen`] and [`output`] (what a person sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
 pub mod audience;
+pub mod campaign;
 mod child;
 pub mod clock;
 pub mod cluster;
@@ -48,6 +50,7 @@ pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod screen;
+pub mod search;
 pub mod shards;
 pub mod slo;
 pub mod store;

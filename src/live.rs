@@ -39,6 +39,10 @@ impl Live {
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => {
+                // Of one run in a row; the one before has cleared it.
+                if bar.is_finished() {
+                    bar.reset();
+                }
                 bar.set_message(text.to_owned());
                 bar.tick();
             }

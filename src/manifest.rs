@@ -36,6 +36,8 @@ pub struct ClockProof {
 pub struct Conduct {
     /// Seconds until the cluster was ready.
     pub cluster_ready_s: f64,
+    /// Runs that had been made on the cluster before this one.
+    pub runs_before: u32,
     /// Seconds from the first worker's start until every partition was assigned and had reached a worker.
     pub assigned_s: f64,
     /// Seconds until all connections were open and had had an ack.

@@ -3,6 +3,8 @@
 mod close;
 mod error;
 mod files;
+mod ground;
+pub(crate) mod null;
 mod seat;
 mod stage;
 mod watch;
@@ -16,13 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::error::RunError;
-use self::{
-    close::Measured,
-    files::Files,
-    stage::{Stage, start_cluster},
-    watch::Watch,
-};
+use self::{close::Measured, files::Files, stage::Stage, watch::Watch};
+pub use self::{error::RunError, ground::Ground};
 use crate::{
     clock::Anchor,
     cluster::Addresses,
@@ -35,7 +32,7 @@ use crate::{
 };
 
 /// What a person asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Name of the variant.
     pub name: String,
@@ -47,10 +44,14 @@ pub struct Request {
     pub out: PathBuf,
     /// Format of the rows.
     pub format: Format,
+    /// Whether the rows stay when the manifest has been made of them.
+    pub keep_rows: bool,
     /// Addresses of an external cluster.
     pub addresses: Addresses,
     /// Read Kafka and Redis back in the end, and compare them with the rows.
     pub verify: bool,
+    /// More load than this machine's CPU should carry is wanted.
+    pub overload: bool,
     /// Leave the local cluster running.
     pub keep_cluster: bool,
     /// Accept a Redis that has our keys already.
@@ -125,10 +126,35 @@ impl Stop {
 /// Anything before the measured window ends the run without a result. After that, troubles are counted and told in the
 /// manifest.
 pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
+    run_on(&mut None, request, stop, live)
+}
+
+/// The same for one of several runs: on the ground of the one before where that suits, else on a new one, which is left
+/// for the next.
+///
+/// # Errors
+/// As for [`run`]. After one, the next run has a new ground.
+pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
+    let files = Files::reserve(request)?;
+    let ground = Ground::take(there, request, stop, live)?;
+    let measured = measure(request, ground, files, stop, live);
+    if measured.is_err() {
+        *there = None;
+    }
+    measured
+}
+
+/// One run on a cluster that is up.
+fn measure(
+    request: &Request,
+    ground: &mut Ground,
+    mut files: Files,
+    stop: &Stop,
+    live: &Live,
+) -> Result<Finished, RunError> {
     let anchor = Anchor::read();
-    let mut files = Files::reserve(request)?;
-    let (mut cluster, cluster_ready_s) = start_cluster(request, stop, live)?;
-    let stage = Stage::set(request, files.run(), anchor, &*cluster, stop)?;
+    let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
+    let Ground { cluster, ready_s: cluster_ready_s, runs, .. } = ground;
 
     if request.keep_cluster {
         live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
@@ -144,9 +170,9 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let harness = Harness::start(processes, stage.clock, window_us.clone())?;
     let counters = Arc::clone(producers.counters());
     let mut watch = Watch::new(request, &stage, &window_us, (&collector, &harness), &counters, live, stop);
-    let end_us = watch.until_published(&producers, &mut *cluster, &mut crew)?;
+    let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
     let lateness = producers.finish()?;
-    watch.until_drained(end_us, &mut *cluster, &mut crew)?;
+    watch.until_drained(end_us, &mut **cluster, &mut crew)?;
     let (mut troubles, faults) = watch.finish();
     let proof = harness.finish(window_us.start..end_us);
     troubles.extend(crew.stop(&|| stop.insisted())?);
@@ -156,7 +182,8 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
 
     let in_window = |rebalance: &&crate::collect::Rebalance| (window_us.start..end_us).contains(&rebalance.at_us);
     let conduct = Conduct {
-        cluster_ready_s,
+        cluster_ready_s: *cluster_ready_s,
+        runs_before: *runs,
         assigned_s,
         connected_s,
         partitions_per_worker,
@@ -173,7 +200,8 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
     let measured =
         Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles, faults, verification };
-    let finished = measured.close(request, &stage, &*cluster, files, &counters, collected);
+    let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
+    *runs += 1;
     if request.keep_cluster {
         live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
         live.step(&format!("end it with: {}", cluster.keep()?));

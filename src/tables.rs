@@ -25,6 +25,14 @@ pub struct Cell {
     pub samples_past: u64,
 }
 
+impl Tables {
+    /// A percentile of the first headline, scheduled → stored, in ms: infinite past the drain, none when it is not kept.
+    pub fn headline_ms(&self, percentile: f64) -> Option<f64> {
+        let cells = &self.headlines.first()?.percentiles;
+        cells.iter().find(|cell| cell.percentile == percentile)?.ms.as_ms()
+    }
+}
+
 /// One latency of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
@@ -58,7 +66,13 @@ pub struct Tables {
     pub stages: Vec<Line>,
     /// The headline latency over the first and the second half of the window.
     pub halves: Vec<Line>,
+    /// The largest 1,000 latencies of the first headline, largest first, in µs, beside those that are missing: with those
+    /// of other runs, they give the exact far percentiles of all together.
+    pub tail_us: Vec<i64>,
 }
+
+/// How many of the largest latencies are kept.
+const TAIL: usize = 1_000;
 
 fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
@@ -133,9 +147,16 @@ impl Tables {
         let named = |columns: Vec<Column>| columns.into_iter().map(|column| (column.latency.name, column));
         // A run without readers has nothing to say of them.
         stages.retain(|column| column.latency.to != AFTER_READ_US || column.missing < rows);
+        let mut tail_us = headlines[0].values_us.clone();
+        let kept = tail_us.len().min(TAIL);
+        if kept < tail_us.len() {
+            tail_us.select_nth_unstable_by(kept, |a, b| b.cmp(a));
+        }
+        tail_us.truncate(kept);
+        tail_us.sort_unstable_by(|a, b| b.cmp(a));
         let lines = |columns| named(columns).map(|(name, column)| column.line(name)).collect();
         let halves = ["first half", "second half"].into_iter().zip(halves);
         let halves = halves.map(|(name, column)| column.line(name)).collect();
-        Self { rows, headlines: lines(headlines), stages: lines(stages), halves }
+        Self { rows, headlines: lines(headlines), stages: lines(stages), halves, tail_us }
     }
 }

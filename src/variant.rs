@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::property::reserved;
 pub use self::{
-    choice::{ClusterKind, Engine, GroupProtocol, RedisMode},
+    choice::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode},
     error::VariantError,
     layer::Layer,
     span::Span,
@@ -68,6 +68,8 @@ pub struct Variant {
     pub seed: Option<u64>,
     /// Kafka client of the producers.
     pub engine: Engine,
+    /// Replicas that must have an event before it is acked.
+    pub acks: Acks,
     /// Threads that all connections share.
     pub producer_threads: u32,
     /// `linger.ms` of librdkafka; rskafka sends at once.
@@ -138,6 +140,14 @@ impl Variant {
     /// # Errors
     /// [`VariantError`]: the file or one that it extends cannot be read, or a setting is unknown, missing or wrong.
     pub fn load(name_or_path: &str, overrides: &Layer) -> Result<(String, Self), VariantError> {
+        Self::load_with(name_or_path, &[overrides])
+    }
+
+    /// The same with several layers of overrides, the last one on top.
+    ///
+    /// # Errors
+    /// As for [`Variant::load`].
+    pub fn load_with(name_or_path: &str, overrides: &[&Layer]) -> Result<(String, Self), VariantError> {
         let path = find::path(name_or_path)?;
         let name = find::stem(&path)?;
         let files = source::chain(&path)?;
@@ -145,7 +155,7 @@ impl Variant {
         for file in files.iter().rev() {
             merged.lay_file(file)?;
         }
-        merged.lay_flags(overrides)?;
+        overrides.iter().try_for_each(|layer| merged.lay_flags(layer))?;
         Ok((name, merged.resolve(&path)?))
     }
 
@@ -155,6 +165,28 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Whether a cluster that was started for one suits the other as it is, topic included. One that faults are done to
+    /// is no other's.
+    pub fn same_cluster(&self, other: &Self) -> bool {
+        let mine = self.clone();
+        let as_mine = Self {
+            cluster: mine.cluster,
+            kafka_version: mine.kafka_version,
+            broker_heap: mine.broker_heap,
+            broker_jvm: mine.broker_jvm,
+            broker: mine.broker,
+            topic: mine.topic,
+            partitions: mine.partitions,
+            replication_factor: mine.replication_factor,
+            min_insync_replicas: mine.min_insync_replicas,
+            redis: mine.redis,
+            redis_mode: mine.redis_mode,
+            redis_rtt: mine.redis_rtt,
+            ..other.clone()
+        };
+        as_mine == *other && self.fault.is_empty() && other.fault.is_empty()
     }
 
     /// Which connections of a local cluster have to go through proxies, if any.

@@ -6,11 +6,14 @@ use anyhow::Context;
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role, shown},
-    audience, fault,
+    audience,
+    campaign::{self, Book, Campaign},
+    fault,
     live::Live,
     output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
+    search::{self, Search, SearchError},
     slo::Verdict,
     variant::{self, Layer, Variant},
     worker,
@@ -40,11 +43,15 @@ fn main() -> ExitCode {
         Role::Worker => worker::main().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
         Role::Reader => audience::main().map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
         Role::Parent if arguments.list => list(),
+        Role::Parent if arguments.campaign.is_some() => campaign(&arguments),
         Role::Parent => experiments(&arguments),
     };
     done.unwrap_or_else(|error| {
         say(format_args!("error: {}", with_causes(error.chain())));
-        let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
+        let in_search =
+            |error: &SearchError| matches!(error, SearchError::Run { source, .. } if source.is_interrupted());
+        let interrupted =
+            error.downcast_ref().is_some_and(RunError::is_interrupted) || error.downcast_ref().is_some_and(in_search);
         ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
     })
 }
@@ -75,6 +82,9 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         variants.len() == 1 || arguments.run.is_none(),
         "--run names one run; leave it out for several variants"
     );
+    if let Some(search) = &arguments.search {
+        return self::search(search, arguments, variants);
+    }
     let stop = Stop::default();
     stop_on_signals(stop.clone())?;
     let mut worst = 0;
@@ -98,11 +108,44 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst))
 }
 
+fn campaign(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = arguments.campaign.as_deref().context("--campaign names no file")?;
+    let campaign = Campaign::load(path, &arguments.overrides)?;
+    let stop = Stop::default();
+    stop_on_signals(stop.clone())?;
+    let book = if arguments.table {
+        Book::read(&campaign, &arguments.out)?
+    } else {
+        let like = request(arguments, String::new(), campaign.arms[0].variant.clone())?;
+        campaign::perform(&campaign, &like, &stop, &Live::default())?
+    };
+    let table = campaign::perform::write(&campaign, &book, &arguments.out)?;
+    print(campaign::table::markdown(&campaign, &book, &arguments.out)).context(UNPRINTED)?;
+    say(format_args!("wrote {}", table.display()));
+    Ok(ExitCode::from(if stop.requested() { INTERRUPTED } else { 0 }))
+}
+
+fn search(search: &Search, arguments: &Arguments, mut variants: Vec<(String, Variant)>) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(variants.len() == 1, "--search varies one variant; name only one");
+    let (name, variant) = variants.remove(0);
+    let stop = Stop::default();
+    stop_on_signals(stop.clone())?;
+    let resolve = |step: &Layer| {
+        Variant::load_with(&arguments.variant[0], &[&arguments.overrides, step]).map(|(_, variant)| variant)
+    };
+    let like = request(arguments, name, variant)?;
+    let (found, path) = search::perform(search, &like, &resolve, &stop, &Live::default())?;
+    print(found.markdown()).context(UNPRINTED)?;
+    say(format_args!("wrote {}", path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The run is over and written down: that it cannot be shown changes neither.
 fn report(finished: &Finished) {
     let Finished { manifest, verdict, files: [rows, json], unwritten } = finished;
     let printed = print(Screen { manifest, verdict }).and_then(|()| match unwritten {
-        None => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        None if rows.exists() => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        None => print(format_args!("wrote {}\n", json.display())),
         Some(_) if rows.exists() => print(format_args!("wrote {}, and no manifest\n", rows.display())),
         Some(_) => print("wrote nothing that is still there\n"),
     });
@@ -121,8 +164,10 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         run: arguments.run.clone(),
         out: arguments.out.clone(),
         format: arguments.format,
+        keep_rows: true,
         addresses: arguments.addresses.clone(),
         verify: arguments.verify,
+        overload: arguments.overload || arguments.campaign.is_some() || arguments.search.is_some(),
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,
         program: std::env::current_exe()

@@ -15,6 +15,7 @@ mod kafka_home;
 mod listeners;
 pub mod local;
 mod machine;
+mod null;
 mod parts;
 mod ports;
 mod redis_nodes;
@@ -56,7 +57,7 @@ pub trait Cluster {
         None
     }
 
-    /// `local`, `containers` or `external`.
+    /// `local`, `containers`, `external` or `null`.
     fn substrate(&self) -> &'static str;
 
     /// Name and process id of each child ("broker 1", "redis"); none for an external cluster.
@@ -117,6 +118,10 @@ pub fn start(
             let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
             Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
+        ClusterKind::Null => match external.first_flag() {
+            Some(flag) => Err(ClusterError::NotExternal { flag }),
+            None => Ok(Box::new(null::Nothing::new())),
+        },
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
 }
@@ -126,7 +131,7 @@ pub(crate) mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::variant::{Engine, GroupProtocol, RedisMode, Span};
+    use crate::variant::{Acks, Engine, GroupProtocol, RedisMode, Span};
 
     /// A small local variant, built by hand so that these tests depend on no file.
     pub(crate) fn variant() -> Variant {
@@ -149,6 +154,7 @@ pub(crate) mod tests {
             instances: 1,
             seed: None,
             engine: Engine::Rskafka,
+            acks: Acks::All,
             producer_threads: 1,
             linger: seconds(0),
             backlog: 100,

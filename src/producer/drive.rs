@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Counters, Due, EngineKind, Go, Lateness, Load, Outcome, Plan, ProducerError, librdkafka::Handles, light::Light,
-    outbox::Outbox, pacer::Pacer, timer::Timer,
+    null::Null, outbox::Outbox, pacer::Pacer, timer::Timer,
 };
 
 /// Longest sleep of a thread that has nothing due: how soon it sees a stop, and hands over its last outcomes.
@@ -66,6 +66,9 @@ impl Thread {
         let outbox = Rc::new(Outbox::new(Arc::clone(&self.load), Arc::clone(&self.counters), sink));
         LocalSet::new().block_on(&runtime, async {
             match self.load.engine {
+                _ if self.load.null => {
+                    self.drive(Rc::new(Null::new(Arc::clone(&self.load), &outbox)), go, &outbox).await
+                }
                 EngineKind::Rskafka => {
                     self.drive(Rc::new(Light::new(Arc::clone(&self.load), &outbox)), go, &outbox).await
                 }

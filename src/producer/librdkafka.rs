@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
-use crate::clock::Clock;
+use crate::{clock::Clock, variant};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
@@ -68,10 +68,15 @@ impl ProducerContext for AckContext {
 
 /// The producer's properties, but for its name and how it logs in.
 pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
-    let Load { linger, delivery_timeout, backlog, .. } = load;
+    let Load { linger, delivery_timeout, backlog, acks, .. } = load;
+    // An idempotent producer is one that waits for all in-sync replicas.
+    let (acks, idempotent) = match acks {
+        variant::Acks::All => ("all", "true"),
+        variant::Acks::Leader => ("1", "false"),
+    };
     BTreeMap::from([
-        ("acks", "all".into()),
-        ("enable.idempotence", "true".into()),
+        ("acks", acks.into()),
+        ("enable.idempotence", idempotent.into()),
         ("linger.ms", linger.as_millis().to_string()),
         ("message.timeout.ms", delivery_timeout.as_millis().to_string()),
         ("queue.buffering.max.messages", backlog.to_string()),

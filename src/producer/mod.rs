@@ -10,6 +10,7 @@
 mod drive;
 mod librdkafka;
 mod light;
+mod null;
 mod outbox;
 mod pacer;
 pub mod partitioner;
@@ -35,7 +36,7 @@ use crate::{
     cluster::KafkaAccess,
     schedule::Pace,
     tag_data::{EventShape, Stamps},
-    variant::Engine as EngineKind,
+    variant::{Acks, Engine as EngineKind},
 };
 
 /// What became of an event.
@@ -111,6 +112,10 @@ pub struct Load {
     pub instances: u32,
     /// Client.
     pub engine: EngineKind,
+    /// Whether there is nothing to publish to: each event is encoded and acked at once.
+    pub null: bool,
+    /// Replicas that must have an event before it is acked.
+    pub acks: Acks,
     /// Threads that share the connections.
     pub threads: u32,
     /// librdkafka's `linger.ms`.
@@ -129,6 +134,7 @@ impl Load {
     /// How the producing clients are set up, but for how they log in.
     pub fn client_properties(&self) -> BTreeMap<&'static str, String> {
         match self.engine {
+            _ if self.null => BTreeMap::from([("engine", "none: each event is encoded and acked at once".to_owned())]),
             EngineKind::Rskafka => light::properties(self),
             EngineKind::Librdkafka => librdkafka::properties(self),
         }

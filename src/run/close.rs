@@ -68,7 +68,8 @@ impl Measured {
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
-        if let Some(trouble) = files.settle(request.format) {
+        let settled = if request.keep_rows { files.settle(request.format) } else { files.discard() };
+        if let Some(trouble) = settled {
             tracing::warn!("{trouble}");
             warnings.push(trouble);
         }
@@ -187,6 +188,9 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
 /// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say or
 /// nobody wants to wait for them.
 fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<u64> {
+    if stage.load.null {
+        return None;
+    }
     if gave_up {
         warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
         return None;

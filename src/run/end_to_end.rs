@@ -60,6 +60,8 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
             ..Addresses::default()
         },
         format: Format::Csv,
+        keep_rows: true,
+        overload: false,
         verify: true,
         keep_cluster: false,
         reuse_redis: true,

@@ -85,9 +85,22 @@ pub enum RunError {
     /// A run of this name is there.
     #[error("{0} exists already, and a run never overwrites another; give another --run or --out")]
     Exists(PathBuf),
+    /// There is nothing that a flag could be about.
+    #[error("{flag}: a run with --cluster null has neither Kafka nor Redis; leave the flag out")]
+    Nothing {
+        /// The flag.
+        flag: &'static str,
+    },
     /// The system has no thread to give.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl RunError {
+    /// Whether the user ended it.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
 }
 
 impl From<ClusterError> for RunError {

@@ -56,6 +56,8 @@ fn request(name: &str, out: &Path, faults: &[&str], duration: &str) -> Request {
         out: out.to_owned(),
         addresses: Addresses::default(),
         format: Format::Csv,
+        keep_rows: true,
+        overload: false,
         verify: true,
         keep_cluster: false,
         reuse_redis: false,

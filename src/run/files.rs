@@ -101,6 +101,12 @@ impl Files {
         ))
     }
 
+    /// Removes the rows, all of which have been read: only the manifest stays of the run.
+    pub fn discard(&mut self) -> Option<String> {
+        let error = fs::remove_file(&self.rows_path).err()?;
+        Some(format!("{} could not be removed: {error}", self.rows_path.display()))
+    }
+
     /// The open file of rows; whoever takes it writes it.
     pub fn take_rows(&mut self) -> Rows {
         self.rows.take().expect("the rows are taken once")

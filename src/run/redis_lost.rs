@@ -51,6 +51,8 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints) -> Request {
             ..Addresses::default()
         },
         format: Format::Csv,
+        keep_rows: true,
+        overload: false,
         keep_cluster: false,
         reuse_redis: true,
         verify: true,

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Request, RunError, Stop, files::Files};
+use super::{Ground, Request, RunError, Stop, files::Files, null};
 use crate::{
     clock::{Anchor, Clock},
-    cluster::{self, Cluster, Endpoints, Site, capacity, topic, topic::Topic},
+    cluster::{Endpoints, topic, topic::Topic},
     collect::{Collected, Collector, Input},
     crew::Crew,
     generation::{self, Generation},
@@ -17,8 +17,7 @@ use crate::{
     join::Join,
     live::Live,
     network::Party,
-    process::Lifetime,
-    producer::{Load, Producers},
+    producer::{Load, Outcome, Producers},
     schedule::Pace,
     shards::Primaries,
     tag_data::{EventShape, Stamps},
@@ -34,20 +33,6 @@ const TICK: Duration = Duration::from_millis(50);
 const LEAD_US: i64 = 100_000;
 /// How long Redis may take to answer.
 pub(super) const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A cluster, and how long it took to be ready, in s.
-pub(super) fn start_cluster(request: &Request, stop: &Stop, live: &Live) -> Result<(Box<dyn Cluster>, f64), RunError> {
-    let started = Instant::now();
-    if request.variant.cluster == ClusterKind::Local {
-        capacity::check(&request.variant, &request.out, &Site::from_env().temp)?;
-    }
-    capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
-    let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };
-    let addresses = Some(request.addresses.clone());
-    let progress = |text: &str| live.step(text);
-    let cluster = cluster::start(&request.variant, addresses, lifetime, &|| stop.requested(), &progress)?;
-    Ok((cluster, started.elapsed().as_secs_f64()))
-}
 
 /// The prepared topic, group and load of a run.
 pub(super) struct Stage {
@@ -69,19 +54,16 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Prepares topic, generation and group.
-    pub fn set(
-        request: &Request,
-        run: &str,
-        anchor: Anchor,
-        cluster: &dyn Cluster,
-        stop: &Stop,
-    ) -> Result<Self, RunError> {
-        let (variant, clock) = (&request.variant, Clock::new(anchor));
+    pub fn set(request: &Request, run: &str, anchor: Anchor, ground: &Ground, stop: &Stop) -> Result<Self, RunError> {
+        let (variant, clock, cluster) = (&request.variant, Clock::new(anchor), &ground.cluster);
         let seed = variant.seed.unwrap_or_else(|| crate::schedule::hash(clock.now_us() as u64, 0, 0) >> 33);
+        if variant.cluster == ClusterKind::Null {
+            return Self::of_nothing(variant, run, seed, anchor, cluster.endpoints());
+        }
         let endpoints = cluster.endpoints().clone();
         let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
-        let (generation, reused) = claim(&endpoints, &topic, &start_offsets, request.reuse_redis)?;
+        let (generation, reused) = claim(&endpoints, &topic, &start_offsets, request.reuse_redis || ground.runs > 0)?;
         let group = format!("shasta-{run}");
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
@@ -126,6 +108,9 @@ impl Stage {
         live: &Live,
     ) -> Result<(Crew, f64), RunError> {
         let started = Instant::now();
+        if self.load.null {
+            return Ok((Crew::default(), 0.0));
+        }
         for (name, why) in self.worker_config(&request.variant, 0).consumer_not_applied() {
             live.step(&format!("[consumer] `{name}` is left out: {why}"));
         }
@@ -204,7 +189,13 @@ impl Stage {
     pub fn connect(&self, collector: &Collector, stop: &Stop, live: &Live) -> Result<(Producers, f64), RunError> {
         let started = Instant::now();
         let sender = collector.sender();
-        let sink = move |outcomes| drop(sender.send(Input::Outcomes(outcomes)));
+        let null = self.load.null;
+        let sink = move |outcomes: Vec<Outcome>| {
+            let receipts = null.then(|| Input::Worker(0, null::receipts(&outcomes)));
+            // The collector ends only after its senders have.
+            let _ = sender.send(Input::Outcomes(outcomes));
+            receipts.into_iter().for_each(|receipts| drop(sender.send(receipts)));
+        };
         let producers = Producers::start(&self.load, sink)?;
         let wanted = self.load.connections;
         while producers.connected() < wanted {
@@ -294,7 +285,7 @@ fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Res
     Ok((generation, reused))
 }
 
-fn load(
+pub(super) fn load(
     variant: &Variant,
     run: &str,
     seed: u64,
@@ -317,6 +308,8 @@ fn load(
         connections,
         instances: variant.instances,
         engine: variant.engine,
+        null: variant.cluster == ClusterKind::Null,
+        acks: variant.acks,
         threads: variant.producer_threads.min(connections),
         linger: variant.linger.0,
         backlog: variant.backlog,

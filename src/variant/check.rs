@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
-use super::{ClusterKind, Engine, RedisMode, Span, Variant, VariantError, find};
+use super::{Acks, ClusterKind, Engine, RedisMode, Span, Variant, VariantError, find};
 use crate::tag_data::{BYTES_MAX, EventShape};
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 42] = [
+const SETTINGS: [Setting; 43] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -32,6 +32,7 @@ const SETTINGS: [Setting; 42] = [
     ("instances", "a whole number from 1 to 4294967295", |v| v.instances > 0),
     ("seed", "a whole number from 0 to 9223372036854775807", |v| v.seed.is_none_or(|seed| seed <= super::SEED_MAX)),
     ("engine", "\"rskafka\" or \"librdkafka\"", |_| true),
+    ("acks", "\"all\" or \"1\"", |_| true),
     ("producer_threads", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.producer_threads)),
     ("linger", "a length of time in quotes, such as \"5ms\", up to 15m", |v| v.linger.0 <= Duration::from_secs(900)),
     ("backlog", "a whole number from 1 to 1000000", |v| is_queue(v.backlog)),
@@ -56,7 +57,7 @@ const SETTINGS: [Setting; 42] = [
     ("min_insync_replicas", "a whole number from 1, at most replication_factor", |v| {
         (1..=v.replication_factor).contains(&v.min_insync_replicas)
     }),
-    ("cluster", "\"local\" or \"external\"", |_| true),
+    ("cluster", "\"local\", \"external\" or \"null\"", |_| true),
     ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
@@ -117,6 +118,19 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
+    }
+    if variant.engine == Engine::Rskafka && variant.acks != Acks::All {
+        return refuse(&["acks"], "\"all\" with the engine rskafka, which knows no other".into());
+    }
+    if variant.cluster == ClusterKind::Null {
+        let delayed = variant.redis_rtt.0 > Duration::ZERO;
+        let more = [("readers", variant.readers > 0), ("redis_rtt", delayed), ("fault", !variant.fault.is_empty())];
+        if let Some((key, _)) = more.into_iter().find(|(_, given)| *given) {
+            return refuse(
+                &[key, "cluster"],
+                "left out with the cluster null, where there is nothing but the harness".into(),
+            );
+        }
     }
     if variant.linger.0 >= variant.delivery_timeout.0 {
         return refuse(&["linger", "delivery_timeout"], "a linger below the delivery timeout".into());

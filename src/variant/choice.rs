@@ -12,6 +12,18 @@ pub enum Engine {
     Librdkafka,
 }
 
+/// Replicas that must have an event before it is acked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Acks {
+    /// All that are in sync.
+    #[serde(rename = "all")]
+    All,
+    /// The leader alone: an ack proves little, and the ledger's `lost` may be what the brokers lost.
+    #[serde(rename = "1")]
+    #[value(name = "1")]
+    Leader,
+}
+
 /// How the consumer group shares the partitions out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -32,6 +44,8 @@ pub enum ClusterKind {
     Local,
     /// Brokers and a Redis that are there already (Amazon MSK and MemoryDB, or any other).
     External,
+    /// Nothing: each event is encoded and acked at once. What the harness alone costs.
+    Null,
 }
 
 /// What a local cluster starts as Redis.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterKind, Engine, GroupProtocol, RedisMode, Span};
+use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span};
 use crate::fault::Fault;
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
@@ -57,6 +57,9 @@ pub struct Layer {
     /// Kafka client of the producers
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
+    /// Replicas that must have an event before it is acked (engine librdkafka; rskafka has all)
+    #[arg(long, value_enum)]
+    pub acks: Option<Acks>,
     /// Threads that all connections share
     #[arg(long, value_name = "N")]
     pub producer_threads: Option<u32>,

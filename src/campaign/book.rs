@@ -1,0 +1,277 @@
+//! What has been made of a campaign: each run with its seed, and whether it counts. Saved after each run, so that a
+//! campaign that was ended, or whose machine was, goes on where it stopped.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Campaign, CampaignError, order::Slot, validity::Validity};
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It counts.
+    Counts,
+    /// It was measured, and does not count, for this reason.
+    Invalid(String),
+    /// It came to nothing, for this reason.
+    Failed(String),
+    /// It was ended by the user, and will be made again.
+    Interrupted,
+}
+
+/// One run that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Name of the arm.
+    pub arm: String,
+    /// Which of its runs, from 0.
+    pub repetition: u32,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Name of the run, which its files carry; a failed one has none.
+    pub run: Option<String>,
+    /// What came of it.
+    pub state: State,
+}
+
+/// An arm, as it was when the book was begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Its name.
+    pub name: String,
+    /// What was expected of it.
+    pub expect: String,
+    /// Its settings, resolved, as TOML.
+    pub settings: String,
+}
+
+/// The book of a campaign, `<out>/campaigns/<name>.json`. Its runs are in `<out>/campaigns/<name>/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Book {
+    /// What was asked.
+    pub question: String,
+    /// What was expected.
+    pub expectation: String,
+    /// The endpoint that decides.
+    pub primary: String,
+    /// Which runs count.
+    pub valid: Validity,
+    /// Seed of the order.
+    pub seed: u64,
+    /// The arms.
+    pub arms: Vec<Begun>,
+    /// The runs, in the order in which they were made.
+    pub entries: Vec<Entry>,
+}
+
+impl Book {
+    /// Where a campaign's book is.
+    pub fn path(campaign: &Campaign, out: &Path) -> PathBuf {
+        out.join("campaigns").join(format!("{}.json", campaign.name))
+    }
+
+    /// Where the runs of a campaign are.
+    pub fn directory(campaign: &Campaign, out: &Path) -> PathBuf {
+        out.join("campaigns").join(&campaign.name)
+    }
+
+    fn new(campaign: &Campaign) -> Self {
+        Self {
+            question: campaign.question.clone(),
+            expectation: campaign.expectation.clone(),
+            primary: super::file::PRIMARY.to_owned(),
+            valid: campaign.valid.clone(),
+            seed: campaign.seed,
+            arms: campaign.arms.iter().map(Begun::of).collect(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Opens the book of a campaign, or begins it.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no book, or what decides the campaign has changed since it was begun.
+    pub fn open(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
+        let (path, new) = (Self::path(campaign, out), Self::new(campaign));
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(new),
+            text => text.map_err(|source| CampaignError::File { path: path.clone(), source })?,
+        };
+        let old = Self::parse(&path, &text)?;
+        match old.differs(&new) {
+            Some(what) => Err(CampaignError::Changed { path, what }),
+            None => Ok(old),
+        }
+    }
+
+    /// Reads the book of a campaign that was begun, whatever its file says by now.
+    ///
+    /// # Errors
+    /// There is none, or it is no book.
+    pub fn read(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
+        let path = Self::path(campaign, out);
+        let text = fs::read_to_string(&path).map_err(|source| CampaignError::File { path: path.clone(), source })?;
+        Self::parse(&path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, CampaignError> {
+        serde_json::from_str(text).map_err(|error| CampaignError::Syntax {
+            path: path.into(),
+            line: error.line(),
+            message: format!("not the book of a campaign: {error}"),
+        })
+    }
+
+    /// What decides the campaign and is not as it was when the book was begun.
+    fn differs(&self, new: &Self) -> Option<String> {
+        let other = |what: &str| Some(format!("another {what}"));
+        if (&self.question, &self.expectation) != (&new.question, &new.expectation) {
+            return other("question or expectation");
+        }
+        if (&self.primary, self.seed) != (&new.primary, new.seed) {
+            return other("primary endpoint or seed");
+        }
+        if self.valid != new.valid {
+            return other("[valid]");
+        }
+        let names = |book: &Self| book.arms.iter().map(|arm| arm.name.clone()).collect::<Vec<_>>();
+        if names(self) != names(new) {
+            return Some(format!("the arms {}", names(self).join(", ")));
+        }
+        let (old, new) = self.arms.iter().zip(&new.arms).find(|(old, new)| old != new)?;
+        if old.expect != new.expect {
+            return Some(format!("another expectation of `{}`", old.name));
+        }
+        let lines = |arm: &Begun| arm.settings.lines().map(str::to_owned).collect::<Vec<_>>();
+        let (before, after) = (lines(old), lines(new));
+        let gone = before.iter().find(|line| !after.contains(line));
+        let line = gone.or_else(|| after.iter().find(|line| !before.contains(line)));
+        Some(format!("other settings of `{}` ({})", old.name, line.map_or("", String::as_str)))
+    }
+
+    /// Whether a run need not be made any more. One that came to nothing is tried again when the campaign is taken up
+    /// again, and stays in the book.
+    pub fn has(&self, campaign: &Campaign, slot: &Slot) -> bool {
+        let name = &campaign.arms[slot.arm].name;
+        let made = |entry: &&Entry| entry.arm == *name && entry.repetition == slot.repetition;
+        self.entries.iter().filter(made).any(|entry| matches!(entry.state, State::Counts | State::Invalid(_)))
+    }
+
+    /// Adds a run and saves the book: whole, or as it was.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn add(&mut self, entry: Entry, path: &Path) -> Result<(), CampaignError> {
+        self.entries.push(entry);
+        let failed = |source| CampaignError::File { path: path.into(), source };
+        let directory = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(directory).map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+        serde_json::to_writer_pretty(&mut file, self).map_err(|error| failed(error.into()))?;
+        let readable_by_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(readable_by_all).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+impl Begun {
+    fn of(arm: &super::Arm) -> Self {
+        Self { name: arm.name.clone(), expect: arm.expect.clone(), settings: arm.variant.to_toml() }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        campaign::{Arm, file::Keep},
+        variant::{Layer, Variant},
+    };
+
+    pub(in crate::campaign) fn campaign(limit: &str, runs: u32) -> Campaign {
+        let arm = |name: &str| {
+            let (name, variant) = Variant::load(name, &Layer::default()).unwrap();
+            Arm { name, variant, expect: "Little.".to_owned(), found: String::new() }
+        };
+        Campaign {
+            path: "tail.toml".into(),
+            name: "tail".to_owned(),
+            question: "What?".to_owned(),
+            expectation: "That.".to_owned(),
+            runs,
+            seed: 7,
+            limit: limit.parse().unwrap(),
+            valid: Validity::default(),
+            rows: Keep::Manifest,
+            arms: vec![arm("laptop"), arm("goal")],
+        }
+    }
+
+    fn entry(arm: &str, repetition: u32, state: State) -> Entry {
+        let run = Some(format!("tail-{arm}-{repetition}"));
+        Entry { arm: arm.to_owned(), repetition, seed: 3, run, state }
+    }
+
+    #[test]
+    fn a_book_is_taken_up_again() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
+        let path = Book::path(&campaign, out.path());
+        let mut book = Book::open(&campaign, out.path()).unwrap();
+        let slot = |arm, repetition| Slot { arm, repetition, seed: 3 };
+        assert!(!book.has(&campaign, &slot(0, 0)));
+        book.add(entry("laptop", 0, State::Counts), &path).unwrap();
+        book.add(entry("goal", 0, State::Interrupted), &path).unwrap();
+        book.add(entry("laptop", 1, State::Invalid("late".to_owned())), &path).unwrap();
+        book.add(entry("goal", 1, State::Failed("no disk".to_owned())), &path).unwrap();
+        let again = Book::open(&campaign, out.path()).unwrap();
+        assert_eq!(again, book);
+        let made =
+            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(arm, repetition)| again.has(&campaign, &slot(arm, repetition)));
+        assert_eq!(
+            made,
+            [true, false, true, false],
+            "what was interrupted or came to nothing is made again, what was measured is not"
+        );
+        let more = Campaign { runs: 9, limit: "9h".parse().unwrap(), ..campaign };
+        assert!(Book::open(&more, out.path()).is_ok(), "more runs may be asked for");
+    }
+
+    #[test]
+    fn what_decides_a_campaign_may_not_change_within_it() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
+        let path = Book::path(&campaign, out.path());
+        Book::open(&campaign, out.path()).unwrap().add(entry("laptop", 0, State::Counts), &path).unwrap();
+        let changed = |change: &dyn Fn(&mut Campaign)| {
+            let mut other = campaign.clone();
+            change(&mut other);
+            Book::open(&other, out.path()).unwrap_err().to_string()
+        };
+        assert!(changed(&|c| c.expectation.push('!')).contains("begun with another question or expectation"));
+        assert!(changed(&|c| c.arms[0].expect.push('!')).contains("begun with another expectation of `laptop`"));
+        let mut found = campaign.clone();
+        found.arms[0].found = "It was so.".to_owned();
+        assert!(Book::open(&found, out.path()).is_ok(), "what was found is written after the runs");
+        assert!(changed(&|c| c.seed = 8).contains("another primary endpoint or seed"));
+        assert!(changed(&|c| c.valid.rebalances_max = 3).contains("another [valid]"));
+        assert!(changed(&|c| drop(c.arms.pop())).contains("begun with the arms laptop, goal"));
+        let error = changed(&|c| c.arms[1].variant.partitions = 256);
+        assert!(error.contains("begun with other settings of `goal` (partitions = 24)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_book_is_left_alone() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
+        let path = Book::path(&campaign, out.path());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{\n\"a\": 1}").unwrap();
+        let error = Book::open(&campaign, out.path()).unwrap_err().to_string();
+        assert!(error.contains("tail.json:2: not the book of a campaign"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\n\"a\": 1}");
+    }
+}

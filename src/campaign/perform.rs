@@ -1,0 +1,150 @@
+//! Conducts a campaign for real: each run on the ground of the one before where its arm permits, and the tables written
+//! after each.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Book, Campaign, CampaignError, Outcome, State, conduct, file::Keep, table};
+use crate::{
+    live::Live,
+    output::with_causes,
+    record::Format,
+    run::{Ground, Request, RunError, Stop, run_on},
+    variant::Variant,
+};
+
+/// Makes the runs that are left; `like` has all of a run but its name and its variant. Ends early when `stop` says so.
+///
+/// # Errors
+/// See [`conduct`]; also when the tables cannot be written.
+pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) -> Result<Book, CampaignError> {
+    let mut ground: Option<Ground> = None;
+    let made = conduct(campaign, &like.out, |slot, progress| {
+        let arm = &campaign.arms[slot.arm];
+        live.step(&format!(
+            "run {} of {}: {}, repetition {}; about {} left",
+            progress.nth,
+            progress.of,
+            arm.name,
+            slot.repetition + 1,
+            progress.left
+        ));
+        let out = Book::directory(campaign, &like.out);
+        let request = Request {
+            name: arm.name.clone(),
+            variant: Variant { seed: Some(slot.seed), ..arm.variant.clone() },
+            run: Some(free_name(&out, &format!("{}-{}-{}", campaign.name, arm.name, slot.repetition + 1))),
+            out,
+            format: Format::Parquet,
+            keep_rows: campaign.rows == Keep::Keep,
+            ..like.clone()
+        };
+        let outcome = match run_on(&mut ground, &request, stop, live) {
+            Ok(finished) => {
+                let headline = |p| finished.manifest.latencies.headline_ms(p).unwrap_or(f64::NAN);
+                let (p50, p9999) = (headline(50.0), headline(99.99));
+                live.step(&format!("{}: p50 {p50:.2}, p99.99 {p9999:.2} ms", finished.manifest.run));
+                Outcome::of(campaign, &finished)
+            }
+            Err(RunError::Interrupted) => Outcome::failed(State::Interrupted),
+            Err(error) => Outcome::failed(State::Failed(with_causes([&error as &dyn std::error::Error].into_iter()))),
+        };
+        match &outcome.state {
+            State::Counts => {}
+            State::Interrupted => live.step("interrupted; the same command goes on from here"),
+            State::Invalid(why) => live.step(&format!("it does not count: {why}")),
+            State::Failed(why) => live.step(&format!("it came to nothing: {why}")),
+        }
+        outcome
+    });
+    // What was made stands in the tables, also when the rest came to nothing.
+    match made {
+        Ok(book) => write(campaign, &book, &like.out).map(|_| book),
+        Err(error) => {
+            if let Ok(book) = Book::read(campaign, &like.out) {
+                write(campaign, &book, &like.out)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Writes the tables of what the book has, beside it. Returns their file.
+///
+/// # Errors
+/// Those of writing.
+pub fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
+    let path = Book::path(campaign, out).with_extension("md");
+    let written = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+        .and_then(|()| fs::write(&path, table::markdown(campaign, book, out)));
+    written.map_err(|source| CampaignError::File { path: path.clone(), source })?;
+    Ok(path)
+}
+
+/// The name, or, where an interrupted run has it, one with a number after it. The rows of a run that was killed before it
+/// had a manifest are of no use to a campaign, and go.
+fn free_name(out: &Path, name: &str) -> String {
+    let has = |name: &str, extension| out.join(format!("{name}.{extension}")).exists();
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}.{n}")));
+    let mut free = names.filter(|name| !has(name, "json"));
+    let free = free.next().unwrap_or_else(|| unreachable!("the names never end"));
+    for extension in ["csv", "parquet"] {
+        // What cannot be removed is told by the run, as a name that is taken.
+        let _ = fs::remove_file(out.join(format!("{free}.{extension}")));
+    }
+    free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{campaign::Arm, run::null::tests::request, variant::Layer};
+
+    #[test]
+    fn whole_and_taken_up_again() {
+        let out = tempfile::tempdir().unwrap();
+        let arm = |rate: f64| {
+            let (connections, duration) = (Some(20), "500ms".parse().ok());
+            let variant =
+                request(out.path(), Layer { connections, duration, rate: Some(rate), ..Layer::default() }).variant;
+            Arm { name: format!("r{rate}"), expect: "Little.".to_owned(), found: String::new(), variant }
+        };
+        let mut campaign = crate::campaign::book::tests::campaign("1h", 1);
+        campaign.arms = vec![arm(10.0), arm(20.0)];
+        // Whatever else this machine does, both count.
+        campaign.valid.lateness_p99_ms_max = 1e9;
+        (campaign.valid.foreign_cores_max, campaign.valid.steal_cores_max) = (1e9, 1e9);
+        let (like, live) = (request(out.path(), Layer::default()), Live::default());
+        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
+        assert!(book.entries.iter().all(|entry| entry.state == State::Counts), "{book:?}");
+
+        campaign.runs = 2;
+        let stopped = Stop::default();
+        stopped.request();
+        let book = perform(&campaign, &like, &stopped, &live).unwrap();
+        assert_eq!((book.entries.len(), &book.entries[2].state), (3, &State::Interrupted));
+        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
+        let count = |state: State| book.entries.iter().filter(|entry| entry.state == state).count();
+        assert_eq!([count(State::Counts), count(State::Interrupted)], [4, 1]);
+        let names: Vec<_> = fs::read_dir(Book::directory(&campaign, out.path())).unwrap().collect();
+        assert_eq!(names.len(), 4, "manifests, and no rows: {names:?}");
+        let page = fs::read_to_string(Book::path(&campaign, out.path()).with_extension("md")).unwrap();
+        assert!(page.contains("4 of 4 runs count.") && page.contains("| tail-r20-2 |"), "{page}");
+    }
+
+    #[test]
+    fn a_run_that_is_made_again_gets_another_name_unless_it_was_killed() {
+        let out = tempfile::tempdir().unwrap();
+        let put = |name: &str| fs::write(out.path().join(name), "").unwrap();
+        assert_eq!(free_name(out.path(), "a-b-1"), "a-b-1");
+        put("a-b-1.csv");
+        assert_eq!(free_name(out.path(), "a-b-1"), "a-b-1");
+        assert!(!out.path().join("a-b-1.csv").exists());
+        put("a-b-1.json");
+        put("a-b-1.parquet");
+        assert_eq!(free_name(out.path(), "a-b-1"), "a-b-1.2");
+        assert!(out.path().join("a-b-1.parquet").exists());
+    }
+}

@@ -1,0 +1,130 @@
+//! What a table needs of a run, read back from its manifest.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::merged::Tail;
+
+/// The part of a manifest that tables are made of.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Recorded {
+    /// Planned events.
+    pub planned: u64,
+    /// Planned events that were not stored in time.
+    pub over_slo: u64,
+    /// Start and end of the window, µs of the Unix epoch.
+    pub window_us: [i64; 2],
+    latencies: Latencies,
+    harness: Harness,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Latencies {
+    headlines: Vec<Line>,
+    tail_us: Vec<i64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Line {
+    n: u64,
+    missing: u64,
+    percentiles: Vec<Cell>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Cell {
+    percentile: f64,
+    /// A number, or `> drain`.
+    ms: Value,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Harness {
+    costs: Vec<Cost>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Cost {
+    name: String,
+    cpu_cores: f64,
+}
+
+impl Recorded {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// In words: it cannot be read, or was not written by this program.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let read: Self = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let empty = read.latencies.headlines.is_empty();
+        if empty { Err(format!("{}: it has no latencies", path.display())) } else { Ok(read) }
+    }
+
+    /// A percentile of scheduled → stored, in ms with 2 places: infinite past the drain, none when it is not kept.
+    pub fn headline_ms(&self, percentile: f64) -> Option<f64> {
+        let cells = &self.latencies.headlines[0].percentiles;
+        match &cells.iter().find(|cell| cell.percentile == percentile)?.ms {
+            Value::String(_) => Some(f64::INFINITY),
+            other => other.as_f64(),
+        }
+    }
+
+    /// Its slowest events.
+    pub fn tail(&self) -> Tail {
+        let Line { n, missing, .. } = self.latencies.headlines[0];
+        Tail { n, missing, largest_us: self.latencies.tail_us.clone() }
+    }
+
+    /// Mean CPU use of all parts whose name begins so, in cores; none when there are none.
+    pub fn cores(&self, prefix: &str) -> Option<f64> {
+        let own = self.harness.costs.iter().filter(|cost| cost.name.starts_with(prefix)).map(|cost| cost.cpu_cores);
+        own.reduce(|a, b| a + b)
+    }
+
+    /// CPU time of the brokers for each event of the window, in core-ms.
+    pub fn broker_ms(&self) -> Option<f64> {
+        let [start_us, end_us] = self.window_us;
+        let per_s = self.planned as f64 / ((end_us - start_us) as f64 / 1e6);
+        Some(self.cores("broker ")? * 1000.0 / per_s)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A manifest of 1,000 events in 10 s, with its p99.99 and its largest latency.
+    pub(in crate::campaign) fn write(path: &Path, p9999_ms: serde_json::Value, largest_us: i64) {
+        let cell = |percentile: f64, ms: serde_json::Value| json!({ "percentile": percentile, "ms": ms });
+        let line = json!({
+            "n": 1000, "missing": 0, "percentiles": [cell(50.0, json!(4.5)), cell(99.99, p9999_ms)],
+        });
+        let cost = |name: &str, cores: f64| json!({ "name": name, "cpu_cores": cores });
+        let costs = [cost("broker 1", 0.05), cost("broker 2", 0.07), cost("producers", 0.04), cost("worker 0", 0.02)];
+        let tail_us: Vec<i64> = (0..100).map(|i| largest_us - i).collect();
+        let manifest = json!({
+            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "harness": { "costs": costs },
+            "latencies": { "headlines": [line], "tail_us": tail_us },
+        });
+        fs::write(path, manifest.to_string()).unwrap();
+    }
+
+    #[test]
+    fn figures_of_a_manifest() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
+        write(&path, json!("> drain"), 90_000);
+        let read = Recorded::read(&path).unwrap();
+        assert_eq!([50.0, 99.99, 12.0].map(|p| read.headline_ms(p)), [Some(4.5), Some(f64::INFINITY), None]);
+        assert!((read.broker_ms().unwrap() - 1.2).abs() < 1e-9, "0.12 cores at 100 events/s");
+        assert_eq!((read.cores("worker "), read.cores("redis")), (Some(0.02), None));
+        assert_eq!(read.tail().largest_us[..2], [90_000, 89_999]);
+        fs::write(&path, "{}").unwrap();
+        assert!(Recorded::read(&path).unwrap_err().contains("missing field"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, what was
+//! expected and found, and every run, those that do not count with their cause.
+
+use std::{fmt::Write, path::Path};
+
+use super::{Arm, Book, Campaign, State, book::Entry, merged, recorded::Recorded};
+use crate::{percentile::round_2, screen::thousands};
+
+/// One run with what it left.
+struct Run<'a> {
+    entry: &'a Entry,
+    /// Its manifest, or why there is none.
+    recorded: Result<Recorded, String>,
+}
+
+/// The page of a campaign; `found` comes from its file as it is now.
+pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
+    let directory = Book::directory(campaign, out);
+    let recorded = |entry: &Entry| {
+        let none = || Err("it has no manifest".to_owned());
+        entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
+    };
+    let runs: Vec<_> = book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect();
+    let mut page = format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
+    let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
+    let wanted = campaign.arms.len() * campaign.runs as usize;
+    let _ = writeln!(page, "{made} of {wanted} runs count. Latency is scheduled → stored, in ms.\n");
+    arms(&mut page, campaign, &runs);
+    words(&mut page, &campaign.arms);
+    each(&mut page, &runs);
+    page
+}
+
+fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
+    *page += "| arm | runs | p50 | p99.99 median | best | worst | p99.999, merged | ≥ 100 ms of planned | broker ms an event \
+              | producers' cores | workers' cores |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+    for arm in &campaign.arms {
+        let counts = |run: &&Run| run.entry.arm == arm.name && run.entry.state == State::Counts;
+        let own: Vec<&Recorded> = runs.iter().filter(counts).filter_map(|run| run.recorded.as_ref().ok()).collect();
+        let tail = sorted(own.iter().filter_map(|run| run.headline_ms(99.99)));
+        let middle = |of: &dyn Fn(&Recorded) -> Option<f64>| median(&sorted(own.iter().filter_map(|run| of(run))));
+        let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
+        let merged = merged::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
+        let (over, planned) =
+            own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
+        let cells = [
+            own.len().to_string(),
+            ms(middle(&|run| run.headline_ms(50.0))),
+            ms(median(&tail)),
+            ms(tail.first().copied()),
+            ms(tail.last().copied()),
+            merged,
+            format!("{} of {}", thousands(over), thousands(planned)),
+            ms(middle(&Recorded::broker_ms)),
+            cores(middle(&|run| run.cores("producers"))),
+            cores(middle(&|run| run.cores("worker "))),
+        ];
+        let _ = writeln!(page, "| {} | {} |", arm.name, cells.join(" | "));
+    }
+    *page += "\n";
+}
+
+/// What was expected of each arm, and found.
+fn words(page: &mut String, arms: &[Arm]) {
+    *page += "| arm | expected | found |\n|---|---|---|\n";
+    let cell = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    for arm in arms {
+        let _ = writeln!(page, "| {} | {} | {} |", arm.name, cell(&arm.expect), cell(&arm.found));
+    }
+    *page += "\n";
+}
+
+/// Every run, in the order in which they were made.
+fn each(page: &mut String, runs: &[Run]) {
+    *page += "| run | seed | planned | p50 | p99.99 | ≥ 100 ms | |\n|---|---:|---:|---:|---:|---:|---|\n";
+    for Run { entry, recorded } in runs {
+        let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
+        let figures = match recorded {
+            Ok(run) => {
+                let [p50, p9999] = [50.0, 99.99].map(|p| ms(run.headline_ms(p)));
+                format!("{} | {p50} | {p9999} | {}", thousands(run.planned), thousands(run.over_slo))
+            }
+            Err(_) => "– | – | – | –".to_owned(),
+        };
+        let state = match (&entry.state, recorded) {
+            (State::Counts, Ok(_)) => String::new(),
+            (State::Counts, Err(why)) => format!("counts, but {why}"),
+            (State::Invalid(why), _) => format!("does not count: {why}"),
+            (State::Failed(why), _) => format!("came to nothing: {why}"),
+            (State::Interrupted, _) => "interrupted".to_owned(),
+        };
+        let state = state.lines().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        let _ = writeln!(page, "| {name} | {} | {figures} | {state} |", entry.seed);
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The middle one, or the mean of the middle two.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let upper = sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some(if lower == *upper { lower } else { lower.midpoint(*upper) })
+}
+
+fn ms(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(ms) if ms.is_infinite() => "> drain".to_owned(),
+        Some(ms) => format!("{:.2}", round_2(ms)),
+    }
+}
+
+fn cores(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |cores| format!("{cores:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::campaign::{book::tests::campaign, recorded::tests::write};
+
+    #[test]
+    fn all_runs_are_in_the_tables() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 2));
+        let directory = Book::directory(&campaign, out.path());
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut book = Book::open(&campaign, out.path()).unwrap();
+        let mut add = |arm: &str, repetition, run: Option<&str>, state| {
+            let run = run.map(str::to_owned);
+            book.entries.push(Entry { arm: arm.to_owned(), repetition, seed: 3, run, state });
+        };
+        for (run, p9999, largest_us) in [("a", json!(20.0), 90_000), ("b", json!(30.5), 250_000), ("c", json!(1.0), 1)]
+        {
+            write(&directory.join(format!("{run}.json")), p9999, largest_us);
+        }
+        add("laptop", 0, Some("a"), State::Counts);
+        add("laptop", 1, Some("b"), State::Counts);
+        add("goal", 0, Some("c"), State::Invalid("2 rebalances in the window (at most 0)".to_owned()));
+        add("goal", 1, None, State::Failed("no | disk\nat all".to_owned()));
+        add("goal", 1, Some("gone"), State::Counts);
+        let page = markdown(&campaign, &book, out.path());
+        for line in [
+            "3 of 4 runs count.",
+            "| laptop | 2 | 4.50 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 |",
+            "| goal | 0 | – | – | – | – | – | 0 of 0 | – | – | – |",
+            "| laptop | Little. |  |",
+            "| a | 3 | 1,000 | 4.50 | 20.00 | 3 |  |",
+            "| c | 3 | 1,000 | 4.50 | 1.00 | 3 | does not count: 2 rebalances in the window (at most 0) |",
+            "| goal, 2 | 3 | – | – | – | – | came to nothing: no \\| disk at all |",
+            "| gone | 3 | – | – | – | – | counts, but ",
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+    }
+
+    #[test]
+    fn medians() {
+        let of = |values: &[f64]| median(&sorted(values.iter().copied()));
+        assert_eq!([of(&[]), of(&[3.0]), of(&[4.0, 1.0, 2.0])], [None, Some(3.0), Some(2.0)]);
+        assert_eq!(of(&[f64::INFINITY, f64::INFINITY]), Some(f64::INFINITY));
+    }
+}

@@ -1,0 +1,178 @@
+//! Which value is tried next: pure, so that it can be proven without a cluster.
+
+/// A bracket is narrow enough when its upper bound is at most so many times its lower one.
+const NARROW: f64 = 1.15;
+/// Steps of doubling or halving until a bracket is found.
+const WIDEN_MAX: u32 = 8;
+/// Runs of each side of the last bracket, the one that found it included.
+const REPEATS: usize = 3;
+
+/// On which side of the limit a run came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The percentile was within the limit.
+    Within,
+    /// It was past it.
+    Past,
+}
+
+/// A search under way.
+#[derive(Debug, Clone)]
+pub struct Bisection {
+    whole: bool,
+    given: bool,
+    /// The first value where no bounds are given, else both.
+    start: [f64; 2],
+    tried: Vec<(f64, Side)>,
+}
+
+impl Bisection {
+    /// Between given bounds.
+    pub fn between(bounds: [f64; 2], whole: bool) -> Self {
+        Self { whole, given: true, start: bounds, tried: Vec::new() }
+    }
+
+    /// From a value on, doubled while it is within the limit, halved while it is past it.
+    pub fn from(value: f64, whole: bool) -> Self {
+        Self { whole, given: false, start: [value, value], tried: Vec::new() }
+    }
+
+    /// What was tried, in order.
+    pub fn tried(&self) -> &[(f64, Side)] {
+        &self.tried
+    }
+
+    /// Takes in what a run at `value` came out as.
+    pub fn record(&mut self, value: f64, side: Side) {
+        self.tried.push((value, side));
+    }
+
+    /// The largest value below all that were past the limit on the first try, and the smallest that was past it.
+    pub fn bracket(&self) -> [Option<f64>; 2] {
+        let firsts = self
+            .tried
+            .iter()
+            .enumerate()
+            .filter(|(k, (value, _))| self.tried[..*k].iter().all(|(earlier, _)| earlier != value));
+        let firsts: Vec<(f64, Side)> = firsts.map(|(_, tried)| *tried).collect();
+        let of = |side| firsts.iter().filter(move |(_, came)| *came == side).map(|(value, _)| *value);
+        let past = of(Side::Past).reduce(f64::min);
+        let within = of(Side::Within).filter(|value| past.is_none_or(|past| *value < past)).reduce(f64::max);
+        [within, past]
+    }
+
+    /// The next value to try; none when both sides of a narrow bracket have been repeated.
+    ///
+    /// # Errors
+    /// When there is no bracket: the limit is not between the bounds, or was not met while they were sought.
+    pub fn next(&self) -> Result<Option<f64>, String> {
+        let tried = |value: f64| self.tried.iter().filter(|(other, _)| *other == value).count();
+        if tried(self.start[0]) == 0 {
+            return Ok(Some(self.start[0]));
+        }
+        if self.given && tried(self.start[1]) == 0 {
+            return match self.bracket() {
+                [None, Some(low)] => Err(format!("even {low} is past the limit: give a smaller lower bound")),
+                _ => Ok(Some(self.start[1])),
+            };
+        }
+        match self.bracket() {
+            [Some(within), Some(past)] => Ok(self.narrower(within, past).or_else(|| {
+                let again = [within, past].into_iter().min_by_key(|value| tried(*value));
+                again.filter(|value| tried(*value) < REPEATS)
+            })),
+            [Some(within), None] if self.given => {
+                Err(format!("even {within} is within the limit: give a larger upper bound"))
+            }
+            [None, Some(past)] if self.given => {
+                Err(format!("even {past} is past the limit: give a smaller lower bound"))
+            }
+            [within, past] => self.wider(within, past),
+        }
+    }
+
+    /// A value between two, in the middle as ratios go; none when they are close.
+    fn narrower(&self, within: f64, past: f64) -> Option<f64> {
+        if past <= within * NARROW {
+            return None;
+        }
+        let middle = (within * past).sqrt();
+        let middle = if self.whole { middle.round() } else { three_digits(middle) };
+        (within < middle && middle < past).then_some(middle)
+    }
+
+    fn wider(&self, within: Option<f64>, past: Option<f64>) -> Result<Option<f64>, String> {
+        let next = match (within, past) {
+            (Some(within), None) => within * 2.0,
+            (None, Some(past)) if self.whole => (past / 2.0).floor(),
+            (None, Some(past)) => past / 2.0,
+            _ => return Ok(None),
+        };
+        let limit = |side: &str| Err(format!("no value {side} the limit was found on the way to {next}: give bounds"));
+        match self.tried.len() as u32 > WIDEN_MAX || next <= 0.0 {
+            true => limit(if past.is_none() { "past" } else { "within" }),
+            false => Ok(Some(next)),
+        }
+    }
+}
+
+/// Three digits are as much as a person wants to type again.
+fn three_digits(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn run(mut search: Bisection, breaks_at: f64) -> Result<Bisection, String> {
+        for _ in 0..100 {
+            let Some(value) = search.next()? else { return Ok(search) };
+            search.record(value, if value < breaks_at { Side::Within } else { Side::Past });
+        }
+        panic!("it does not end: {search:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_border_is_found_and_both_sides_repeated(
+            breaks_at in 1.5_f64..9_000.0, start in 1_u32..3_000, whole: bool, given: bool
+        ) {
+            let start = f64::from(start);
+            let search = if given { Bisection::between([1.0, 10_000.0], whole) } else { Bisection::from(start, whole) };
+            let Ok(found) = run(search, breaks_at) else {
+                // Too far from where it was to begin.
+                prop_assert!(!given && !(0.01..100.0).contains(&(breaks_at / start)), "{breaks_at} from {start}");
+                return Ok(());
+            };
+            let [Some(within), Some(past)] = found.bracket() else { panic!("{found:?}") };
+            prop_assert!(within < breaks_at && breaks_at <= past);
+            prop_assert!(past <= within * NARROW || (whole && past - within <= 1.0), "{within} to {past}");
+            for side in [within, past] {
+                prop_assert_eq!(found.tried().iter().filter(|(value, _)| *value == side).count(), REPEATS);
+            }
+            prop_assert!(found.tried().len() < 40, "{:?}", found.tried());
+        }
+    }
+
+    #[test]
+    fn bounds_that_do_not_bracket_are_told() {
+        let between = || Bisection::between([10.0, 20.0], true);
+        assert!(run(between(), 5.0).unwrap_err().contains("even 10 is past the limit: give a smaller lower bound"));
+        assert!(run(between(), 99.0).unwrap_err().contains("even 20 is within the limit: give a larger upper bound"));
+        assert!(run(Bisection::from(1.0, true), 0.5).unwrap_err().contains("give bounds"));
+        assert!(run(Bisection::from(1.0, true), 1e9).unwrap_err().contains("no value past the limit"));
+    }
+
+    #[test]
+    fn a_repeat_that_comes_out_otherwise_does_not_move_the_bracket() {
+        let mut search = Bisection::between([10.0, 11.0], true);
+        for (value, side) in [(10.0, Side::Within), (11.0, Side::Past), (10.0, Side::Past), (11.0, Side::Past)] {
+            search.record(value, side);
+        }
+        assert_eq!(search.bracket(), [Some(10.0), Some(11.0)]);
+        assert_eq!(search.next(), Ok(Some(10.0)));
+    }
+}
