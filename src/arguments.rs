@@ -35,7 +35,7 @@ pub struct Arguments {
     /// Fail when the SLO was missed (exit code 3), is not resolvable (5), or the run is INVALID (6)
     #[arg(long)]
     pub assert_slo: bool,
-    /// Leave the local cluster running, and print its addresses
+    /// Leave the cluster that was started running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,
     /// Accept a Redis that holds keys of earlier runs

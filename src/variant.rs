@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "containers")]
+pub(crate) use self::check::is_image;
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{ClusterKind, Engine, GroupProtocol},
@@ -100,6 +102,13 @@ pub struct Variant {
     pub min_insync_replicas: u16,
     /// What to run against.
     pub cluster: ClusterKind,
+    /// Image of the brokers' containers, with its tag; `apache/kafka` of the pinned version when not given.
+    /// `SHASTA_KAFKA_IMAGE` lies over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_image: Option<String>,
+    /// Image of Redis' container, with its tag; `redis:7` when not given. `SHASTA_REDIS_IMAGE` lies over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis_image: Option<String>,
     /// Kafka version of the brokers; the local cluster is always the pinned one and reports a difference.
     pub kafka_version: String,
     /// Instance type of the brokers, where the variant describes a rented cluster.

@@ -65,6 +65,20 @@ pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), 
 
 /// `server.properties` of node `index`, with the variant's own on top of what a run needs.
 pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, variant: &Variant) -> String {
+    let mut text = String::new();
+    for (name, value) in settings(index, ports, data, variant) {
+        writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
+    }
+    text
+}
+
+/// The same by name, for brokers that take them otherwise.
+pub(super) fn settings<'a>(
+    index: usize,
+    ports: &[Ports; NODES],
+    data: &Path,
+    variant: &'a Variant,
+) -> BTreeMap<&'a str, String> {
     let Ports { client, controller } = ports[index];
     let voters: Vec<_> =
         ports.iter().enumerate().map(|(i, p)| format!("{}@127.0.0.1:{}", i + 1, p.controller)).collect();
@@ -85,11 +99,7 @@ pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, vari
         ("advertised.listeners", format!("CLIENT://127.0.0.1:{client}")),
         ("log.dirs", data.display().to_string()),
     ]);
-    let mut text = String::new();
-    for (name, value) in set {
-        writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
-    }
-    text
+    set
 }
 
 /// The flags of a broker's JVM.

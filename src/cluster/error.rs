@@ -11,6 +11,19 @@ use crate::process::ProcessError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClusterError {
+    /// What is wrong with Docker or its images.
+    #[cfg(feature = "containers")]
+    #[error(transparent)]
+    Containers(#[from] super::containers::ContainersError),
+    /// Containers in a build without them.
+    #[error(
+        "this build leaves containers out; build with `cargo build --features containers` (they are in by default), or use \
+         --cluster local"
+    )]
+    NeedsContainers,
+    /// `SHASTA_CLUSTER` names nothing that benches run on.
+    #[error("SHASTA_CLUSTER={0}: must be containers or local; unset, benches take containers where Docker answers")]
+    NoSuchCluster(String),
     /// The caller's `stop` said so.
     #[error("interrupted while the cluster was starting")]
     Interrupted,
@@ -42,7 +55,7 @@ pub enum ClusterError {
         kafka: &'static str,
     },
     /// A setting that this harness must choose itself.
-    #[error("`{name}` in [{section}] is set by the local cluster itself ({why}); leave it out")]
+    #[error("`{name}` in [{section}] is set by the run itself ({why}); leave it out")]
     Owned {
         /// The variant's section.
         section: &'static str,

@@ -6,8 +6,12 @@ mod access;
 mod addresses;
 mod admin;
 mod advice;
+mod applied;
+mod at_hand;
 mod broker;
 pub mod capacity;
+#[cfg(feature = "containers")]
+pub mod containers;
 mod ended;
 mod error;
 pub mod external;
@@ -15,6 +19,7 @@ mod kafka_home;
 pub mod local;
 mod machine;
 mod ports;
+mod ready;
 mod redis_server;
 mod scratch;
 mod storage;
@@ -22,10 +27,13 @@ pub mod topic;
 
 pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
+pub use at_hand::for_benches;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
+
+use std::path::PathBuf;
 
 use crate::{
     process::Lifetime,
@@ -40,14 +48,15 @@ pub trait Cluster {
     /// `local`, `containers` or `external`.
     fn substrate(&self) -> &'static str;
 
-    /// Name and process id of each child ("broker 1", "redis"); none for an external cluster.
+    /// Name and process id of each child or container ("broker 1", "redis"), as far as they can be seen from here; none for
+    /// an external cluster.
     fn processes(&self) -> Vec<(String, u32)>;
 
-    /// The children that have ended by themselves, each with its name, its exit status or signal, and why as far as
-    /// its log says.
+    /// The children or containers that have ended by themselves, each with its name, its exit status or signal, and why
+    /// as far as its log says.
     ///
     /// # Errors
-    /// When the operating system does not say.
+    /// When the operating system, or Docker, does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
 
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
@@ -55,7 +64,7 @@ pub trait Cluster {
     fn settings(&self) -> serde_json::Value;
 
     /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
-    /// with [`Lifetime::Detached`] also outlives this process.
+    /// with [`Lifetime::Detached`], or in containers, also outlives this process.
     ///
     /// # Errors
     /// When that cannot be recorded.
@@ -68,7 +77,7 @@ pub trait Cluster {
 /// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::process`].
 ///
 /// # Errors
-/// See [`local::start`] and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
+/// See [`local::start`], `containers::prepare` and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
 pub fn start(
     variant: &Variant,
     external: Option<Addresses>,
@@ -77,15 +86,51 @@ pub fn start(
     progress: &dyn Fn(&str),
 ) -> Result<Box<dyn Cluster>, ClusterError> {
     let external = external.unwrap_or_default();
+    if let Some(flag) = external.first_flag().filter(|_| variant.cluster != ClusterKind::External) {
+        return Err(ClusterError::NotExternal { flag });
+    }
     match variant.cluster {
         ClusterKind::Local => {
-            if let Some(flag) = external.first_flag() {
-                return Err(ClusterError::NotExternal { flag });
-            }
             Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
         }
+        ClusterKind::Containers => in_containers(variant, stop, progress),
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
+}
+
+#[cfg(feature = "containers")]
+fn in_containers(
+    variant: &Variant,
+    stop: &dyn Fn() -> bool,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
+    Ok(Box::new(containers::prepare(variant, stop, progress)?.start(variant, stop, progress)?))
+}
+
+#[cfg(not(feature = "containers"))]
+fn in_containers(_: &Variant, _: &dyn Fn() -> bool, _: &dyn Fn(&str)) -> Result<Box<dyn Cluster>, ClusterError> {
+    Err(ClusterError::NeedsContainers)
+}
+
+/// Where the brokers and the Redis of this variant will keep their data; none for an external cluster.
+///
+/// # Errors
+/// When Docker, which is asked, does not answer.
+pub fn data_dir(variant: &Variant) -> Result<Option<PathBuf>, ClusterError> {
+    match variant.cluster {
+        ClusterKind::Local => Ok(Some(Site::from_env().temp)),
+        #[cfg(feature = "containers")]
+        ClusterKind::Containers => containers::data_dir().map(Some),
+        #[cfg(not(feature = "containers"))]
+        ClusterKind::Containers => Err(ClusterError::NeedsContainers),
+        ClusterKind::External => Ok(None),
+    }
+}
+
+/// Ends what would outlive this process if it ended without its destructors, as in a signal's handler.
+pub fn end_at_once() {
+    #[cfg(feature = "containers")]
+    containers::remove_own();
 }
 
 #[cfg(test)]
@@ -132,6 +177,8 @@ pub(crate) mod tests {
             replication_factor: 3,
             min_insync_replicas: 2,
             cluster: ClusterKind::Local,
+            kafka_image: None,
+            redis_image: None,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),

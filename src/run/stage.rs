@@ -9,7 +9,7 @@ use std::{
 use super::{Request, RunError, Stop, files::Files};
 use crate::{
     clock::{Anchor, Clock},
-    cluster::{self, Cluster, Endpoints, Site, capacity, topic, topic::Topic},
+    cluster::{self, Cluster, Endpoints, capacity, topic, topic::Topic},
     collect::{Collector, Input},
     crew::Crew,
     generation::{self, Generation},
@@ -20,7 +20,7 @@ use crate::{
     producer::{Load, Producers},
     schedule::Pace,
     tag_data::{EventShape, Stamps},
-    variant::{ClusterKind, Variant},
+    variant::Variant,
     worker,
 };
 
@@ -35,8 +35,8 @@ pub(super) const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 /// A cluster, and how long it took to be ready, in s.
 pub(super) fn start_cluster(request: &Request, stop: &Stop, live: &Live) -> Result<(Box<dyn Cluster>, f64), RunError> {
     let started = Instant::now();
-    if request.variant.cluster == ClusterKind::Local {
-        capacity::check(&request.variant, &request.out, &Site::from_env().temp)?;
+    if let Some(data) = cluster::data_dir(&request.variant)? {
+        capacity::check(&request.variant, &request.out, &data)?;
     }
     capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
     let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };

@@ -107,6 +107,12 @@ pub struct Layer {
     /// What to run against
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
+    /// Image of the brokers' containers.
+    #[arg(skip)]
+    pub kafka_image: Option<String>,
+    /// Image of Redis' container.
+    #[arg(skip)]
+    pub redis_image: Option<String>,
     /// Kafka version of the brokers.
     #[arg(skip)]
     pub kafka_version: Option<String>,

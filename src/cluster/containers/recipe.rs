@@ -1,0 +1,152 @@
+//! What an image is told, so that three brokers and a Redis of any image are as alike to those of a local cluster as the
+//! image allows: pure, from the variant and the ports.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::image::parts;
+use crate::{
+    cluster::{broker, ports::Held},
+    variant::Variant,
+};
+
+/// Where the public images have their volume.
+const DATA: &str = "/var/lib/kafka/data";
+
+/// Environment and arguments of one container.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Recipe {
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) arguments: Vec<String>,
+}
+
+/// Node `index` of the brokers.
+pub(super) fn broker(image: &str, index: usize, held: &Held, cluster_id: &str, variant: &Variant) -> Recipe {
+    let repository = parts(image).0;
+    match repository.rsplit('/').next() {
+        Some(last) if last.starts_with("redpanda") => Recipe { arguments: redpanda(index, held), ..Recipe::default() },
+        _ => Recipe { environment: kafka(index, held, cluster_id, variant), arguments: Vec::new() },
+    }
+}
+
+/// As apache/kafka, apache/kafka-native and confluentinc/cp-kafka take them.
+fn kafka(index: usize, held: &Held, cluster_id: &str, variant: &Variant) -> BTreeMap<String, String> {
+    let settings = broker::settings(index, &held.nodes, Path::new(DATA), variant);
+    let mut environment: BTreeMap<_, _> =
+        settings.into_iter().map(|(name, value)| (variable(name), value)).collect();
+    let heap = &variant.broker_heap;
+    // An empty text would bring the image's own flags; `-server` is what java does anyway.
+    let flags = if variant.broker_jvm.is_empty() { "-server".to_owned() } else { variant.broker_jvm.join(" ") };
+    environment.extend(
+        [
+            ("CLUSTER_ID", cluster_id.to_owned()),
+            ("KAFKA_HEAP_OPTS", format!("-Xms{heap} -Xmx{heap}")),
+            ("KAFKA_JVM_PERFORMANCE_OPTS", flags),
+            // As a local broker, but for the line that tells the version.
+            ("KAFKA_LOG4J_ROOT_LOGLEVEL", "WARN".to_owned()),
+            ("KAFKA_LOG4J_LOGGERS", "org.apache.kafka.common.utils.AppInfoParser=INFO".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    environment
+}
+
+/// The variable that these images make a property of.
+fn variable(property: &str) -> String {
+    format!("KAFKA_{}", property.replace('_', "__").replace('-', "___").replace('.', "_").to_uppercase())
+}
+
+/// Redpanda's command line. It has neither a JVM nor Kafka's server properties.
+fn redpanda(index: usize, held: &Held) -> Vec<String> {
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let ports = held.nodes[index];
+    let [admin, proxy, registry] = held.more[index];
+    let seeds: Vec<_> = held.nodes.iter().map(|node| at(node.controller)).collect();
+    let flags = [
+        ("--mode", "dev-container".to_owned()),
+        ("--smp", "1".to_owned()),
+        ("--default-log-level", "warn".to_owned()),
+        ("--node-id", (index + 1).to_string()),
+        ("--seeds", seeds.join(",")),
+        ("--kafka-addr", at(ports.client)),
+        ("--advertise-kafka-addr", at(ports.client)),
+        ("--rpc-addr", at(ports.controller)),
+        ("--advertise-rpc-addr", at(ports.controller)),
+        ("--pandaproxy-addr", at(proxy)),
+        ("--schema-registry-addr", at(registry)),
+        ("--set", format!("redpanda.admin=[{{\"address\":\"127.0.0.1\",\"port\":{admin}}}]")),
+        ("--set", "redpanda.empty_seed_starts_cluster=false".to_owned()),
+    ];
+    let given = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    ["redpanda", "start"].map(str::to_owned).into_iter().chain(given).collect()
+}
+
+/// Redis or Valkey: options alone, which the images' entry points put after their server's name.
+pub(super) fn redis(port: u16, variant: &Variant) -> Recipe {
+    let mut settings = BTreeMap::from([("appendonly", "yes"), ("appendfsync", "no"), ("save", "")]);
+    settings.extend(variant.redis.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let mut arguments: Vec<String> =
+        ["--bind", "127.0.0.1", "--port"].map(str::to_owned).into_iter().chain([port.to_string()]).collect();
+    for (name, value) in settings {
+        arguments.push(format!("--{name}"));
+        // Several words are several arguments; none is an empty one.
+        let mut words = value.split_whitespace().map(str::to_owned).peekable();
+        if words.peek().is_none() {
+            arguments.push(String::new());
+        }
+        arguments.extend(words);
+    }
+    Recipe { arguments, ..Recipe::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::tests::variant;
+
+    #[test]
+    fn a_broker_gets_what_a_local_one_gets() {
+        let (held, variant) = (Held::choose().unwrap(), variant());
+        for image in ["apache/kafka:4.1.1", "apache/kafka-native", "confluentinc/cp-kafka:8.0.0", "my.host:1/kafka"] {
+            let recipe = broker(image, 1, &held, "id", &variant);
+            let environment = &recipe.environment;
+            assert_eq!((environment["KAFKA_NODE_ID"].as_str(), environment["KAFKA_NUM_IO_THREADS"].as_str()), ("2", "2"));
+            let client = format!("CLIENT://127.0.0.1:{}", held.nodes[1].client);
+            assert_eq!(environment["KAFKA_ADVERTISED_LISTENERS"], client);
+            assert_eq!(environment["KAFKA_LOG_DIRS"], DATA);
+            assert_eq!(environment["KAFKA_HEAP_OPTS"], "-Xms256m -Xmx256m");
+            assert_eq!(environment["KAFKA_JVM_PERFORMANCE_OPTS"], "-XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+            assert!(!environment.keys().any(|name| name.contains("ZOOKEEPER")) && recipe.arguments.is_empty());
+        }
+        let bare = broker("kafka", 0, &held, "id", &Variant { broker_jvm: Vec::new(), ..variant });
+        assert_eq!(bare.environment["KAFKA_JVM_PERFORMANCE_OPTS"], "-server");
+    }
+
+    #[test]
+    fn a_property_becomes_a_variable() {
+        assert_eq!(variable("num.io.threads"), "KAFKA_NUM_IO_THREADS");
+        assert_eq!(variable("a_b-c.d"), "KAFKA_A__B___C_D");
+    }
+
+    #[test]
+    fn redpanda_is_told_its_ports() {
+        let held = Held::choose().unwrap();
+        let recipe = broker("redpandadata/redpanda:v25.1.1", 2, &held, "id", &variant());
+        let text = recipe.arguments.join(" ");
+        assert!(recipe.environment.is_empty() && text.starts_with("redpanda start --mode dev-container"), "{text}");
+        assert!(text.contains(&format!("--kafka-addr 127.0.0.1:{} ", held.nodes[2].client)), "{text}");
+        let seeds = held.nodes.map(|node| format!("127.0.0.1:{}", node.controller)).join(",");
+        assert!(text.contains(&format!("--seeds {seeds} ")), "{text}");
+    }
+
+    #[test]
+    fn redis_takes_its_settings_as_options() {
+        let mut variant = variant();
+        variant.redis.insert("appendfsync".to_owned(), "everysec".to_owned());
+        variant.redis.insert("client-output-buffer-limit".to_owned(), "normal 0 0 0".to_owned());
+        let arguments = redis(7000, &variant).arguments;
+        assert_eq!(arguments[..4], ["--bind", "127.0.0.1", "--port", "7000"]);
+        assert_eq!(arguments[4..8], ["--appendfsync", "everysec", "--appendonly", "yes"]);
+        assert_eq!(arguments[8..13], ["--client-output-buffer-limit", "normal", "0", "0", "0"]);
+        assert_eq!(arguments[13..], ["--save", ""]);
+    }
+}

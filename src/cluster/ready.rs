@@ -1,0 +1,32 @@
+//! Whether brokers and a Redis that were just started answer yet.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use super::{ClusterError, Endpoints, admin::Admin, broker::NODES, redis_server};
+
+/// What does not answer yet; nothing when all do. `admin` is there from the first answer on. Returns within 100 ms, so that
+/// the caller can be stopped.
+pub(super) fn not_ready(
+    client_ports: &[u16; NODES],
+    endpoints: &Endpoints,
+    admin: &mut Option<Admin>,
+) -> Result<Option<String>, ClusterError> {
+    const LOOK: Duration = Duration::from_millis(50);
+    if admin.is_none() {
+        // A plain connection first: a Kafka client that starts too early backs off.
+        let closed =
+            |port: &u16| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), LOOK).is_err();
+        if let Some(i) = client_ports.iter().position(closed) {
+            return Ok(Some(format!("broker {} does not listen", i + 1)));
+        }
+        if let Err(error) = redis_server::ping(&endpoints.redis_url, LOOK) {
+            return Ok(Some(format!("Redis does not answer: {error}")));
+        }
+        *admin = Some(Admin::connect(&endpoints.kafka)?);
+    }
+    let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
+    Ok((seen < NODES).then(|| format!("{seen} of {NODES} brokers in the metadata")))
+}
