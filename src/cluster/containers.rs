@@ -87,11 +87,7 @@ struct Running {
 ///
 /// # Errors
 /// [`ContainersError`], or [`ClusterError::Interrupted`] during a pull.
-pub fn prepare(
-    variant: &Variant,
-    stop: &dyn Fn() -> bool,
-    progress: &dyn Fn(&str),
-) -> Result<Prepared, ClusterError> {
+pub fn prepare(variant: &Variant, stop: &dyn Fn() -> bool, progress: &dyn Fn(&str)) -> Result<Prepared, ClusterError> {
     broker::check_properties(&variant.broker)?;
     redis_server::check_settings(&variant.redis)?;
     let daemon = Daemon::connect()?;
@@ -233,7 +229,8 @@ impl ContainerCluster {
         let id = running.container.id();
         let state = self.daemon.ask("look at a container", self.daemon.docker.inspect_container(id, None))?.state;
         let pid = state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok());
-        let is_it = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(id));
+        let is_it =
+            |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(id));
         Ok(pid.filter(is_it).and_then(|pid| Some((pid, start_time_ticks(pid)?))))
     }
 

@@ -282,7 +282,10 @@ mod tests {
             "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",
             "must be a linger below the delivery timeout",
         );
-        refused("replication_factor = 4", "x.toml:2: replication_factor = 4: must be at most 3 on a cluster of the run's own");
+        refused(
+            "replication_factor = 4",
+            "x.toml:2: replication_factor = 4: must be at most 3 on a cluster of the run's own",
+        );
         refused("rate = 0.01\nduration = \"99s\"", "rate × duration is below 1");
         refused("connections = 100000\nduration = \"6h\"", "plans 2.160e10 events, and a run holds at most 1e9");
         refused("rate = 1e300", "and a run holds at most 1e9");

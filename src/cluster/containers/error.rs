@@ -112,7 +112,7 @@ pub enum ContainersError {
 
 impl ContainersError {
     /// Whether a bench may go on with a local cluster instead: there is no Docker, or no image.
-    pub(super) fn is_lack(&self) -> bool {
+    pub(in crate::cluster) fn is_lack(&self) -> bool {
         use ContainersError::{Architecture, Elsewhere, NoDaemon, NoImage, NotAllowed};
         matches!(self, NoDaemon { .. } | NotAllowed { .. } | Elsewhere { .. } | NoImage { .. } | Architecture { .. })
     }
@@ -128,7 +128,11 @@ pub(super) fn answer(what: String, error: &DockerError, socket: &str, root: &str
         DockerError::DockerStreamError { error } => error.trim().to_owned(),
         other => other.to_string(),
     };
-    if is_full(&reason) { ContainersError::DiskFull { root: root.to_owned() } } else { ContainersError::Refused { what, reason } }
+    if is_full(&reason) {
+        ContainersError::DiskFull { root: root.to_owned() }
+    } else {
+        ContainersError::Refused { what, reason }
+    }
 }
 
 /// Whether a message or a log says that there is no space left.
@@ -192,7 +196,8 @@ mod tests {
             assert!(said(io(kind)).contains("no Docker daemon answers at /run/d.sock"));
         }
         assert!(said(DockerError::SocketNotFoundError(String::new())).contains("scripts/with-docker"));
-        let server = |message: &str| said(DockerError::DockerResponseServerError { status_code: 500, message: message.into() });
+        let server =
+            |message: &str| said(DockerError::DockerResponseServerError { status_code: 500, message: message.into() });
         let full = server("write /var/lib/docker/tmp/x: no space left on device");
         assert!(full.contains("/var/lib/docker") && full.contains("docker system df"), "{full}");
         let other = server("Conflict. The name is in use\n");

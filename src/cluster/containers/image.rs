@@ -142,7 +142,12 @@ fn unpulled(name: &str, setting: &'static str, error: ContainersError, needs: &s
     let image = name.to_owned();
     match error {
         ContainersError::Refused { reason, .. } if reason.contains("no matching manifest") => {
-            ContainersError::Architecture { image, has: "other processors".to_owned(), needs: needs.to_owned(), setting }
+            ContainersError::Architecture {
+                image,
+                has: "other processors".to_owned(),
+                needs: needs.to_owned(),
+                setting,
+            }
         }
         ContainersError::Refused { reason, .. } if !is_full(&reason) => {
             ContainersError::NoImage { image, reason, setting }

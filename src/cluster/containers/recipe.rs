@@ -31,8 +31,7 @@ pub(super) fn broker(image: &str, index: usize, held: &Held, cluster_id: &str, v
 /// As apache/kafka, apache/kafka-native and confluentinc/cp-kafka take them.
 fn kafka(index: usize, held: &Held, cluster_id: &str, variant: &Variant) -> BTreeMap<String, String> {
     let settings = broker::settings(index, &held.nodes, Path::new(DATA), variant);
-    let mut environment: BTreeMap<_, _> =
-        settings.into_iter().map(|(name, value)| (variable(name), value)).collect();
+    let mut environment: BTreeMap<_, _> = settings.into_iter().map(|(name, value)| (variable(name), value)).collect();
     let heap = &variant.broker_heap;
     // An empty text would bring the image's own flags; `-server` is what java does anyway.
     let flags = if variant.broker_jvm.is_empty() { "-server".to_owned() } else { variant.broker_jvm.join(" ") };
@@ -109,7 +108,10 @@ mod tests {
         for image in ["apache/kafka:4.1.1", "apache/kafka-native", "confluentinc/cp-kafka:8.0.0", "my.host:1/kafka"] {
             let recipe = broker(image, 1, &held, "id", &variant);
             let environment = &recipe.environment;
-            assert_eq!((environment["KAFKA_NODE_ID"].as_str(), environment["KAFKA_NUM_IO_THREADS"].as_str()), ("2", "2"));
+            assert_eq!(
+                (environment["KAFKA_NODE_ID"].as_str(), environment["KAFKA_NUM_IO_THREADS"].as_str()),
+                ("2", "2")
+            );
             let client = format!("CLIENT://127.0.0.1:{}", held.nodes[1].client);
             assert_eq!(environment["KAFKA_ADVERTISED_LISTENERS"], client);
             assert_eq!(environment["KAFKA_LOG_DIRS"], DATA);

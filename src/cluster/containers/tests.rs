@@ -3,7 +3,12 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap, fs, io::Write as _, net::TcpListener, process::Command};
+    collections::HashMap,
+    fs,
+    io::Write as _,
+    net::TcpListener,
+    process::Command,
+};
 
 use testcontainers::bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 
@@ -242,7 +247,10 @@ fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
 #[test]
 fn what_a_container_said_tells_why_it_ended() {
     let of = |log: &str| ended("broker 2".to_owned(), "exit code 1".to_owned(), log, "/var/lib/docker");
-    assert!(matches!(of("Socket server failed to bind to 127.0.0.1:1: Address already in use."), ClusterError::PortTaken { .. }));
+    assert!(matches!(
+        of("Socket server failed to bind to 127.0.0.1:1: Address already in use."),
+        ClusterError::PortTaken { .. }
+    ));
     assert!(of("java.io.IOException: No space left on device").to_string().contains("file system of /var/lib/docker"));
     let text = of(&(1..=30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n")).to_string();
     assert!(text.contains("broker 2 ended by itself (exit code 1)") && text.contains("log:\n11\n12\n"), "{text}");
