@@ -129,7 +129,7 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     assert_eq!(cluster.ended().unwrap(), told);
 
     // A panic unwinds through the value.
-    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+    let unwound: std::thread::Result<()> = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _cluster = cluster;
         std::panic::resume_unwind(Box::new("a bench failed"));
     }));
