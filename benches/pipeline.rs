@@ -1,115 +1,126 @@
-//! How fast does one worker drain a backlog into Redis? A real cluster of three brokers, one worker process, fresh groups.
+//! How fast does one worker drain a backlog into Redis, and how long does one event take through the whole path? A real
+//! cluster of three brokers, one worker process, fresh groups.
 //!
 //! The time of a drain is from the first record's return from the client to the last batch's reply, by the worker's stamps.
+//! Beside it: the same backlog consumed and decoded but not stored, and what redis-benchmark gets out of the same Redis
+//! with the store's own script and as many events at once as the worker's batches may have.
+//! `SHASTA_BENCH_BACKLOG` sets the events of the backlog (100,000).
+
+mod bed;
 
 use std::{
     path::Path,
     sync::mpsc::{self, Receiver},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use prost::Message as _;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+};
 use shasta::{
     clock::{Anchor, Clock},
-    cluster::{self, Cluster, Endpoints, topic, topic::Topic},
+    cluster::topic::{self, Topic},
     crew::{Crew, News},
     group,
-    process::Lifetime,
     producer::partitioner,
-    tag_data::EventShape,
-    variant::{Layer, Variant},
-    worker::{Config, report::Stored},
+    tag_data::{EventShape, Stamps, TagData},
+    worker::{
+        Config,
+        report::{Receipt, Stored},
+    },
 };
 
-const CONNECTIONS: u32 = 1_000;
-const BYTES: usize = 512;
+use bed::{BYTES, Bed, redis_benchmark, store_script, test_mode};
 
-struct Backlog {
-    cluster: Box<dyn Cluster>,
+const CONNECTIONS: u32 = 1_000;
+const BACKLOG: u64 = 100_000;
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+const RUN: &str = "bench";
+
+type Handle = BaseProducer<DefaultProducerContext>;
+
+struct Backlog<'a> {
+    bed: &'a Bed,
     topic: Topic,
-    variant: Variant,
     events: u64,
-    drains: u64,
+    clock: Clock,
+    shape: EventShape,
+    handle: Handle,
 }
 
-impl Backlog {
-    fn new(events: u64) -> Self {
-        let (_, variant) = Variant::load("laptop", &Layer::default()).expect("the repository has this variant");
-        let cluster = cluster::start(&variant, None, Lifetime::WithParent, &|| false, &|_| ()).expect("scripts/setup");
-        let topic =
-            topic::prepare(&cluster.endpoints().kafka, &variant, &|| false).expect("a new cluster has no topic");
-        let backlog = Self { cluster, topic, variant, events, drains: 0 };
-        backlog.fill();
+impl<'a> Backlog<'a> {
+    fn new(bed: &'a Bed, partitions: u32, events: u64) -> Self {
+        let topic = bed.topic(&format!("tag-data-{partitions}"), partitions, 3);
+        let shape = EventShape::new(BYTES, CONNECTIONS, 1, 16, 1).expect("512 bytes are enough");
+        let mut config = bed.endpoints().kafka.client_config();
+        config.set("linger.ms", "0").set("queue.buffering.max.messages", "1000000").set("socket.nagle.disable", "true");
+        let handle = config.create().expect("the configuration is valid");
+        let backlog = Self { bed, topic, events, clock: Clock::new(Anchor::read()), shape, handle };
+        for event in 0..events {
+            backlog.send((event % u64::from(CONNECTIONS)) as u32, event / u64::from(CONNECTIONS));
+        }
+        backlog.handle.flush(ANSWER_MAX).expect("the brokers take the backlog");
         backlog
     }
 
-    fn endpoints(&self) -> &Endpoints {
-        self.cluster.endpoints()
+    fn send(&self, connection: u32, sequence: u64) -> i64 {
+        let (key, value) = (self.shape.partition_key(connection.into()), self.shape.encode(connection, sequence));
+        let before_us = self.clock.now_us();
+        let stamps = Stamps {
+            run: RUN,
+            source: "p0",
+            producer: connection,
+            sequence,
+            scheduled_us: before_us,
+            before_publish_us: before_us,
+            warm: false,
+        };
+        let mut headers = Some(OwnedHeaders::new_with_capacity(6));
+        stamps.each(|key, value| headers = headers.take().map(|all| all.insert(Header { key, value: Some(value) })));
+        let headers = headers.expect("each puts it back");
+        let partition = partitioner::partition(&key, self.topic.partitions.len() as u32);
+        let record = BaseRecord::to(&self.topic.name).partition(partition).key(&key).payload(&value).headers(headers);
+        self.handle.send(record).map_err(|(error, _)| error).expect("the queue has room for all");
+        self.handle.poll(Duration::ZERO);
+        before_us
     }
 
-    fn fill(&self) {
-        let shape = EventShape::new(BYTES, CONNECTIONS, 1, 16, 1).expect("512 bytes are enough");
-        let mut config = self.endpoints().kafka.client_config();
-        config.set("linger.ms", "20").set("queue.buffering.max.messages", "1000000");
-        let producer: BaseProducer<DefaultProducerContext> = config.create().expect("the configuration is valid");
-        for event in 0..self.events {
-            let (connection, sequence) = ((event % u64::from(CONNECTIONS)) as u32, event / u64::from(CONNECTIONS));
-            let key = shape.partition_key(u64::from(connection));
-            let partition = partitioner::partition(&key, self.variant.partitions);
-            let value = shape.encode(connection, sequence);
-            let record = BaseRecord::to(&self.topic.name).partition(partition).key(&key).payload(&value);
-            producer.send(record).map_err(|(error, _)| error).expect("the queue has room for all");
-            producer.poll(Duration::ZERO);
-        }
-        producer.flush(Duration::from_secs(60)).expect("the brokers take the backlog");
-    }
-
-    /// One new group of one worker takes the whole backlog; each drain is a generation of its own, so that all is stored.
-    fn drain(&mut self) -> Duration {
-        self.drains += 1;
-        let group = format!("drain-{}", self.drains);
-        let starts = vec![0; self.topic.partitions.len()];
-        group::start_at(&self.endpoints().kafka, &group, &self.topic, &starts, &|| false)
+    /// A worker of a new group that starts at these offsets, with an empty Redis: so all is stored.
+    fn worker(&self, starts: &[i64]) -> (Crew, Receiver<News>) {
+        static WORKERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let generation = WORKERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let group = format!("drain-{generation}");
+        group::start_at(&self.bed.endpoints().kafka, &group, &self.topic, starts, &|| false)
             .expect("the coordinator answers");
+        let redis =
+            redis::Client::open(self.bed.endpoints().redis_url.as_str()).and_then(|client| client.get_connection());
+        redis.and_then(|mut redis| redis::cmd("FLUSHALL").exec(&mut redis)).expect("Redis forgets all");
         let (sender, news) = mpsc::channel();
         let mut crew = Crew::default();
         let program = Path::new(env!("CARGO_BIN_EXE_experiment"));
-        let config = self.config(group);
-        crew.add(program, self.endpoints(), &config, move |news| drop(sender.send(news))).expect("a worker starts");
-        let took = self.listen(&news);
-        crew.stop(&|| false).expect("the worker ends");
-        took
+        let config = self.config(group, generation);
+        crew.add(program, self.bed.endpoints(), &config, move |news| drop(sender.send(news))).expect("a worker starts");
+        (crew, news)
     }
 
-    fn listen(&self, news: &Receiver<News>) -> Duration {
-        let (mut stored, mut first_us, mut last_us) = (0, i64::MAX, 0);
-        while stored < self.events {
-            let report = match news.recv_timeout(Duration::from_secs(60)) {
-                Ok(News::Report(report)) => report,
-                other => panic!("{stored} of {} events, then {other:?}", self.events),
-            };
-            for receipt in report.receipts {
-                assert_eq!(receipt.stored(), Stored::Applied, "each event is new to its generation");
-                stored += 1;
-                first_us = first_us.min(receipt.after_consume_us);
-                last_us = last_us.max(receipt.after_store_us.expect("it is stored"));
-            }
-        }
-        Duration::from_micros((last_us - first_us) as u64)
-    }
-
-    fn config(&self, group: String) -> Config {
-        let variant = &self.variant;
+    fn config(&self, group: String, generation: u64) -> Config {
+        let variant = &self.bed.variant;
         Config {
-            clock: Clock::new(Anchor::read()),
-            run: "bench".into(),
+            clock: self.clock,
+            run: RUN.into(),
             worker: 0,
             group,
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,
-            generation: self.drains,
+            generation,
+            start_offsets: vec![0; self.topic.partitions.len()],
             group_protocol: variant.group_protocol,
+            static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
             batch_max: variant.batch_max as usize,
             lookahead: variant.lookahead as usize,
@@ -118,18 +129,126 @@ impl Backlog {
             consumer: variant.consumer.clone(),
         }
     }
+
+    /// One worker takes the whole backlog.
+    fn drain(&self) -> Duration {
+        let (crew, news) = self.worker(&vec![0; self.topic.partitions.len()]);
+        let (mut first_us, mut last_us) = (i64::MAX, 0);
+        receipts(&news, self.events, |receipt| {
+            first_us = first_us.min(receipt.after_consume_us);
+            last_us = last_us.max(receipt.after_store_us.expect("it is stored"));
+        });
+        crew.stop(&|| false).expect("the worker ends");
+        Duration::from_micros((last_us - first_us) as u64)
+    }
+
+    /// The same client takes it, and nothing is stored.
+    fn consume(&self) -> Duration {
+        let mut config = self.bed.endpoints().kafka.client_config();
+        config.set("group.id", "bench").set("enable.auto.commit", "false");
+        for (name, value) in &self.bed.variant.consumer {
+            config.set(name, value);
+        }
+        let consumer: BaseConsumer = config.create().expect("the configuration is valid");
+        let mut all = TopicPartitionList::new();
+        for partition in &self.topic.partitions {
+            all.add_partition_offset(&self.topic.name, partition.id, Offset::Beginning).expect("it is an offset");
+        }
+        consumer.assign(&all).expect("the partitions are there");
+        let (deadline, mut seen, mut first) = (Instant::now() + ANSWER_MAX, 0, None);
+        while seen < self.events {
+            assert!(Instant::now() < deadline, "{seen} of {} events in {ANSWER_MAX:?}", self.events);
+            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                first.get_or_insert_with(Instant::now);
+                let message = message.expect("the brokers answer");
+                let event = TagData::decode(message.payload().unwrap_or_default()).expect("it was encoded here");
+                assert!(event.identifier.is_some());
+                seen += 1;
+            }
+        }
+        first.map_or(Duration::ZERO, |first| first.elapsed())
+    }
 }
 
-fn drain(criterion: &mut Criterion) {
-    let test = std::env::args().any(|argument| argument == "--test") || !std::env::args().any(|a| a == "--bench");
-    let mut backlog = Backlog::new(if test { 2_000 } else { 100_000 });
+/// Takes so many receipts of stored events.
+fn receipts(news: &Receiver<News>, events: u64, mut each: impl FnMut(&Receipt)) {
+    let mut stored = 0;
+    while stored < events {
+        let report = match news.recv_timeout(ANSWER_MAX) {
+            Ok(News::Report(report)) => report,
+            other => panic!("{stored} of {events} events, then {other:?}"),
+        };
+        for receipt in &report.receipts {
+            assert_eq!(receipt.stored(), Stored::Applied, "each event is new to its generation");
+            stored += 1;
+            each(receipt);
+        }
+    }
+}
+
+fn drain(criterion: &mut Criterion, bed: &Bed) {
+    let asked = std::env::var("SHASTA_BENCH_BACKLOG").ok();
+    let asked = asked.map_or(BACKLOG, |events| events.parse().expect("SHASTA_BENCH_BACKLOG is a number of events"));
+    let events = if test_mode() { 2_000 } else { asked };
     let mut group = criterion.benchmark_group("worker");
-    group.sample_size(10).throughput(Throughput::Elements(backlog.events));
-    group.bench_function("drain", |bencher| {
-        bencher.iter_custom(|iterations| (0..iterations).map(|_| backlog.drain()).sum());
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).throughput(Throughput::Elements(events));
+    for partitions in [24, 256] {
+        let backlog = Backlog::new(bed, partitions, events);
+        let case = format!("{partitions} partitions");
+        group.bench_function(BenchmarkId::new("drain", &case), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| backlog.drain()).sum());
+        });
+        group.bench_function(BenchmarkId::new("consume and decode", &case), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| backlog.consume()).sum());
+        });
+    }
+    let mut redis = redis::Client::open(bed.endpoints().redis_url.as_str())
+        .and_then(|client| client.get_connection())
+        .expect("Redis is there");
+    let script: String = redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(store_script::with_ids_of_redis())
+        .query(&mut redis)
+        .expect("the script is valid");
+    let data = vec![b'x'; BYTES - 32];
+    let (arguments, at_once) = (store_script::arguments("EVALSHA", &script, &data), u64::from(bed.variant.batch_max));
+    group.bench_function(BenchmarkId::new("redis-benchmark EVALSHA", at_once), |bencher| {
+        let run = |times| redis_benchmark::time(bed.redis(), at_once, events * times, &arguments, test_mode());
+        bencher.iter_custom(run);
     });
     group.finish();
 }
 
-criterion_group!(benches, drain);
+/// From handing an event over to its batch's reply from Redis, one event after the other.
+fn one_event(criterion: &mut Criterion, bed: &Bed) {
+    let backlog = Backlog::new(bed, 48, 1);
+    let ends = topic::end_offsets(&bed.endpoints().kafka, &backlog.topic).expect("the brokers answer");
+    let (crew, news) = backlog.worker(&ends);
+    let mut sequence = 0;
+    let mut one = || {
+        sequence += 1;
+        let before_us = backlog.send(0, sequence);
+        let mut after_us = before_us;
+        receipts(&news, 1, |receipt| after_us = receipt.after_store_us.expect("it is stored"));
+        Duration::from_micros((after_us - before_us) as u64)
+    };
+    // The first one also waits for the group.
+    one();
+    let mut group = criterion.benchmark_group("worker");
+    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one event, publish to stored", |bencher| {
+        bencher.iter_custom(|times| (0..times).map(|_| one()).sum());
+    });
+    group.finish();
+    crew.stop(&|| false).expect("the worker ends");
+}
+
+fn all(criterion: &mut Criterion) {
+    let bed = Bed::start("pipeline", 3);
+    one_event(criterion, &bed);
+    drain(criterion, &bed);
+}
+
+criterion_group!(benches, all);
 criterion_main!(benches);

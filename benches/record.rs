@@ -1,14 +1,12 @@
-//! What does the harness add to an event? Joining its ack and its receipt, and writing its row, off the hot path; and the
-//! schedule's own work, which is on it.
+//! What does recording add to an event? Joining its ack and its receipt, and writing its row, off the hot path.
 
-use std::time::Duration;
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shasta::{
     join::Join,
-    producer::{Due, Fate, Outcome, Plan},
-    record::Rows,
-    schedule::Pace,
+    producer::{Due, Fate, Outcome},
+    record::{Row, Rows},
     worker::report::{Kind, Receipt, Stored},
 };
 
@@ -67,26 +65,45 @@ fn row(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn plan(criterion: &mut Criterion) {
-    let connections: Vec<_> = (0..CONNECTIONS).collect();
-    let pace = Pace { rate: 1.0, jitter: 0.5, duration: Duration::from_secs(EVENTS) };
-    let mut group = criterion.benchmark_group("schedule");
-    group.throughput(Throughput::Elements(u64::from(CONNECTIONS) * EVENTS));
-    group.bench_function("take", |bencher| {
-        let setup = || Plan::window(&pace, 1, &connections, 0);
-        let take = |mut plan: Plan| {
-            let (mut last_us, mut taken) = (0, 0);
-            while let Some(due) = plan.take() {
-                assert!(due.scheduled_us >= last_us);
-                last_us = due.scheduled_us;
-                taken += 1;
-            }
-            assert_eq!(taken, u64::from(CONNECTIONS) * EVENTS);
-        };
-        bencher.iter_batched(setup, take, BatchSize::PerIteration);
+/// A row as text, which is what writing it costs but for the system.
+fn csv(criterion: &mut Criterion) {
+    let row = Row {
+        source: "p0".into(),
+        destination: "w3".into(),
+        producer: 723,
+        tag: 723,
+        partition: 17,
+        offset: Some(123_456),
+        sequence: 599,
+        scheduled_us: 1_700_000_000_000_000,
+        before_publish_us: Some(1_700_000_000_000_100),
+        after_publish_us: Some(1_700_000_000_003_000),
+        append_ms: Some(1_700_000_000_001),
+        after_consume_us: Some(1_700_000_000_003_000),
+        after_store_us: Some(1_700_000_000_004_000),
+        after_read_us: None,
+    };
+    let mut group = criterion.benchmark_group("row to CSV");
+    group.throughput(Throughput::Elements(1));
+    let mut line = Vec::with_capacity(256);
+    group.bench_function("ours", |bencher| {
+        bencher.iter(|| {
+            line.clear();
+            black_box(&row).append_csv(&mut line);
+            black_box(line.as_slice());
+        });
+    });
+    let mut through_serde = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::with_capacity(256));
+    through_serde.serialize(&row).expect("a Vec takes every write");
+    line.clear();
+    row.append_csv(&mut line);
+    assert_eq!(line, through_serde.into_inner().expect("a Vec takes every write"));
+    let mut sink = csv::WriterBuilder::new().has_headers(false).from_writer(std::io::sink());
+    group.bench_function("serde and the csv crate", |bencher| {
+        bencher.iter(|| sink.serialize(black_box(&row)).expect("a sink takes every write"));
     });
     group.finish();
 }
 
-criterion_group!(benches, row, plan);
+criterion_group!(benches, row, csv);
 criterion_main!(benches);

@@ -35,9 +35,15 @@ pub struct Arguments {
     /// Fail when the SLO was missed (exit code 3), is not resolvable (5), or the run is INVALID (6)
     #[arg(long)]
     pub assert_slo: bool,
+    /// Read Kafka and Redis back after the run, and prove that nothing was lost, doubled or reordered (exit code 7)
+    #[arg(long)]
+    pub verify: bool,
     /// Leave the cluster that was started running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,
+    /// Faults in a random sequence that this number gives; they are printed, and take the place of the variant's
+    #[arg(long, value_name = "NUMBER", conflicts_with = "fault")]
+    pub faults_from_seed: Option<u64>,
     /// Accept a Redis that holds keys of earlier runs
     #[arg(long)]
     pub reuse_redis: bool,

@@ -9,12 +9,23 @@ use std::{
     os::fd::AsFd,
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::worker::{WorkerError, report::Report};
 
 /// How long the parent's JSON line may be.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// What the parent may tell a worker that is at work, a line of JSON each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Its host's clock jumps: every later reading is so much later, in µs.
+    StepClock {
+        /// How far; below 0 it goes back.
+        by_us: i64,
+    },
+}
 
 /// Does a child's work with the parent's configuration and the pipe to it.
 ///
@@ -45,6 +56,21 @@ pub fn main<C: DeserializeOwned>(
 pub fn at_end_of_input(stop: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop();
+    });
+}
+
+/// Calls `obey` with each order of the parent, and `stop` as [`at_end_of_input`] does. What is no order is left out.
+pub fn at_orders(obey: impl Fn(Order) + Send + 'static, stop: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let mut input = io::stdin().lock();
+        while matches!(input.by_ref().take(CONFIG_BYTES_MAX).read_line(&mut line), Ok(bytes) if bytes > 0) {
+            if let Ok(order) = serde_json::from_str(&line) {
+                obey(order);
+            }
+            line.clear();
+        }
         stop();
     });
 }

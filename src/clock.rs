@@ -44,6 +44,11 @@ impl Clock {
         (nanoseconds(clock_gettime(ClockId::Monotonic)) + self.offset_ns).div_euclid(1000)
     }
 
+    /// The same clock after a jump by `by_us` µs: later readings are so much later.
+    pub fn stepped(self, by_us: i64) -> Self {
+        Self { offset_ns: self.offset_ns.saturating_add(by_us.saturating_mul(1000)) }
+    }
+
     /// The reading of CLOCK_MONOTONIC at which [`Clock::now_us`] is `at_us`.
     pub fn monotonic(self, at_us: i64) -> Timespec {
         let ns = at_us * 1000 - self.offset_ns;

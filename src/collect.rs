@@ -22,7 +22,7 @@ use crate::{
     join::Join,
     ledger::Ledger,
     producer::Outcome,
-    record::{Row, Rows},
+    record::{Disk, Row, Rows},
     worker::report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
 };
 
@@ -121,6 +121,8 @@ pub struct Collected {
     pub rows_error: Option<String>,
     /// Records of other runs, by run.
     pub foreign_runs: BTreeMap<String, u64>,
+    /// Events that were proven unwritten: producer and sequence.
+    pub failed: Vec<(u32, u64)>,
 }
 
 /// The collecting thread of a run.
@@ -128,6 +130,7 @@ pub struct Collected {
 pub struct Collector {
     sender: Sender<Input>,
     standing: Arc<Standing>,
+    disk: Disk,
     thread: JoinHandle<Collected>,
 }
 
@@ -138,7 +141,7 @@ impl Collector {
     /// When the system has no thread to give.
     pub fn start(join: Join, rows: Rows, clock: Clock) -> std::io::Result<Self> {
         let (sender, inputs) = mpsc::channel();
-        let standing = Arc::<Standing>::default();
+        let (standing, disk) = (Arc::<Standing>::default(), rows.disk());
         let desk = Desk {
             join,
             rows,
@@ -153,7 +156,7 @@ impl Collector {
             probed: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
-        Ok(Self { sender, standing, thread })
+        Ok(Self { sender, standing, disk, thread })
     }
 
     /// Where to tell it.
@@ -164,6 +167,11 @@ impl Collector {
     /// How the run stands.
     pub fn standing(&self) -> &Arc<Standing> {
         &self.standing
+    }
+
+    /// The disk that takes the rows.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Waits until all that could tell anything has ended, and closes the books.
@@ -204,6 +212,7 @@ impl Desk {
                 }
                 Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, report),
                 Ok(Input::Worker(worker, News::End(error))) => {
+                    self.join.worker_gone();
                     self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
                 }
                 Ok(Input::Readers(number, News::Report(report))) => self.reads(number, report),
@@ -226,9 +235,12 @@ impl Desk {
     }
 
     fn report(&mut self, worker: u32, report: Report) {
+        // One that was started again is not gone any more.
+        self.seldom(|seldom| drop(seldom.workers_ended.remove(&worker)));
         for receipt in report.receipts {
             self.receipt(worker, receipt);
         }
+        self.join.rewound(report.rewinds, report.replayed);
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
             self.seldom(|seldom| {
@@ -329,6 +341,7 @@ impl Desk {
 
     fn finish(mut self) -> Collected {
         let join = std::mem::replace(&mut self.join, Join::new(0, 1, 0, Vec::new()));
+        let failed = join.failed();
         let (rest, ledger) = join.finish();
         for row in rest {
             self.write(Some(row));
@@ -338,6 +351,6 @@ impl Desk {
             self.keep_rows_error(flushed);
         }
         let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs }
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed }
     }
 }

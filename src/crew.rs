@@ -2,16 +2,19 @@
 
 use std::{
     io::{BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{ChildStdin, ExitStatus},
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use serde::Serialize;
 
 use crate::{
     audience,
+    child::Order,
     cluster::Endpoints,
     process::{Child, ProcessError, Spawn, Streams},
     worker::{self, report::Report},
@@ -29,9 +32,21 @@ pub enum News {
     End(Option<String>),
 }
 
+/// All that a process of the crew is started with, and started again.
+#[derive(Clone)]
+struct Recipe {
+    program: PathBuf,
+    role: &'static str,
+    name: String,
+    endpoints: Endpoints,
+    /// Its configuration, a line of JSON.
+    line: Vec<u8>,
+    sink: Arc<dyn Fn(News) + Send + Sync>,
+}
+
 /// One running worker.
-#[derive(Debug)]
 pub struct Worker {
+    recipe: Recipe,
     child: Child,
     stdin: Option<ChildStdin>,
     reader: Option<JoinHandle<()>>,
@@ -39,7 +54,7 @@ pub struct Worker {
 }
 
 /// All workers of a run.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Crew {
     workers: Vec<Worker>,
 }
@@ -54,7 +69,7 @@ impl Crew {
         program: &Path,
         endpoints: &Endpoints,
         config: &worker::Config,
-        sink: impl Fn(News) + Send + 'static,
+        sink: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<(), ProcessError> {
         self.start(program, ("worker", format!("worker {}", config.worker)), endpoints, config, sink)
     }
@@ -68,7 +83,7 @@ impl Crew {
         program: &Path,
         endpoints: &Endpoints,
         config: &audience::Config,
-        sink: impl Fn(News) + Send + 'static,
+        sink: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<(), ProcessError> {
         self.start(program, ("reader", "readers".to_owned()), endpoints, config, sink)
     }
@@ -76,26 +91,56 @@ impl Crew {
     fn start(
         &mut self,
         program: &Path,
-        (role, name): (&str, String),
+        (role, name): (&'static str, String),
         endpoints: &Endpoints,
         config: &impl Serialize,
-        sink: impl Fn(News) + Send + 'static,
+        sink: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<(), ProcessError> {
-        let failed = |what| {
-            let name = name.clone();
-            move |source| ProcessError::System { name, what, source }
-        };
-        let spawn = Spawn::new(name.clone(), program, Streams::Piped);
-        let mut child = spawn.args(["--role", role]).env(endpoints.env()).start()?;
-        let mut stdin = child.take_stdin().expect("the streams are pipes");
-        let stdout = child.take_stdout().expect("the streams are pipes");
         let mut line = serde_json::to_vec(config).expect("a configuration is plain data");
         line.push(b'\n');
-        stdin.write_all(&line).map_err(failed("configured"))?;
-        let reader = std::thread::Builder::new().name(name.clone()).spawn(move || listen(stdout, &sink));
-        let reader = Some(reader.map_err(failed("listened to"))?);
-        self.workers.push(Worker { child, stdin: Some(stdin), reader, ended: None });
+        let (program, endpoints, sink) = (program.to_owned(), endpoints.clone(), Arc::new(sink));
+        self.workers.push(Recipe { program, role, name, endpoints, line, sink }.start()?);
         Ok(())
+    }
+
+    /// Starts a worker that has ended once more, as it was started first. It goes on where the group's commits end.
+    ///
+    /// # Errors
+    /// As at its first start.
+    pub fn start_again(&mut self, number: u32) -> Result<(), ProcessError> {
+        let worker = &mut self.workers[number as usize];
+        let again = worker.recipe.clone().start()?;
+        let mut old = std::mem::replace(worker, again);
+        if let Some(reader) = old.reader.take() {
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to a worker; nothing happens to one that has ended.
+    ///
+    /// # Errors
+    /// When the signal is refused.
+    pub fn signal(&mut self, number: u32, signal: Signal) -> Result<(), ProcessError> {
+        self.workers[number as usize].child.signal(signal)
+    }
+
+    /// Tells a worker to finish what it holds and to end.
+    pub fn dismiss(&mut self, number: u32) {
+        self.workers[number as usize].stdin = None;
+    }
+
+    /// Lets the clock of a worker jump, by µs. One that is started again has the run's clock.
+    ///
+    /// # Errors
+    /// When the worker does not take it.
+    pub fn step_clock(&mut self, number: u32, by_us: i64) -> Result<(), ProcessError> {
+        let Worker { stdin, recipe, .. } = &mut self.workers[number as usize];
+        let Some(stdin) = stdin else { return Ok(()) };
+        let mut line = serde_json::to_vec(&Order::StepClock { by_us }).expect("an order is plain data");
+        line.push(b'\n');
+        let failed = |source| ProcessError::System { name: recipe.name.clone(), what: "told the time", source };
+        stdin.write_all(&line).map_err(failed)
     }
 
     /// Name and process id of each.
@@ -150,6 +195,24 @@ impl Crew {
     }
 }
 
+impl Recipe {
+    fn start(self) -> Result<Worker, ProcessError> {
+        let failed = |what| {
+            let name = self.name.clone();
+            move |source| ProcessError::System { name, what, source }
+        };
+        let spawn = Spawn::new(self.name.clone(), &self.program, Streams::Piped);
+        let mut child = spawn.args(["--role", self.role]).env(self.endpoints.env()).start()?;
+        let mut stdin = child.take_stdin().expect("the streams are pipes");
+        let stdout = child.take_stdout().expect("the streams are pipes");
+        stdin.write_all(&self.line).map_err(failed("configured"))?;
+        let sink = Arc::clone(&self.sink);
+        let reader = std::thread::Builder::new().name(self.name.clone()).spawn(move || listen(stdout, &*sink));
+        let reader = Some(reader.map_err(failed("listened to"))?);
+        Ok(Worker { recipe: self, child, stdin: Some(stdin), reader, ended: None })
+    }
+}
+
 impl Worker {
     /// Whether it has ended, which is kept: only the first to ask is told how.
     fn look(&mut self) -> Result<bool, ProcessError> {
@@ -160,7 +223,7 @@ impl Worker {
     }
 }
 
-fn listen(stdout: impl std::io::Read, sink: &impl Fn(News)) {
+fn listen(stdout: impl std::io::Read, sink: &dyn Fn(News)) {
     let mut stdout = BufReader::with_capacity(1 << 16, stdout);
     loop {
         match Report::read(&mut stdout) {

@@ -4,9 +4,9 @@
 //! Tags do not know topics: two topics write to the same keys. So a run needs a generation above that of every other
 //! topic in its Redis, or the store would take its events for older ones and skip them all.
 
-use redis::{Commands, Connection, RedisResult, ScanOptions, Script};
+use redis::{Commands, RedisResult, ScanOptions, Script};
 
-use crate::cluster::topic::Topic;
+use crate::{cluster::topic::Topic, shards::Primaries};
 
 const COUNTERS: &str = "shasta:generation:";
 /// How many keys of Redis one step of a scan looks at.
@@ -40,23 +40,27 @@ impl Generation {
     ///
     /// # Errors
     /// Those of Redis.
-    pub fn claim(&self, redis: &mut Connection, created: bool, end_offsets: &[i64]) -> RedisResult<u64> {
-        let known: Vec<i64> = redis.lrange(&self.known, 0, -1)?;
+    pub fn claim(&self, redis: &mut Primaries, created: bool, end_offsets: &[i64]) -> RedisResult<u64> {
+        let known: Vec<i64> = redis.of(&self.known)?.lrange(&self.known, 0, -1)?;
         let at_odds = known.len() != end_offsets.len() || known.iter().zip(end_offsets).any(|(known, end)| end < known);
         let others = self.highest_of_others(redis)?;
         let anew = u8::from(created || at_odds);
-        let generation = Script::new(CLAIM).key(&self.counter).arg(others).arg(anew).invoke(redis)?;
+        let counter = redis.of(&self.counter)?;
+        let generation = Script::new(CLAIM).key(&self.counter).arg(others).arg(anew).invoke(counter)?;
         self.remember(redis, end_offsets)?;
         Ok(generation)
     }
 
     /// The highest generation of any other topic, 0 without one. Walks all keys of Redis, step by step.
-    fn highest_of_others(&self, redis: &mut Connection) -> RedisResult<u64> {
-        let options = ScanOptions::default().with_pattern(format!("{COUNTERS}*")).with_count(SCANNED);
-        let counters: Vec<String> = redis.scan_options::<String>(options)?.collect::<RedisResult<_>>()?;
+    fn highest_of_others(&self, redis: &mut Primaries) -> RedisResult<u64> {
         let mut highest = 0;
-        for counter in counters.iter().filter(|counter| **counter != self.counter) {
-            highest = highest.max(redis.get::<_, Option<u64>>(counter)?.unwrap_or(0));
+        for index in 0..redis.len() {
+            let node = redis.node(index)?;
+            let options = ScanOptions::default().with_pattern(format!("{COUNTERS}*")).with_count(SCANNED);
+            let counters: Vec<String> = node.scan_options::<String>(options)?.collect::<RedisResult<_>>()?;
+            for counter in counters.iter().filter(|counter| **counter != self.counter) {
+                highest = highest.max(node.get::<_, Option<u64>>(counter)?.unwrap_or(0));
+            }
         }
         Ok(highest)
     }
@@ -65,8 +69,9 @@ impl Generation {
     ///
     /// # Errors
     /// Those of Redis.
-    pub fn remember(&self, redis: &mut Connection, end_offsets: &[i64]) -> RedisResult<()> {
-        redis::pipe().atomic().del(&self.known).ignore().rpush(&self.known, end_offsets).ignore().exec(redis)
+    pub fn remember(&self, redis: &mut Primaries, end_offsets: &[i64]) -> RedisResult<()> {
+        let node = redis.of(&self.known)?;
+        redis::pipe().atomic().del(&self.known).ignore().rpush(&self.known, end_offsets).ignore().exec(node)
     }
 }
 
@@ -74,10 +79,14 @@ impl Generation {
 ///
 /// # Errors
 /// Those of Redis.
-pub fn some_key(redis: &mut Connection) -> RedisResult<Option<String>> {
-    let mut keys =
-        redis.scan_options::<String>(ScanOptions::default().with_pattern("shasta:{*").with_count(SCANNED))?;
-    keys.next().transpose()
+pub fn some_key(redis: &mut Primaries) -> RedisResult<Option<String>> {
+    for index in 0..redis.len() {
+        let options = ScanOptions::default().with_pattern("shasta:{*").with_count(SCANNED);
+        if let Some(key) = redis.node(index)?.scan_options::<String>(options)?.next() {
+            return key.map(Some);
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -98,7 +107,8 @@ mod tests {
     fn a_generation_is_above_those_of_all_other_topics_and_stays_while_nothing_changes() {
         let (_dir, _redis, port) = temporary_redis(&[]);
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        let mut redis = client.get_connection().unwrap();
+        let mut plain = client.get_connection().unwrap();
+        let mut redis = Primaries::connect((&client).into(), std::time::Duration::from_secs(5)).unwrap();
         let (first, second) = (Generation::of(&topic("first")), Generation::of(&topic("second")));
         assert_eq!(first.claim(&mut redis, true, &[0, 0]).unwrap(), 1);
         assert_eq!(first.claim(&mut redis, false, &[500, 7]).unwrap(), 1, "the same topic, grown");
@@ -110,7 +120,10 @@ mod tests {
             let settings = Settings { generation, run: "r".into(), stream_maxlen: 10, timeout };
             let identifier = Identifier { app_id: "a".into(), tag: "t".into(), scope: "s".into(), name: "n".into() };
             let event = TagData { identifier: Some(identifier), data: vec![1] };
-            Store::connect(&client, settings).unwrap().apply(&[Write { event, offset, author: None }]).unwrap()
+            Store::connect(&client, settings)
+                .unwrap()
+                .apply(&[Write { event, partition: 0, offset, author: None }])
+                .unwrap()
         };
         assert_eq!(write(3, 1_000), [Effect::Applied]);
         // Another topic starts with small offsets, then the first one is used again.
@@ -119,7 +132,7 @@ mod tests {
         let again = first.claim(&mut redis, false, &[9, 9, 9]).unwrap();
         assert_eq!((again, write(again, 1)), (5, vec![Effect::Applied]));
         // As a Redis of before this rule may hold them: which one wrote last is not known.
-        let _: () = redis.set("shasta:generation:c:second", 5).unwrap();
+        let _: () = plain.set("shasta:generation:c:second", 5).unwrap();
         assert_eq!(first.claim(&mut redis, false, &[9, 9, 9]).unwrap(), 6);
     }
 }

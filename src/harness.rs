@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -104,6 +104,7 @@ struct Sample {
 #[derive(Debug)]
 pub struct Harness {
     stop: Arc<AtomicBool>,
+    processes: Arc<Mutex<Vec<(String, u32)>>>,
     sampler: JoinHandle<(Vec<Sample>, Histogram<u64>)>,
 }
 
@@ -114,10 +115,16 @@ impl Harness {
     /// When the system has no thread to give.
     pub fn start(processes: Vec<(String, u32)>, clock: Clock, window: Range<i64>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stopped, processes) = (Arc::clone(&stop), Arc::new(Mutex::new(processes)));
+        let watched = Arc::clone(&processes);
         let builder = std::thread::Builder::new().name("hiccup".into());
-        let sampler = builder.spawn(move || watch(&processes, clock, &window, &stopped))?;
-        Ok(Self { stop, sampler })
+        let sampler = builder.spawn(move || watch(&watched, clock, &window, &stopped))?;
+        Ok(Self { stop, processes, sampler })
+    }
+
+    /// Some were started again: watches these from now on, as one with those of the same name before.
+    pub fn watch(&self, processes: Vec<(String, u32)>) {
+        *self.processes.lock().unwrap_or_else(PoisonError::into_inner) = processes;
     }
 
     /// Ends the watch and sums up the samples within `window`, µs of the Unix epoch.
@@ -133,15 +140,33 @@ impl Harness {
     }
 }
 
+/// What processes had used that were started again since, by name.
+#[derive(Debug, Default)]
+struct Past(BTreeMap<String, (u32, u64, u64)>);
+
+impl Past {
+    /// The ticks of all processes of this name, of which the present one has used `ticks`.
+    fn ticks(&mut self, name: &str, pid: u32, ticks: u64) -> u64 {
+        let (last_pid, last, before) = self.0.entry(name.to_owned()).or_insert((pid, ticks, 0));
+        if *last_pid != pid {
+            (*last_pid, *before) = (pid, *before + *last);
+        }
+        *last = ticks;
+        *before + ticks
+    }
+}
+
 /// Sleeps 1 ms over and over, notes by how much it overslept, and samples once a second.
 fn watch(
-    processes: &[(String, u32)],
+    processes: &Mutex<Vec<(String, u32)>>,
     clock: Clock,
     window: &Range<i64>,
     stop: &AtomicBool,
 ) -> (Vec<Sample>, Histogram<u64>) {
     let mut hiccups = Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are valid");
-    let mut samples = vec![sample(processes, clock)];
+    let mut past = Past::default();
+    let mut sample = || sample(&processes.lock().unwrap_or_else(PoisonError::into_inner), &mut past, clock);
+    let mut samples = vec![sample()];
     let (mut next, mut worst_us) = (Instant::now() + Duration::from_secs(1), 0);
     while !stop.load(Relaxed) {
         let before = Instant::now();
@@ -154,21 +179,22 @@ fn watch(
         if Instant::now() >= next {
             next += Duration::from_secs(1);
             let hiccup_us_max = std::mem::take(&mut worst_us);
-            samples.push(Sample { hiccup_us_max, ..sample(processes, clock) });
+            samples.push(Sample { hiccup_us_max, ..sample() });
         }
     }
-    samples.push(Sample { hiccup_us_max: worst_us, ..sample(processes, clock) });
+    samples.push(Sample { hiccup_us_max: worst_us, ..sample() });
     (samples, hiccups)
 }
 
 /// Reads /proc. What has ended, or what this kernel does not tell, is missing from the sample.
-fn sample(processes: &[(String, u32)], clock: Clock) -> Sample {
+fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample {
     let mut parts = BTreeMap::new();
     let own = ("harness".to_owned(), std::process::id());
     for (name, pid) in processes.iter().chain([&own]) {
         if let Ok(stat) = procfs::process::Process::new(*pid as i32).and_then(|process| process.stat()) {
             let rss_bytes = stat.rss * procfs::page_size();
-            parts.insert(name.clone(), (stat.utime + stat.stime, Some(rss_bytes), stat.num_threads as u64));
+            let ticks = past.ticks(name, *pid, stat.utime + stat.stime);
+            parts.insert(name.clone(), (ticks, Some(rss_bytes), stat.num_threads as u64));
         }
     }
     if let Ok(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()) {
@@ -228,6 +254,14 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
 mod tests {
     use super::*;
     use crate::clock::Anchor;
+
+    #[test]
+    fn a_process_that_is_started_again_goes_on_counting() {
+        let mut past = Past::default();
+        let ticks =
+            [(7, 100), (7, 130), (9, 5), (9, 6), (11, 1)].map(|(pid, ticks)| past.ticks("worker 0", pid, ticks));
+        assert_eq!(ticks, [100, 130, 135, 136, 137]);
+    }
 
     #[test]
     fn a_busy_child_is_seen_and_is_not_foreign() {

@@ -3,7 +3,7 @@
 //! A row is written as soon as its event is stored and its ack is known. All others wait until the drain has ended, for
 //! only then is it known that nothing more comes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     columns::CHAIN,
@@ -57,6 +57,8 @@ pub struct Join {
     closed: Vec<Bits>,
     records: Vec<Bits>,
     reads: Option<Reads>,
+    /// Partitions in which a worker that died may have stored events that it had no time to tell of.
+    untold: BTreeSet<i32>,
     ledger: Ledger,
 }
 
@@ -84,6 +86,7 @@ impl Join {
             records: bits(start_offsets.len()),
             start_offsets,
             reads: None,
+            untold: BTreeSet::new(),
             ledger: Ledger::default(),
         }
     }
@@ -91,6 +94,12 @@ impl Join {
     /// For a run with readers: rows wait for them. `partitions` has the partition of each tag.
     pub fn with_readers(self, partitions: Vec<i32>) -> Self {
         Self { reads: Some(Reads { partitions, ..Reads::default() }), ..self }
+    }
+
+    /// Takes a worker's word that it read partitions again, and how many records came again.
+    pub fn rewound(&mut self, rewinds: u64, replayed: u64) {
+        self.ledger.rewinds += rewinds;
+        self.ledger.replayed += replayed;
     }
 
     /// Takes a reader's word that it has an event; the first one counts. Returns the row if that completes it.
@@ -131,6 +140,12 @@ impl Join {
         let key = (outcome.due.connection, outcome.due.sequence);
         self.open.entry(key).or_default().outcome = Some(outcome);
         self.complete(key)
+    }
+
+    /// A worker is gone, and may have stored events that it did not tell of: the first of each partition that are
+    /// delivered again and change nothing are those, up to the first that is new.
+    pub fn worker_gone(&mut self) {
+        self.untold = (0..self.start_offsets.len() as i32).collect();
     }
 
     /// Takes a worker's word of one record; returns the row if that completes it.
@@ -174,7 +189,11 @@ impl Join {
             return None;
         }
         self.ledger.consumed += 1;
-        self.ledger.stored_late += u64::from(receipt.stored() == Stored::Stale);
+        self.ledger.stored_late +=
+            u64::from(receipt.stored() == Stored::Stale && !self.untold.contains(&receipt.partition));
+        if receipt.stored() == Stored::Applied {
+            self.untold.remove(&receipt.partition);
+        }
         // A retry that the producer's own first copy has overtaken is stored all the same: by that copy.
         match receipt.stored() {
             Stored::Applied | Stored::Stale => self.ledger.stored += 1,
@@ -258,6 +277,12 @@ impl Join {
         self.open.values().filter(|open| open.first.is_none() && open.outcome.as_ref().is_some_and(acked)).count()
     }
 
+    /// Producer and sequence of the events that were proven unwritten, until the run is ended.
+    pub fn failed(&self) -> Vec<(u32, u64)> {
+        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.fate == Fate::Failed);
+        self.open.iter().filter(|(_, open)| failed(open)).map(|(key, _)| *key).collect()
+    }
+
     /// Ends the run: nothing more comes. Returns the remaining rows, and the ledger as far as it is counted here.
     pub fn finish(mut self) -> (Vec<Row>, Ledger) {
         let mut rest: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
@@ -323,6 +348,26 @@ mod tests {
         rows.extend(rest);
         let ledger = Ledger { planned: 5, sent: 5, rows: rows.len() as u64, topic_records: 5, ..ledger };
         (rows, ledger.check())
+    }
+
+    #[test]
+    fn what_a_dead_worker_has_stored_is_not_skipped() {
+        let told = |sequence: u64, stored: Stored| Receipt { stored: stored as i32, ..receipt(0, sequence) };
+        let stored_late = |gone: bool, first: Stored| {
+            let (_, ledger) = books(&[1, 2, 3], |join| {
+                if gone {
+                    join.worker_gone();
+                }
+                join.receipt(1, told(1, first));
+                join.receipt(1, told(2, Stored::Applied));
+                join.receipt(1, told(3, Stored::Stale));
+            });
+            assert_eq!((ledger.stored, ledger.lost), (5, 0));
+            ledger.stored_late
+        };
+        assert_eq!(stored_late(false, Stored::Stale), 2);
+        // Up to the first that is new.
+        assert_eq!(stored_late(true, Stored::Stale), 1);
     }
 
     #[test]

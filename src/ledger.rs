@@ -45,6 +45,12 @@ pub struct Ledger {
     pub duplicates: u64,
     /// Deliveries that the store found to be no news: not newer than what the tag had.
     pub late: u64,
+    /// Times that a worker found that Redis had lost what it had acknowledged, and read partitions again.
+    #[serde(default)]
+    pub rewinds: u64,
+    /// Records that were delivered again because of that; those that had been delivered are duplicates as well.
+    #[serde(default)]
+    pub replayed: u64,
     /// Records of other runs or without our headers.
     pub foreign: u64,
     /// Distinct (partition, offset) of those.

@@ -6,15 +6,16 @@
 //! 2. [`schedule`]: when each connection sends; pure and open loop.
 //! 3. [`producer`]: one connection is one Kafka client.
 //! 4. [`worker`]: a process that consumes, stores and tells its parent.
-//! 5. [`store`]: snapshot and delta in one atomic step.
+//! 5. [`store`]: snapshot and delta in one atomic step; [`shards`]: in which Redis.
 //! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event.
 //! 7. [`record`], [`convert`], [`ledger`], [`tables`], [`manifest`]: rows in CSV or Parquet, books, exact percentiles,
 //!    and all else about a run.
 //!
 //! 8. [`reader`]: the library that client applications follow tags with; [`audience`], which measures it.
+//! 9. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
 //!
-//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`group`] and [`generation`] (where it
-//! starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
+//! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`] (why to believe it), [`live`], [`screen`] and [`output`] (what a person
 //! sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
@@ -27,6 +28,7 @@ pub mod collect;
 pub mod columns;
 pub mod convert;
 pub mod crew;
+pub mod fault;
 pub mod generation;
 pub mod group;
 pub mod harness;
@@ -35,18 +37,22 @@ pub mod join;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod network;
 pub mod output;
 pub mod percentile;
 pub mod process;
 pub mod producer;
+pub mod proxy;
 pub mod reader;
 pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod screen;
+pub mod shards;
 pub mod slo;
 pub mod store;
 pub mod tables;
 pub mod tag_data;
 pub mod variant;
+pub mod verify;
 pub mod worker;

@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use crate::{
     collect::Rebalance,
+    fault::Record,
     harness::{Proof, Spread},
     host::{Host, Versions},
     ledger::Ledger,
     tables::Tables,
     variant::Variant,
+    verify::Verification,
     worker::report::SetAside,
 };
 
@@ -95,8 +97,10 @@ pub struct Manifest {
     pub harness: Proof,
     /// The clock.
     pub clock: ClockProof,
-    /// Faults that were injected.
-    pub faults: Vec<Value>,
+    /// Faults that were injected, and ends that came from outside.
+    pub faults: Vec<Record>,
+    /// What `--verify` has found, where it was asked for.
+    pub verification: Option<Verification>,
     /// Records that could not be stored, the first 1,000.
     pub set_aside: Vec<SetAside>,
     /// Troubles, the first 1,000.

@@ -24,22 +24,26 @@
 //! gets a new snapshot. Redis going away and coming back alone is no gap. A quiet tag's loss of writes is noticed
 //! within [`Options::audit`] or at once, where Redis tells of it.
 //!
-//! Not guaranteed: that Redis holds what it once acknowledged, see [`crate::store`]. One case cannot be seen: Redis
+//! Not guaranteed: that a shard without a primary holds up its own followers only: those of the others wait with them.
+//! Nor that Redis holds what it once acknowledged, see [`crate::store`]. One case cannot be seen: Redis
 //! loses the last changes while the reader is away too, and exactly the same ones are written again.
 //!
-//! Any number of tags share two connections. They speak RESP3 (Redis 6 or later) to one endpoint; Redis Cluster is not
-//! supported yet. All commands that wait or read have a single key, so that a desk per shard and a router by slot above
-//! them are all that it takes.
+//! Any number of tags share two connections, or one to each primary of a Redis Cluster (MemoryDB), which is recognized by
+//! itself at any node that the URL names. They speak RESP3 (Redis 6 or later). Slots that move, and primaries that are
+//! replaced, are found by themselves; what a failover has lost is a gap.
 
 mod bulk;
 mod chain;
 mod content;
 mod desk;
+mod dial;
 mod error;
 mod event;
 mod follow;
 mod followed;
 mod link;
+#[cfg(test)]
+mod shard_tests;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -107,7 +111,7 @@ impl Default for Options {
     }
 }
 
-/// Reads tags from Redis. Cheap to share by reference; all of its followers live on two connections.
+/// Reads tags from Redis. Cheap to share by reference; all of its followers live on the same few connections.
 pub struct Reader {
     desk: mpsc::Sender<Command>,
     bulk: watch::Receiver<Option<Bulk>>,
@@ -115,8 +119,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Connects to `redis://` or `rediss://` `[user:password@]host:port`, within a tokio runtime, whose tasks then do the
-    /// work.
+    /// Connects to `redis://` or `rediss://` `[user:password@]host:port[,host:port…]`, within a tokio runtime, whose tasks
+    /// then do the work. One node of a cluster is enough; of a primary and its replicas name all, so that the one that is
+    /// the primary can be found when that changes. A single replica is read as it is.
     ///
     /// # Errors
     /// At once: the URL is none, Redis is not there, wants TLS, refuses the user, or forbids what a reader needs.
@@ -127,11 +132,11 @@ impl Reader {
             poll: options.poll.max(Duration::from_millis(1)),
             ..options
         };
-        let client = link::client(url)?;
+        let seeds = dial::seeds(url)?;
         let inbox = Arc::<Inbox>::default();
-        let link = Link::connect(&client, &options, &inbox).await?;
+        let link = Link::connect(&seeds, &crate::shards::Map::default(), &options, &inbox).await?;
         let (desk, commands) = mpsc::channel(64);
-        let (work, bulk) = Desk::new(client, options.clone(), commands, (link, inbox));
+        let (work, bulk) = Desk::new(seeds, options.clone(), commands, (link, inbox));
         tokio::spawn(work.run());
         Ok(Self { desk, bulk, options })
     }

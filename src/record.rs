@@ -1,9 +1,12 @@
 //! One row per planned event, streamed to `results/<run>.csv` as it completes; [`crate::convert`] makes Parquet of it.
 
+mod line;
+
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use serde::{Deserialize, Serialize};
@@ -74,11 +77,30 @@ impl Row {
     }
 }
 
+/// The disk that takes the rows, which a fault may fill: all further writes then go to `/dev/full`, where the kernel
+/// refuses them as a full disk does.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Arc<OnceLock<File>>);
+
+impl Disk {
+    /// Fills it, for good.
+    ///
+    /// # Errors
+    /// When this system has no `/dev/full`.
+    pub fn fill(&self) -> io::Result<()> {
+        let full = File::options().write(true).open("/dev/full")?;
+        // It may be full already.
+        let _ = self.0.set(full);
+        Ok(())
+    }
+}
+
 /// A file that ends with a whole line once it could not be written, and takes nothing more: what the buffers above it
 /// still hold would begin in the middle of one.
 #[derive(Debug)]
 struct Lines<F> {
     file: F,
+    disk: Disk,
     /// Bytes written, and those up to the end of the last whole line.
     bytes: u64,
     whole_bytes: u64,
@@ -101,7 +123,11 @@ impl<F: Write + Cut> Write for Lines<F> {
         if self.broken {
             return Err(io::Error::other("an earlier write has failed"));
         }
-        match self.file.write(buffer) {
+        let written = match self.disk.0.get() {
+            Some(mut full) => full.write(buffer),
+            None => self.file.write(buffer),
+        };
+        match written {
             Ok(count) => {
                 if let Some(end) = buffer[..count].iter().rposition(|&byte| byte == b'\n') {
                     self.whole_bytes = self.bytes + end as u64 + 1;
@@ -127,9 +153,12 @@ impl<F: Write + Cut> Write for Lines<F> {
 /// Writes rows to a file that did not exist before.
 #[derive(Debug)]
 pub struct Rows {
-    csv: csv::Writer<BufWriter<Lines<File>>>,
+    file: BufWriter<Lines<File>>,
+    /// The line that is being written; kept, so that a row allocates nothing.
+    line: Vec<u8>,
     path: PathBuf,
     written: u64,
+    disk: Disk,
 }
 
 impl Rows {
@@ -138,11 +167,12 @@ impl Rows {
     /// # Errors
     /// The file exists already, or cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = Lines { file: File::create_new(path)?, bytes: 0, whole_bytes: 0, broken: false };
-        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(BufWriter::with_capacity(1 << 16, file));
-        csv.write_record(crate::columns::COLUMNS)?;
-        csv.flush()?;
-        Ok(Self { csv, path: path.to_owned(), written: 0 })
+        let disk = Disk::default();
+        let file = Lines { file: File::create_new(path)?, disk: disk.clone(), bytes: 0, whole_bytes: 0, broken: false };
+        let mut file = BufWriter::with_capacity(1 << 16, file);
+        file.write_all((crate::columns::COLUMNS.join(",") + "\n").as_bytes())?;
+        file.flush()?;
+        Ok(Self { file, line: Vec::new(), path: path.to_owned(), written: 0, disk })
     }
 
     /// Appends one row; it reaches the file with the next flush, or when the buffer is full.
@@ -150,7 +180,9 @@ impl Rows {
     /// # Errors
     /// Those of writing: the disk is full. The file then ends with its last whole row, and takes no more.
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
-        self.csv.serialize(row)?;
+        self.line.clear();
+        row.append_csv(&mut self.line);
+        self.file.write_all(&self.line)?;
         self.written += 1;
         Ok(())
     }
@@ -160,7 +192,12 @@ impl Rows {
     /// # Errors
     /// As [`Rows::write`].
     pub fn flush(&mut self) -> io::Result<()> {
-        self.csv.flush()
+        self.file.flush()
+    }
+
+    /// The disk that takes them.
+    pub fn disk(&self) -> Disk {
+        self.disk.clone()
     }
 
     /// Rows taken.
@@ -220,6 +257,20 @@ mod tests {
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 
+    #[test]
+    fn a_disk_that_a_fault_has_filled_keeps_the_rows_from_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.csv");
+        let mut rows = Rows::create(&path).unwrap();
+        rows.write(&Row { source: "p0".into(), ..Row::default() }).unwrap();
+        rows.flush().unwrap();
+        rows.disk().fill().unwrap();
+        rows.write(&Row { source: "p1".into(), ..Row::default() }).unwrap();
+        assert_eq!(rows.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let kept: Vec<Row> = read(&path).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(kept.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), ["p0"]);
+    }
+
     /// A disk with room for so many bytes.
     struct Disk {
         held: Vec<u8>,
@@ -248,7 +299,7 @@ mod tests {
     #[test]
     fn a_full_disk_ends_the_file_with_a_whole_line() {
         let disk = Disk { held: Vec::new(), room: 10 };
-        let lines = Lines { file: disk, bytes: 0, whole_bytes: 0, broken: false };
+        let lines = Lines { file: disk, disk: super::Disk::default(), bytes: 0, whole_bytes: 0, broken: false };
         let mut buffered = BufWriter::with_capacity(6, lines);
         for line in ["abc\n", "def\n", "ghi\n"] {
             let _ = buffered.write_all(line.as_bytes());

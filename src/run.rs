@@ -49,6 +49,8 @@ pub struct Request {
     pub format: Format,
     /// Addresses of an external cluster.
     pub addresses: Addresses,
+    /// Read Kafka and Redis back in the end, and compare them with the rows.
+    pub verify: bool,
     /// Leave the local cluster running.
     pub keep_cluster: bool,
     /// Accept a Redis that has our keys already.
@@ -141,14 +143,15 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let processes = [cluster.processes(), crew.processes()].concat();
     let harness = Harness::start(processes, stage.clock, window_us.clone())?;
     let counters = Arc::clone(producers.counters());
-    let mut watch = Watch::new(&stage, &window_us, collector.standing(), &counters, live, stop);
+    let mut watch = Watch::new(request, &stage, &window_us, (&collector, &harness), &counters, live, stop);
     let end_us = watch.until_published(&producers, &mut *cluster, &mut crew)?;
     let lateness = producers.finish()?;
     watch.until_drained(end_us, &mut *cluster, &mut crew)?;
+    let (mut troubles, faults) = watch.finish();
     let proof = harness.finish(window_us.start..end_us);
-    let mut troubles = watch.troubles();
     troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();
+    let verification = request.verify.then(|| stage.verify(request, &files, &collected, stop, live));
     live.clear();
 
     let in_window = |rebalance: &&crate::collect::Rebalance| (window_us.start..end_us).contains(&rebalance.at_us);
@@ -168,7 +171,8 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
     let interrupted = end_us < window_us.end || stop.insisted();
     let window_us = [window_us.start, end_us];
     let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
-    let measured = Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles };
+    let measured =
+        Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles, faults, verification };
     let finished = measured.close(request, &stage, &*cluster, files, &counters, collected);
     if request.keep_cluster {
         live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));

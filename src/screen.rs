@@ -1,6 +1,7 @@
 //! What is printed after a run: ledger first, then percentiles, cost and verdict, and what a reader must know beside it.
 
 mod beside;
+mod faults;
 
 use std::fmt::{self, Write};
 
@@ -38,6 +39,7 @@ impl fmt::Display for Screen<'_> {
         if m.latencies.headlines.iter().any(few) {
             writeln!(f, "† fewer than {FEW} samples lie past it: single events decide the value\n")?;
         }
+        faults::write(f, m)?;
         costs(f, m)?;
         conduct(f, m)?;
         self.verdict(f)
@@ -48,6 +50,10 @@ impl Screen<'_> {
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.manifest;
         beside::write(f, m)?;
+        if let Some(check) = &m.verification {
+            let text = style(check.to_string());
+            writeln!(f, "{}\n", if check.passed { text.green() } else { text.red() })?;
+        }
         let text = format!("{}: {}", self.verdict, beside::over_slo(m));
         let text = match self.verdict {
             Verdict::Met => style(text).green(),
@@ -89,6 +95,10 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
         n(l.zero),
         n(l.negative)
     )?;
+    if l.rewinds > 0 {
+        let (rewinds, replayed) = (n(l.rewinds), n(l.replayed));
+        writeln!(f, "          Redis lost what it had {rewinds} times; {replayed} records were read again from Kafka")?;
+    }
     let (topic, consumed) = (n(l.topic_records), n(l.consumed_records));
     let own = n(l.consumed_records.saturating_sub(l.foreign_records));
     let whose =

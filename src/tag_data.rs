@@ -1,9 +1,11 @@
 //! The event: `TagData`, its identifier, its partition key, its Redis keys and the header stamps that travel with it.
 
-use std::fmt::Write as _;
+mod shape;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
+
+pub use self::shape::{EventShape, TooSmall};
 
 /// Largest event in bytes: Kafka's default `message.max.bytes` less room for key, headers and batch framing.
 pub const BYTES_MAX: usize = 1_000_000;
@@ -39,16 +41,6 @@ pub struct TagData {
     /// The new value of that name.
     #[prost(bytes = "vec", tag = "2")]
     pub data: Vec<u8>,
-}
-
-/// An event of the size asked for cannot be built.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("bytes = {bytes} is too small for the identifier, which alone takes {bytes_min}: use at least {bytes_min}")]
-pub struct TooSmall {
-    /// Size asked for.
-    pub bytes: usize,
-    /// Smallest possible size.
-    pub bytes_min: usize,
 }
 
 impl Identifier {
@@ -87,93 +79,6 @@ impl RedisKeys {
     }
 }
 
-/// The load's events: which tag and name each one is about, and its encoding of exactly `bytes`.
-#[derive(Debug, Clone)]
-pub struct EventShape {
-    bytes: usize,
-    tags_per_connection: u32,
-    names_per_tag: u32,
-    filler: Vec<u8>,
-}
-
-impl EventShape {
-    /// Shape of a load whose largest tag number is `connections` × `tags_per_connection` − 1. The payload is
-    /// pseudo-random from `seed`, so that nothing on the way can compress it.
-    ///
-    /// # Errors
-    /// [`TooSmall`] where some identifier of the load does not fit into `bytes`.
-    pub fn new(
-        bytes: usize,
-        connections: u32,
-        tags_per_connection: u32,
-        names_per_tag: u32,
-        seed: u64,
-    ) -> Result<Self, TooSmall> {
-        let words = (0..).map(|i| crate::schedule::hash(seed, u64::MAX, i));
-        let filler = words.flat_map(u64::to_be_bytes).take(bytes).collect();
-        let shape = Self { bytes, tags_per_connection, names_per_tag, filler };
-        let tag_max = u64::from(connections) * u64::from(tags_per_connection) - 1;
-        let longest = shape.identifier(tag_max, names_per_tag - 1);
-        let bytes_min = TagData { identifier: Some(longest), data: Vec::new() }.encoded_len();
-        if bytes < bytes_min { Err(TooSmall { bytes, bytes_min }) } else { Ok(shape) }
-    }
-
-    /// Encoded size of an event, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Number of the tag, unique in the run, that event `sequence` of `connection` is about.
-    pub fn tag(&self, connection: u32, sequence: u64) -> u64 {
-        let tags = u64::from(self.tags_per_connection);
-        u64::from(connection) * tags + sequence % tags
-    }
-
-    /// Numbers of the tags that a connection publishes.
-    pub fn tags(&self, connection: u32) -> std::ops::Range<u64> {
-        let tags = u64::from(self.tags_per_connection);
-        u64::from(connection) * tags..(u64::from(connection) + 1) * tags
-    }
-
-    /// The Kafka key of a tag.
-    pub fn partition_key(&self, tag: u64) -> Vec<u8> {
-        self.identifier(tag, 0).partition_key()
-    }
-
-    /// The encoded event: exactly `bytes` long.
-    pub fn encode(&self, connection: u32, sequence: u64) -> Vec<u8> {
-        let name = (sequence / u64::from(self.tags_per_connection) % u64::from(self.names_per_tag)) as u32;
-        let mut identifier = self.identifier(self.tag(connection, sequence), name);
-        let data_len = loop {
-            let rest = self.bytes - TagData { identifier: Some(identifier.clone()), data: Vec::new() }.encoded_len();
-            if let Some(len) = data_len(rest) {
-                break len;
-            }
-            // No payload fills just `rest` bytes, since its own length prefix grows by a byte: lengthen the name.
-            identifier.name.push('_');
-        };
-        let mut data = self.filler[..data_len].to_vec();
-        for (byte, stamp) in data.iter_mut().zip(sequence.to_be_bytes()) {
-            *byte = stamp;
-        }
-        TagData { identifier: Some(identifier), data }.encode_to_vec()
-    }
-
-    fn identifier(&self, tag: u64, name: u32) -> Identifier {
-        // Names of one width, so that every event of a tag has the same layout.
-        let width = (self.names_per_tag - 1).checked_ilog10().unwrap_or(0) as usize + 1;
-        let mut text = String::with_capacity(width + 1);
-        write!(text, "n{name:0width$}").expect("writing to a String cannot fail");
-        Identifier { app_id: LOAD_APP.into(), tag: tag.to_string(), scope: LOAD_SCOPE.into(), name: text }
-    }
-}
-
-/// Length of the payload whose protobuf field takes exactly `rest` bytes, if there is one.
-fn data_len(rest: usize) -> Option<usize> {
-    let field = |len: usize| if len == 0 { 0 } else { 1 + prost::length_delimiter_len(len) + len };
-    (rest.saturating_sub(11)..=rest).find(|&len| field(len) == rest)
-}
-
 /// What a producer stamps on an event, carried in the record's headers, integers big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamps<'a> {
@@ -194,19 +99,23 @@ pub struct Stamps<'a> {
 }
 
 impl<'a> Stamps<'a> {
-    /// Header names and values, in the order in which they are written.
-    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut headers = vec![
-            ("run", self.run.as_bytes().to_vec()),
-            ("source", self.source.as_bytes().to_vec()),
-            ("producer", self.producer.to_be_bytes().to_vec()),
-            ("sequence", self.sequence.to_be_bytes().to_vec()),
-            ("scheduled_us", self.scheduled_us.to_be_bytes().to_vec()),
-            ("before_publish_us", self.before_publish_us.to_be_bytes().to_vec()),
-        ];
+    /// Hands over each header's name and value, in the order in which they are written, without allocating.
+    pub fn each(&self, mut header: impl FnMut(&'static str, &[u8])) {
+        header("run", self.run.as_bytes());
+        header("source", self.source.as_bytes());
+        header("producer", &self.producer.to_be_bytes());
+        header("sequence", &self.sequence.to_be_bytes());
+        header("scheduled_us", &self.scheduled_us.to_be_bytes());
+        header("before_publish_us", &self.before_publish_us.to_be_bytes());
         if self.warm {
-            headers.push(("warm", Vec::new()));
+            header("warm", &[]);
         }
+    }
+
+    /// The same as owned names and values.
+    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut headers = Vec::with_capacity(7);
+        self.each(|name, value| headers.push((name, value.to_vec())));
         headers
     }
 
@@ -246,8 +155,6 @@ impl<'a> Stamps<'a> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn identifier(app_id: &str, tag: &str, scope: &str, name: &str) -> Identifier {
@@ -276,28 +183,6 @@ mod tests {
     }
 
     #[test]
-    fn too_small_is_refused_and_the_smallest_works() {
-        let error = EventShape::new(10, 1000, 1, 16, 0).unwrap_err();
-        let shape = EventShape::new(error.bytes_min, 1000, 1, 16, 0).unwrap();
-        assert_eq!(shape.encode(999, 15).len(), error.bytes_min);
-        assert_eq!(EventShape::new(error.bytes_min - 1, 1000, 1, 16, 0).unwrap_err().bytes_min, error.bytes_min);
-    }
-
-    #[test]
-    fn names_rotate_within_each_tag() {
-        let shape = EventShape::new(512, 10, 2, 3, 0).unwrap();
-        let names: Vec<_> = (0..8)
-            .map(|sequence| {
-                let identifier = TagData::decode(&shape.encode(4, sequence)[..]).unwrap().identifier.unwrap();
-                (identifier.tag, identifier.name)
-            })
-            .collect();
-        let expected =
-            [("8", "n0"), ("9", "n0"), ("8", "n1"), ("9", "n1"), ("8", "n2"), ("9", "n2"), ("8", "n0"), ("9", "n0")];
-        assert_eq!(names, expected.map(|(tag, name)| (tag.to_string(), name.to_string())));
-    }
-
-    #[test]
     fn stamps_survive_the_headers() {
         let stamps = Stamps {
             run: "r",
@@ -316,18 +201,5 @@ mod tests {
         assert_eq!(read(usize::MAX), Some(stamps.clone()));
         assert!((0..6).all(|skip| read(skip).is_none()), "every stamp but `warm` is required");
         assert_eq!(headers[2], ("producer", vec![0, 0, 0, 7]));
-    }
-
-    proptest! {
-        #[test]
-        fn every_event_has_exactly_the_size_asked_for(
-            bytes in 40usize..20_000, connection in 0u32..5000, sequence in any::<u64>(), tags in 1u32..4, names in 1u32..300,
-        ) {
-            let shape = EventShape::new(bytes, 5000, tags, names, 1).unwrap();
-            let encoded = shape.encode(connection, sequence);
-            prop_assert_eq!(encoded.len(), bytes);
-            let identifier = TagData::decode(&encoded[..]).unwrap().identifier.unwrap();
-            prop_assert_eq!(shape.partition_key(shape.tag(connection, sequence)), identifier.partition_key());
-        }
     }
 }

@@ -22,11 +22,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::check::is_image;
 pub(crate) use self::property::reserved;
 pub use self::{
-    choice::{ClusterKind, Engine, GroupProtocol},
+    choice::{ClusterKind, Engine, GroupProtocol, RedisMode},
     error::VariantError,
     layer::Layer,
     span::Span,
 };
+
+use crate::{fault::Fault, network::Scope};
 
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";
@@ -82,6 +84,9 @@ pub struct Variant {
     pub workers: u32,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether a worker is known to its group by a name of its own, so that one that is started again gets its partitions
+    /// back at once, without a rebalance.
+    pub static_membership: bool,
     /// How often a worker commits its offsets.
     pub commit_interval: Span,
     /// Most events in one batch to Redis.
@@ -92,6 +97,8 @@ pub struct Variant {
     pub stream_maxlen: u32,
     /// Reader tasks, in one process, that follow all tags of the run between them; 0 for a run without.
     pub readers: u32,
+    /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
+    pub redis_rtt: Span,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -109,6 +116,9 @@ pub struct Variant {
     /// Image of Redis' container, with its tag; `redis:7` when not given. `SHASTA_REDIS_IMAGE` lies over it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis_image: Option<String>,
+    /// What a local cluster starts as Redis; an external one is what it is, which is found out. Not to be mixed up with
+    /// the table `redis`, which has Redis' own settings.
+    pub redis_mode: RedisMode,
     /// Kafka version of the brokers; the local cluster is always the pinned one and reports a difference.
     pub kafka_version: String,
     /// Instance type of the brokers, where the variant describes a rented cluster.
@@ -118,6 +128,9 @@ pub struct Variant {
     pub broker_heap: String,
     /// Further flags of each local broker's JVM.
     pub broker_jvm: Vec<String>,
+    /// Faults injected while the run goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
     /// Server properties of the brokers, verbatim.
     pub broker: BTreeMap<String, String>,
     /// librdkafka properties of the workers' consumers, verbatim.
@@ -151,6 +164,17 @@ impl Variant {
     /// Where `seed` was set past [`SEED_MAX`]; a loaded variant's never is.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field but a seed past SEED_MAX has a TOML form")
+    }
+
+    /// Which connections of a local cluster have to go through proxies, if any.
+    pub fn network_scope(&self) -> Option<Scope> {
+        let always = (!self.redis_rtt.0.is_zero()).then_some(Scope::Redis);
+        self.fault.iter().filter_map(Fault::network_scope).chain(always).max()
+    }
+
+    /// Whether any have to.
+    pub fn needs_network(&self) -> bool {
+        self.network_scope().is_some()
     }
 
     /// Events that this variant plans to send in its window: the product of its rates, before rounding to whole events.
@@ -208,6 +232,7 @@ mod tests {
             "goal",
             "goal-aws",
             "laptop",
+            "takeover",
         ];
         assert_eq!(names, expected);
         for (name, variant) in all {

@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 
 use crate::{
     columns::{HEADLINES, Latency, PUBLISHED_TO_CONSUMED},
@@ -13,10 +13,11 @@ use crate::{
 
 /// Tables, charts and a page of recorded runs
 ///
-/// Prints tables, and writes tables/, charts/ and report.html below --out. Exit codes: 0, 1 error, 2 wrong command
-/// line; with --max-regression also 4 resolved regression and 5 cannot decide.
+/// Prints tables, and writes tables/, charts/ and report.html below --out. Exit codes: 0, also when a run is INVALID or
+/// missed the SLO, which is told in words; 1 error, 2 wrong command line; with --max-regression also 4 resolved
+/// regression and 5 cannot decide.
 #[derive(Debug, Clone, Parser)]
-#[command(version)]
+#[command(name = "analyze", version)]
 pub struct Arguments {
     /// Rows of runs (.csv, .parquet) or their manifests (.json); every run in results/ when none is named
     pub files: Vec<PathBuf>,
@@ -64,6 +65,26 @@ pub enum Only {
 }
 
 impl Arguments {
+    /// As typed, with flags that exclude each other told.
+    ///
+    /// # Errors
+    /// What is wrong, as clap prints it.
+    pub fn checked(typed: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(typed)?;
+        let others = [
+            ("--splice", arguments.splice.is_some()),
+            ("--compare", !arguments.compare.is_empty()),
+            ("--baseline", arguments.baseline.is_some()),
+        ];
+        let (Some(Only::Deviations), Some((flag, _))) = (arguments.only, others.into_iter().find(|(_, given)| *given))
+        else {
+            return Ok(arguments);
+        };
+        let what =
+            format!("--only d2-d5 prints D2–D5 and does nothing else, so {flag} has no use; leave one of them out");
+        Err(Self::command().error(ErrorKind::ArgumentConflict, what))
+    }
+
     /// The latency of the D tables.
     pub fn latency(&self) -> Latency {
         self.latency.unwrap_or(PUBLISHED_TO_CONSUMED)
@@ -119,7 +140,7 @@ mod tests {
     use super::*;
 
     fn parsed(arguments: &[&str]) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from([&["analyze"], arguments].concat())
+        Arguments::checked([&["analyze"], arguments].concat().into_iter().map(OsString::from))
     }
 
     #[test]
@@ -140,6 +161,17 @@ mod tests {
         assert!(parsed(&["--baseline", "x", "--max-regression", "ten"]).is_err());
         assert!(parsed(&["--baseline", "x", "--max-regression", "10%"]).is_ok());
         assert!(parsed(&["--compare", "laptop"]).is_err());
+    }
+
+    #[test]
+    fn d2_to_d5_alone_exclude_what_needs_more() {
+        let others: [&[&str]; 3] =
+            [&["--splice", "x"], &["--compare", "a", "b"], &["--baseline", "x", "--max-regression", "1%"]];
+        for other in others {
+            let error = parsed(&[&["--only", "d2-d5"], other].concat()).unwrap_err();
+            assert_eq!((error.exit_code(), error.to_string().contains(other[0])), (2, true), "{error}");
+            assert!(parsed(&[&["--only", "tables"], other].concat()).is_ok());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! D2–D5 alone, for when nothing else is asked: of Parquet only four columns are read, and a row takes 8 bytes.
+//! D2–D5 alone, for when nothing else is asked: of Parquet only four columns are read, and latencies are counted, not kept.
 
 use std::{
     io,
@@ -8,33 +8,109 @@ use std::{
 use crate::{
     columns::{DESTINATION, SOURCE},
     document::Block,
+    histogram::Histogram,
     input::Recorded,
     manifest::Manifest,
-    markdown::count,
-    pairs::PAIR_PERCENTILES,
+    markdown::counted,
+    pairs::{PAIR_PERCENTILES, Pairs},
+    quantile::Quantiles,
     report,
     row::{MISSING, Row, Stamp, places},
-    run::{self, Error, Options, Run},
-    samples::{MEMORY_BYTES, Sample, Samples},
+    run::{Error, Options, Run},
+    samples::{By, Groups, MEMORY_BYTES, Sample, Samples},
     scan::{
         self, Progress, Shared, Sink,
         names::{Directory, NO_PAIR},
     },
 };
 
+/// Histograms of a thread may take this much. With more pairs, or more latencies out of their range, rows are kept.
+const COUNTED_BYTES_MAX: usize = 128 << 20;
+
 /// One latency of rows, by pair.
 struct OneLatency {
-    samples: Samples,
+    counted: Vec<Histogram>,
+    counted_bytes: usize,
+    /// Of the rows in no pair.
+    unplaced: Histogram,
+    unplaced_rows: u64,
+    /// All rows, once they are too various to be counted.
+    kept: Option<Samples>,
+    /// Bytes in memory of all threads' kept rows.
+    in_memory: Arc<AtomicU64>,
     /// Places of its stamps.
     latency: [usize; 2],
-    unplaced: u64,
+}
+
+impl OneLatency {
+    fn new(in_memory: Arc<AtomicU64>, latency: [usize; 2]) -> Self {
+        Self {
+            counted: Vec::new(),
+            counted_bytes: 0,
+            unplaced: Histogram::default(),
+            unplaced_rows: 0,
+            kept: None,
+            in_memory,
+            latency,
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, pair: u16, us: Option<i64>) -> io::Result<()> {
+        self.unplaced_rows += u64::from(pair == NO_PAIR);
+        if let Some(kept) = &mut self.kept {
+            return kept.push(Sample { pair, second: 0, latencies_us: &[us] });
+        }
+        let histogram = match pair {
+            NO_PAIR => &mut self.unplaced,
+            pair => {
+                let pair = usize::from(pair);
+                if pair >= self.counted.len() {
+                    self.counted.resize_with(pair + 1, Histogram::default);
+                }
+                &mut self.counted[pair]
+            }
+        };
+        self.counted_bytes += histogram.add(us);
+        if self.counted_bytes > COUNTED_BYTES_MAX { self.keep() } else { Ok(()) }
+    }
+
+    /// From now on rows are kept, those so far included.
+    #[cold]
+    fn keep(&mut self) -> io::Result<()> {
+        let mut kept = Samples::new(1, Arc::clone(&self.in_memory), MEMORY_BYTES);
+        let unplaced = std::mem::take(&mut self.unplaced);
+        let counted = std::mem::take(&mut self.counted).into_iter().enumerate();
+        for (pair, histogram) in counted.map(|(pair, histogram)| (pair as u16, histogram)).chain([(NO_PAIR, unplaced)])
+        {
+            for (us, count) in histogram.counts() {
+                for _ in 0..count {
+                    kept.push(Sample { pair, second: 0, latencies_us: &[us] })?;
+                }
+            }
+        }
+        self.kept = Some(kept);
+        Ok(())
+    }
+
+    /// Percentiles of each of so many pairs, and of all planned events.
+    fn quantiles(&self, pairs: usize) -> io::Result<(Vec<Quantiles>, Quantiles)> {
+        if let Some(kept) = &self.kept {
+            let by_pair = kept.grouped(By::Pair, &Groups::each(pairs), 0, &PAIR_PERCENTILES)?;
+            return Ok((by_pair, kept.pooled(0, &PAIR_PERCENTILES)?));
+        }
+        let mut pooled = self.unplaced.clone();
+        self.counted.iter().for_each(|histogram| pooled.merge(histogram.clone()));
+        let mut by_pair: Vec<_> = self.counted.iter().map(|histogram| histogram.quantiles(&PAIR_PERCENTILES)).collect();
+        by_pair.resize(pairs, Quantiles::default());
+        Ok((by_pair, pooled.quantiles(&PAIR_PERCENTILES)))
+    }
 }
 
 impl Sink for OneLatency {
     #[inline]
     fn add(&mut self, row: &Row, pair: u16) -> io::Result<()> {
-        self.unplaced += u64::from(row.destination.is_none());
-        self.samples.push(Sample { pair, second: 0, latencies_us: &[row.latency_us(self.latency)] })
+        self.count(pair, row.latency_us(self.latency))
     }
 
     fn add_columns(&mut self, pairs: &[u16], stamps: &[(usize, &[i64])]) -> io::Result<bool> {
@@ -44,16 +120,29 @@ impl Sink for OneLatency {
             // In ms: left to the way that knows.
             return Ok(false);
         }
-        self.unplaced += pairs.iter().filter(|&&pair| pair == NO_PAIR).count() as u64;
-        let missing = |&(from, to): &(&i64, &i64)| *from == MISSING || *to == MISSING;
-        let us = from.iter().zip(to).map(|stamps| if missing(&stamps) { None } else { Some(stamps.1 - stamps.0) });
-        self.samples.extend(pairs, us)?;
+        for (&pair, (&from, &to)) in pairs.iter().zip(from.iter().zip(to)) {
+            let missing = from == MISSING || to == MISSING;
+            self.count(pair, if missing { None } else { Some(to - from) })?;
+        }
         Ok(true)
     }
 
-    fn merge(&mut self, other: Self) -> io::Result<()> {
-        self.unplaced += other.unplaced;
-        self.samples.merge(other.samples);
+    fn merge(&mut self, mut other: Self) -> io::Result<()> {
+        self.unplaced_rows += other.unplaced_rows;
+        if self.kept.is_some() || other.kept.is_some() {
+            for thread in [&mut *self, &mut other] {
+                if thread.kept.is_none() {
+                    thread.keep()?;
+                }
+            }
+        }
+        if let (Some(kept), Some(other)) = (&mut self.kept, other.kept) {
+            kept.merge(other);
+            return Ok(());
+        }
+        self.unplaced.merge(other.unplaced);
+        self.counted.resize_with(self.counted.len().max(other.counted.len()), Histogram::default);
+        self.counted.iter_mut().zip(other.counted).for_each(|(sum, other)| sum.merge(other));
         Ok(())
     }
 }
@@ -75,25 +164,28 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     };
     let temporary = |source| Error::Temporary { run: recorded.name.clone(), source };
     let (directory, in_memory, latency) = (Directory::default(), Arc::new(AtomicU64::new(0)), options.latency);
-    let sink = || {
-        let samples = Samples::new(1, Arc::clone(&in_memory), MEMORY_BYTES);
-        Ok(OneLatency { samples, latency: places(&latency), unplaced: 0 })
-    };
+    let sink = || Ok(OneLatency::new(Arc::clone(&in_memory), places(&latency)));
     let columns = [SOURCE, DESTINATION, latency.from, latency.to];
     let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };
     let scanned = scan::file(path, &shared, progress)?;
-    let OneLatency { samples, unplaced, .. } = scanned.sink;
     let (names, numbers) = directory.finish();
-    let pairs = run::by_pair(&samples, 0, latency, (&names, &numbers), unplaced).map_err(temporary)?;
-    let pooled = samples.pooled(0, &PAIR_PERCENTILES).map_err(temporary)?;
-    let mut origin = format!("`{}`: {} rows, of which only D2–D5 were read.", path.display(), count(scanned.rows));
+    let (by_pair, pooled) = scanned.sink.quantiles(numbers.len()).map_err(temporary)?;
+    let pairs = Pairs::new(latency, (&names, &numbers), by_pair, scanned.sink.unplaced_rows);
+    let mut origin = format!("`{}`: {}, of which only D2–D5 were read.", path.display(), counted(scanned.rows, "row"));
     if scanned.skipped.count > 0 {
-        origin += &format!(" **{} bad lines were skipped.**", count(scanned.skipped.count));
+        origin += &format!(" **{}.**", scanned.skipped.told(path));
     }
-    if let Some(manifest) = Manifest::of(&recorded.name, &recorded.manifests)?
-        && !manifest.ledger.valid
-    {
-        origin += &format!(" **INVALID**: {}.", manifest.ledger.problems.join("; "));
+    if scanned.cut_off {
+        origin += &format!(" {}.", report::cut_off(path));
+    }
+    if let Some(Manifest { ledger, .. }) = Manifest::of(&recorded.name, &recorded.manifests)? {
+        let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
+        if ledger.rows != scanned.rows {
+            problems.push(format!("the ledger says rows {}, the rows say {}", ledger.rows, scanned.rows));
+        }
+        if !ledger.valid || !problems.is_empty() {
+            origin += &format!(" **INVALID**: {}. Nothing below may be quoted.", problems.join("; "));
+        }
     }
     blocks.push(Block::Prose(origin));
     blocks.extend(report::deviations(&pairs, &pooled));
@@ -118,5 +210,32 @@ mod tests {
         let alone = of(recorded, &options, &|_| ()).unwrap();
         let whole = Run::load(recorded, &options, &|_| ()).unwrap().measured.unwrap();
         assert_eq!(alone[2..], report::deviations(&whole.pairs, &whole.pooled));
+    }
+
+    #[test]
+    fn counted_and_kept_rows_give_the_same() {
+        let sink = || OneLatency::new(Arc::default(), [0, 1]);
+        let quantiles = |keep_after: [usize; 2]| {
+            let mut threads = [sink(), sink()];
+            for k in 0..2_000_i64 {
+                let thread = &mut threads[k as usize % 2];
+                if thread.counted_bytes > 0 && keep_after[k as usize % 2] == k as usize / 2 {
+                    thread.keep().unwrap();
+                }
+                let us = k * k % 140_000 - 50;
+                let pair = if k % 50 == 0 { NO_PAIR } else { (k % 3) as u16 };
+                thread.count(pair, (k % 70 != 0).then_some(us)).unwrap();
+            }
+            let [mut all, other] = threads;
+            all.merge(other).unwrap();
+            assert_eq!(all.unplaced_rows, 40);
+            all.quantiles(4).unwrap()
+        };
+        let never = usize::MAX;
+        let expected = quantiles([never, never]);
+        assert_eq!(expected.0[3], Quantiles::default());
+        for keep_after in [[5, never], [never, 700], [1, 999]] {
+            assert_eq!(quantiles(keep_after), expected);
+        }
     }
 }

@@ -208,15 +208,19 @@ fn pair_heat(run: &Run, measured: &Measured, behind: &str) -> PairHeat {
         names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
         names.dedup();
     }
-    let figure = |source: &String, destination: &String| {
-        let pair = pairs.iter().find(|pair| (&pair.source, &pair.destination) == (source, destination))?;
-        Some(above_median(&pair.latencies, METRICS[2].1).0)
+    let find = |source: &String, destination: &String| {
+        pairs.iter().find(|pair| (&pair.source, &pair.destination) == (source, destination))
+    };
+    let figure = |source, destination| Some(above_median(&find(source, destination)?.latencies, METRICS[2].1).0);
+    let few = |source, destination| {
+        find(source, destination).is_some_and(|pair| pair.latencies.percentile_ms(METRICS[2].1).few())
     };
     PairHeat {
         title: format!("D4 by pair of producing host and worker: {}", figures::variant(run)),
         caption: format!("{behind} {} pairs of {}.", pairs.len(), measured.pairs.latency.name),
         figure: "D4".to_owned(),
         figures_ms: sources.iter().map(|s| destinations.iter().map(|d| figure(s, d)).collect()).collect(),
+        few: sources.iter().map(|s| destinations.iter().map(|d| few(s, d)).collect()).collect(),
         sources,
         destinations,
     }

@@ -8,6 +8,9 @@
 //! of it into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
+//! [`program`] is all of that in one function.
+//! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
+//!
 //! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
 
 #[path = "../columns.rs"]
@@ -18,6 +21,7 @@ pub mod percentile;
 pub mod slo;
 
 pub mod arguments;
+pub mod bench;
 pub mod cause;
 pub mod chart;
 pub mod compare;
@@ -27,10 +31,12 @@ pub mod deviations;
 pub mod document;
 pub mod drawings;
 pub mod figures;
+pub mod histogram;
 pub mod input;
 pub mod manifest;
 pub mod output;
 pub mod pairs;
+pub mod program;
 pub mod published;
 pub mod quantile;
 pub mod render;
@@ -45,5 +51,10 @@ pub mod tally;
 pub mod top;
 pub mod weighed;
 pub mod write;
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod sample;
 
 pub use render::markdown;

@@ -1,10 +1,17 @@
 //! What a run says about itself: `results/<run>.json`, beside its rows.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
-use crate::{cause::Events, percentile::Value};
+use crate::{
+    cause::{Events, events::is_window},
+    percentile::Value,
+};
 
 /// Why a manifest cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +32,12 @@ pub enum Error {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
+    /// It is larger than a manifest can be.
+    #[error("{}: has more than {} MiB, and no manifest of a run has; move it away to analyze the rows without it", path.display(), BYTES_MAX >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// Parts of one run are of two.
     #[error("{}: has another variant than {}, so they are parts of two runs; rename one of them", path.display(), first.display())]
     OtherSettings {
@@ -34,6 +47,9 @@ pub enum Error {
         first: PathBuf,
     },
 }
+
+/// A second of a run takes some 250 bytes, and a manifest is read into memory whole: enough for a run of ten days.
+const BYTES_MAX: u64 = 256 << 20;
 
 /// The part of a manifest that `analyze` judges by. What an old or foreign manifest lacks is told as not known.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,7 +86,7 @@ pub struct Manifest {
     #[serde(default)]
     pub host: Host,
     /// Faults, rebalances, leaders, and the machine second by second.
-    #[serde(skip)]
+    #[serde(flatten)]
     pub events: Events,
 }
 
@@ -156,17 +172,11 @@ impl Manifest {
     /// # Errors
     /// One cannot be read, or they are not of one run.
     pub fn of(run: &str, paths: &[PathBuf]) -> Result<Option<Self>, Error> {
-        let read = |path: &PathBuf| -> Result<Self, Error> {
-            let text = fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
-            let malformed = |source| Error::Malformed { path: path.clone(), source };
-            let manifest: Self = serde_json::from_str(&text).map_err(malformed)?;
-            Ok(Self { events: serde_json::from_str(&text).map_err(malformed)?, ..manifest })
-        };
         let whole = paths.iter().find(|path| path.file_stem().is_some_and(|stem| stem.to_str() == Some(run)));
         if let Some(path) = whole {
-            return read(path).map(Some);
+            return Self::read(path).map(Some);
         }
-        let mut parts = paths.iter().map(|path| Ok::<_, Error>((path, read(path)?)));
+        let mut parts = paths.iter().map(|path| Ok::<_, Error>((path, Self::read(path)?)));
         let Some(first) = parts.next() else { return Ok(None) };
         let (first_path, mut sum) = first?;
         for part in parts {
@@ -179,6 +189,20 @@ impl Manifest {
             sum.latencies = Latencies::default();
         }
         Ok(Some(sum))
+    }
+
+    fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+        let mut text = Vec::new();
+        File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut text)).map_err(unreadable)?;
+        if text.len() as u64 > BYTES_MAX {
+            return Err(Error::TooLarge { path: path.to_owned() });
+        }
+        let malformed = |source| Error::Malformed { path: path.to_owned(), source };
+        let mut manifest: Self = serde_json::from_slice(&text).map_err(malformed)?;
+        // What is flattened sees only fields that no other has taken.
+        manifest.events.window_us = manifest.window_us.filter(is_window);
+        Ok(manifest)
     }
 }
 

@@ -1,16 +1,15 @@
 //! Where a document goes: the terminal, tables/, charts/, report.html, and a marked block in a file that people write.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::anyhow;
 
 use crate::{
     arguments::{Arguments, Only},
     document::{Block, Document},
-    drawings, published,
+    drawings,
+    program::{self, Screen},
+    published,
     render::{self, Format, html, markdown, splice, text},
     report::{self, Detail},
     run::Run,
@@ -29,7 +28,12 @@ struct Charts {
 ///
 /// # Errors
 /// A file cannot be written; those that were written before are whole.
-pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::Result<Vec<PathBuf>> {
+pub fn all(
+    arguments: &Arguments,
+    screen: &mut Screen,
+    runs: &[Run],
+    compared: &[Block],
+) -> anyhow::Result<Vec<PathBuf>> {
     let out = &arguments.out;
     let mut written = Vec::new();
     let mut write = |path: PathBuf, bytes: &str| -> anyhow::Result<()> {
@@ -41,7 +45,7 @@ pub fn all(arguments: &Arguments, runs: &[Run], compared: &[Block]) -> anyhow::R
     if arguments.makes(Only::Tables) {
         let mut blocks: Vec<Block> = runs.iter().flat_map(|run| report::of(run, detail(arguments))).collect();
         blocks.extend_from_slice(compared);
-        print(arguments, blocks)?;
+        print(arguments, screen, blocks)?;
         for (run, full) in runs.iter().zip(&full) {
             let blocks = [&[Block::Heading(1, run.name.clone())], &full[..]].concat();
             let table = markdown::of(&Document { blocks }, "../charts");
@@ -86,9 +90,9 @@ fn detail(arguments: &Arguments) -> Detail {
 /// Prints blocks to stdout: as text on a terminal, else as Markdown, unless told otherwise.
 ///
 /// # Errors
-/// Nobody reads it.
-pub fn print(arguments: &Arguments, blocks: Vec<Block>) -> anyhow::Result<()> {
-    let terminal = io::stdout().is_terminal();
+/// It cannot be written to the end.
+pub fn print(arguments: &Arguments, screen: &mut Screen, blocks: Vec<Block>) -> anyhow::Result<()> {
+    let terminal = screen.is_terminal;
     let format = arguments.format.unwrap_or(if terminal { Format::Text } else { Format::Markdown });
     let document = Document { blocks };
     let text = match format {
@@ -98,8 +102,7 @@ pub fn print(arguments: &Arguments, blocks: Vec<Block>) -> anyhow::Result<()> {
         }
         format => render::render(&document, format),
     };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("the tables could not be printed")
+    program::print(screen.out, &text).map_err(|error| anyhow!("the tables could not be printed: {error}"))
 }
 
 /// Everything, for a browser.

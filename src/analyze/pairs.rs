@@ -4,6 +4,7 @@ use crate::{
     columns::Latency,
     percentile::{Percentile, Value},
     quantile::Quantiles,
+    row::Names,
     spread::{Spread, value},
 };
 
@@ -52,6 +53,30 @@ pub struct Pairs {
 }
 
 impl Pairs {
+    /// Of the (source, destination) numbers of each pair, their names, and its latencies.
+    pub fn new(
+        latency: Latency,
+        (names, numbers): (&Names, &[(u32, u32)]),
+        latencies: Vec<Quantiles>,
+        unplaced: u64,
+    ) -> Self {
+        let name = |names: &[String], number: u32| names.get(number as usize).cloned().unwrap_or_default();
+        let mut pairs: Vec<Pair> = numbers
+            .iter()
+            .zip(latencies)
+            .map(|(&(source, destination), latencies)| Pair {
+                source: name(&names.sources, source),
+                destination: name(&names.destinations, destination),
+                latencies,
+            })
+            // The parts of a run may name a pair that no joined event has.
+            .filter(|pair| pair.latencies.n() > 0)
+            .collect();
+        // As a grouped frame has them, so that sums over pairs round as they do there.
+        pairs.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
+        Self { latency, pairs, unplaced }
+    }
+
     /// D2–D5; `pooled` are the same latencies of all planned events.
     pub fn metrics(&self, pooled: &Quantiles) -> [Metric; 4] {
         METRICS.map(|(name, p)| self.metric(name, p, pooled))

@@ -32,9 +32,14 @@ pub struct Tallied {
 impl Tallied {
     /// Counts a value in µs.
     pub fn count(&mut self, us: i64) {
-        self.finite += 1;
-        self.over_slo += u64::from(us >= SLO_US);
-        self.negative += u64::from(us < 0);
+        self.count_many(us, 1);
+    }
+
+    /// Counts a value in µs that came `count` times.
+    pub fn count_many(&mut self, us: i64, count: u64) {
+        self.finite += count;
+        self.over_slo += if us >= SLO_US { count } else { 0 };
+        self.negative += if us < 0 { count } else { 0 };
     }
 
     /// Adds another's counts.

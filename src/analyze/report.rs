@@ -1,17 +1,18 @@
 //! A run as a document: what is said of it, in which order, and how much.
 
+use std::path::Path;
+
 use crate::{
     cause,
     columns::{HEADLINES, SCHEDULED_TO_STORED},
     document::{Block, Cell, Table},
     manifest::{Ledger, Line, Manifest, Named},
-    markdown::count,
+    markdown::{count, counted},
     pairs::{Metric, Pairs},
     percentile::{PERCENTILES, Percentile, Value, round_2},
     published::tables as published,
     quantile::Quantiles,
     run::{Measured, Run},
-    scan::Skipped,
     slo::SLO_MS,
     spread::Spread,
 };
@@ -54,7 +55,7 @@ pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
 fn origin(run: &Run) -> String {
     let files: Vec<String> = run.files.iter().map(|path| format!("`{}`", path.display())).collect();
     let mut text = match &run.measured {
-        Some(measured) => format!("{}: {} rows", files.join(", "), count(measured.rows)),
+        Some(measured) => format!("{}: {}", files.join(", "), counted(measured.rows, "row")),
         None => "**no rows**, only the manifest: its figures are shown as the run recorded them".to_owned(),
     };
     match &run.manifest {
@@ -63,22 +64,17 @@ fn origin(run: &Run) -> String {
     }
     let Some(measured) = &run.measured else { return text + "." };
     for path in &measured.cut_off {
-        text += &format!(
-            "; 1 last line of `{}` was cut off in its middle (no line end) and is not counted",
-            path.display()
-        );
+        text += &format!("; {}", cut_off(path));
     }
-    for (path, Skipped { count: lines, first }) in &measured.skipped {
-        let shown: Vec<String> = first.iter().map(|(line, what)| format!("line {line} {what}")).collect();
-        let more = if *lines > first.len() as u64 { "; …" } else { "" };
-        text += &format!(
-            "; **{} bad lines** of `{}` were skipped ({}{more})",
-            count(*lines),
-            path.display(),
-            shown.join("; ")
-        );
+    for (path, skipped) in &measured.skipped {
+        text += &format!("; in `{}` **{}**", path.display(), skipped.told(path));
     }
     text + "."
+}
+
+/// That a killed run left half a line.
+pub fn cut_off(path: &Path) -> String {
+    format!("1 last line of `{}` was cut off in its middle (no line end) and is not counted", path.display())
 }
 
 fn setting(manifest: &Manifest) -> String {
@@ -225,14 +221,14 @@ pub fn deviations(pairs: &Pairs, pooled: &Quantiles) -> Vec<Block> {
         medians.max
     );
     if pairs.unplaced > 0 {
-        let unplaced = count(pairs.unplaced);
-        beside_it += &format!(" {unplaced} events reached no worker: in no pair, infinite in the pooled figures.");
+        let unplaced = counted(pairs.unplaced, "event");
+        beside_it += &format!(" {unplaced} reached no worker: in no pair, infinite in the pooled figures.");
     }
     vec![
         Block::Prose(format!(
-            "D2–D5 of {}: ms above the pair's median, over {} pairs × {samples} samples.",
+            "D2–D5 of {}: ms above the pair's median, over {} × {samples} samples.",
             pairs.latency.name,
-            count(pairs.pairs.len() as u64)
+            counted(pairs.pairs.len() as u64, "pair")
         )),
         Block::Table(Table {
             exact_header: true,

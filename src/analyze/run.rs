@@ -13,11 +13,12 @@ use crate::{
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
-    pairs::{PAIR_PERCENTILES, Pair, Pairs},
+    markdown::counted,
+    pairs::{PAIR_PERCENTILES, Pairs},
     percentile::PERCENTILES,
     quantile::Quantiles,
     row::{Names, Stamp},
-    samples::{By, Groups, Samples},
+    samples::{By, Groups},
     scan::{
         self, Progress, Shared, Skipped,
         joined::Buckets,
@@ -236,7 +237,13 @@ impl Summary<'_> {
         let half = (each.count.div_ceil(2) as u16).max(1);
         let halves = by_second(&Groups { first: seconds[0], keys: half, count: 2 }, &RUN_PERCENTILES)?;
         let named = (&self.names, &self.pairs[..]);
-        let pairs = by_pair(&tally.samples, place(&self.latency), self.latency, named, tally.unplaced)?;
+        let by_pair = tally.samples.grouped(
+            By::Pair,
+            &Groups::each(self.pairs.len()),
+            place(&self.latency),
+            &PAIR_PERCENTILES,
+        )?;
+        let pairs = Pairs::new(self.latency, named, by_pair, tally.unplaced);
         let [first, second] = [&halves[0], &halves[1]].map(Quantiles::clone);
         let headlines = [pooled(&HEADLINES[0])?, pooled(&HEADLINES[1])?, pooled(&HEADLINES[2])?];
         let of_pairs = pooled(&self.latency)?;
@@ -279,36 +286,12 @@ impl Summary<'_> {
     }
 }
 
-/// The latency at `place` of the samples, by pair.
-pub fn by_pair(
-    samples: &Samples,
-    place: usize,
-    latency: Latency,
-    (names, numbers): (&Names, &[(u32, u32)]),
-    unplaced: u64,
-) -> io::Result<Pairs> {
-    let quantiles = samples.grouped(By::Pair, &Groups::each(numbers.len()), place, &PAIR_PERCENTILES)?;
-    let name = |names: &[String], number: u32| names.get(number as usize).cloned().unwrap_or_default();
-    let mut pairs: Vec<Pair> = numbers
-        .iter()
-        .zip(quantiles)
-        .map(|(&(source, destination), latencies)| Pair {
-            source: name(&names.sources, source),
-            destination: name(&names.destinations, destination),
-            latencies,
-        })
-        // The parts of a run may name a pair that no joined event has.
-        .filter(|pair| pair.latencies.n() > 0)
-        .collect();
-    // As a grouped frame has them, so that sums over pairs round as they do there.
-    pairs.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
-    Ok(Pairs { latency, pairs, unplaced })
-}
-
 fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(repeated) = measured.map(|measured| measured.repeated).filter(|&repeated| repeated > 0) {
-        problems.push(format!("{repeated} rows repeat the event (source, producer, sequence) of another"));
+        let repeat = if repeated == 1 { "repeats" } else { "repeat" };
+        problems
+            .push(format!("{} {repeat} the event (source, producer, sequence) of another", counted(repeated, "row")));
     }
     let Some(Manifest { ledger, .. }) = manifest else { return problems };
     problems.extend(ledger.problems.iter().cloned());
@@ -420,7 +403,7 @@ pub(crate) mod tests {
     #[test]
     fn repeated_events_are_counted() {
         let run = load(&format!("{ROW}{ROW}{}", ROW.replacen("p0", "p1", 1)), None).unwrap();
-        assert_eq!(run.problems, ["1 rows repeat the event (source, producer, sequence) of another"]);
+        assert_eq!(run.problems, ["1 row repeats the event (source, producer, sequence) of another"]);
     }
 
     #[test]
@@ -440,7 +423,7 @@ pub(crate) mod tests {
         assert!(told("a.csv", b"").contains("is empty"));
         assert!(told("a.csv", b"source,dest").contains("within its header"));
         assert!(told("a.csv", b"\x1f\x8b\x08\n").contains("gunzip"));
-        assert!(told("a.csv", b"source\nx\n").contains("lacks the column destination"));
+        assert!(told("a.csv", b"source\nx\n").contains("lacks the columns destination, "));
         assert!(told("a.csv", &[b'x'; 100_000]).contains("within its header"));
         let long = [with_header(ROW), vec![b'x'; 10_000_000]].concat();
         assert!(told("a.csv", &long).contains("line 3: is longer than 64 KiB"));

@@ -20,8 +20,9 @@ use crate::{
 const BLOCK_ROWS: usize = 1 << 16;
 /// Rows that are brought together by group at once.
 const TOGETHER_ROWS: u64 = 1 << 24;
-/// Blocks in memory may take this much, 48 million rows of 16 bytes; later ones go to disk.
-pub const MEMORY_BYTES: u64 = 768 << 20;
+/// Blocks in memory may take this much, 23 million rows of 16 bytes; later ones go to disk. With all else that a report
+/// of 44 million rows takes, the process stays below 1 GB.
+pub const MEMORY_BYTES: u64 = 368 << 20;
 /// A latency that is missing.
 const NONE: i32 = i32::MIN;
 /// A latency that does not fit and is kept aside.
@@ -115,27 +116,6 @@ impl Samples {
             column.push(small(*us, |us| self.odd.push((k, keys, us))));
         }
         if self.open.keys[0].len() == BLOCK_ROWS { self.close() } else { Ok(()) }
-    }
-
-    /// Keeps many rows with one latency each, all in second 0.
-    ///
-    /// # Errors
-    /// Those of the temporary file.
-    pub fn extend(&mut self, pairs: &[u16], us: impl IntoIterator<Item = Option<i64>>) -> io::Result<()> {
-        let (mut pairs, mut us) = (pairs, us.into_iter());
-        while !pairs.is_empty() {
-            let (now, later) = pairs.split_at(pairs.len().min(BLOCK_ROWS - self.open.keys[0].len()));
-            self.open.keys[0].extend_from_slice(now);
-            self.open.keys[1].resize(self.open.keys[0].len(), 0);
-            let odd = &mut self.odd;
-            let values = now.iter().zip(us.by_ref().take(now.len()));
-            self.open.us[0].extend(values.map(|(&pair, us)| small(us, |us| odd.push((0, [pair, 0], us)))));
-            pairs = later;
-            if self.open.keys[0].len() == BLOCK_ROWS {
-                self.close()?;
-            }
-        }
-        Ok(())
     }
 
     fn close(&mut self) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! Runs weighed against each other: the arms that the command line names, a baseline, and repetitions of one variant.
 
-use std::path::Path;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     compare::{self, Allowance, Arm, Gate, PRIMARY, comparison, decision},
@@ -47,6 +50,14 @@ pub enum SideError {
         /// The others.
         ours: String,
     },
+    /// A run would be held against itself.
+    #[error("{side}: the run {run} is on both sides, and is no comparison with itself; keep them in different places")]
+    Both {
+        /// The flag with its value.
+        side: String,
+        /// The run.
+        run: String,
+    },
     /// A directory's runs cannot be read.
     #[error(transparent)]
     Run(#[from] Error),
@@ -85,20 +96,28 @@ pub fn repetitions(runs: &[Run]) -> Vec<Block> {
 /// An arm without runs.
 pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, SideError> {
     let mut arms = Vec::new();
+    let loaded: Vec<Option<Vec<Run>>> = names
+        .iter()
+        .map(Path::new)
+        .map(|name| name.is_dir().then(|| load(name)).transpose())
+        .collect::<Result<_, _>>()?;
+    let mut sides: Vec<Vec<&Run>> = Vec::new();
     for (k, name) in names.iter().enumerate() {
         if names[..k].contains(name) {
             return Err(SideError::Twice { name: name.clone() });
         }
-        let directory = Path::new(name);
-        let arm = if directory.is_dir() {
-            figures::arm(name, &load(directory)?.iter().collect::<Vec<_>>())
-        } else {
-            let named = runs.iter().filter(|run| figures::variant(run) == *name || run.name == *name);
-            figures::arm(name, &named.collect::<Vec<_>>())
+        let side: Vec<&Run> = match &loaded[k] {
+            Some(runs) => runs.iter().collect(),
+            None => runs.iter().filter(|run| figures::variant(run) == *name || run.name == *name).collect(),
         };
+        let arm = figures::arm(name, &side);
         if arm.runs.is_empty() {
             return Err(SideError::Empty { name: name.clone(), known: variants(runs) });
         }
+        if let Some(run) = sides.iter().find_map(|other| in_both(other, &side)) {
+            return Err(SideError::Both { side: format!("--compare {name}"), run });
+        }
+        sides.push(side);
         arms.push(arm);
     }
     Ok(comparison(&arms))
@@ -110,11 +129,19 @@ pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, Si
 /// There are none in common.
 pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) -> Result<Weighed, SideError> {
     let theirs = load(baseline)?;
+    if let Some(run) = in_both(&theirs.iter().collect::<Vec<_>>(), &runs.iter().collect::<Vec<_>>()) {
+        return Err(SideError::Both { side: format!("--baseline {}", baseline.display()), run });
+    }
     let (before, after) = (figures::by_variant(&theirs), figures::by_variant(runs));
     let mut weighed = Weighed::default();
     let mut gates = Vec::new();
     for (variant, after) in &after {
-        let Some(before) = before.get(variant) else { continue };
+        let Some(before) = before.get(variant) else {
+            let none =
+                format!("**{variant}**: {} has no run of it, so nothing is decided about it.", baseline.display());
+            weighed.blocks.push(Block::Prose(none));
+            continue;
+        };
         let arms = [figures::arm(format!("{variant} in {}", baseline.display()), before), figures::arm(variant, after)];
         let gate = compare::gate(&arms[0], &arms[1], allowed);
         weighed.blocks.extend(decision(&arms[0], &arms[1], &gate));
@@ -135,6 +162,13 @@ pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) ->
     };
     weighed.exit_code = gates.iter().max_by_key(worst).map_or(0, Gate::exit_code);
     Ok(weighed)
+}
+
+/// A run that is on both sides, by the place of its rows.
+fn in_both(one: &[&Run], other: &[&Run]) -> Option<String> {
+    let places = |run: &Run| -> Vec<PathBuf> { run.files.iter().filter_map(|file| file.canonicalize().ok()).collect() };
+    let others: HashSet<PathBuf> = other.iter().flat_map(|run| places(run)).collect();
+    one.iter().find(|run| places(run).iter().any(|place| others.contains(place))).map(|run| run.name.clone())
 }
 
 fn variants(runs: &[Run]) -> String {

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused.
-    #[error("{}: cannot be written ({source}); {}", path.display(), advice(path, source))]
+    #[error("{}: cannot be written ({}); {}", path.display(), plain(source), advice(path, source))]
     Refused {
         /// The file.
         path: PathBuf,
@@ -32,6 +32,20 @@ pub enum Error {
 /// a symbolic link stays one, and the file that it names is replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Prepared::new(path, bytes)?.place()
+}
+
+/// Finds out whether files can be written below a directory, and leaves nothing behind; the directory need not be there yet.
+///
+/// # Errors
+/// The system refuses.
+pub fn check_directory(directory: &Path) -> Result<(), Error> {
+    let refused = |source| Error::Refused { path: directory.to_owned(), source };
+    let above = directory.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    let there = above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(refused(io::ErrorKind::NotADirectory.into()));
+    }
+    tempfile::tempfile_in(there).map(drop).map_err(refused)
 }
 
 /// A file that is written beside its place and not yet there; it is gone when this is dropped. Several files that belong
@@ -87,8 +101,14 @@ fn beside(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Resu
     Ok(file)
 }
 
+/// What the system said, without the temporary file's name, which says nothing to anyone.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" at path ").next().unwrap_or(&text).to_owned()
+}
+
 fn advice(path: &Path, error: &io::Error) -> String {
-    let in_the_way = path.ancestors().skip(1).find(|above| above.is_file());
+    let in_the_way = path.ancestors().find(|above| above.is_file());
     match (in_the_way, error.kind()) {
         (Some(file), _) => {
             format!("{} is a file and would have to be a directory: move it away, or write elsewhere", file.display())
@@ -144,6 +164,12 @@ mod tests {
         fs::write(home.path().join("file"), "").unwrap();
         let below = said(&home.path().join("file/tables/run.md"));
         assert!(below.contains("file is a file and would have to be a directory"), "{below}");
+        check_directory(&home.path().join("new/one")).unwrap();
+        assert!(!home.path().join("new").exists(), "a check leaves nothing behind");
+        let file = check_directory(&home.path().join("file/one")).unwrap_err().to_string();
+        assert!(file.contains("file is a file and would have to be a directory"), "{file}");
+        let gone = check_directory(Path::new("/proc/self/none")).unwrap_err().to_string();
+        assert!(gone.starts_with("/proc/self/none: cannot be written (") && !gone.contains("at path"), "{gone}");
         let denied = Error::Refused { path: "/x/run.md".into(), source: io::ErrorKind::PermissionDenied.into() };
         assert!(denied.to_string().ends_with("make its directory writable, or write elsewhere"), "{denied}");
     }

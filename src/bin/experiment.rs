@@ -6,13 +6,13 @@ use anyhow::Context;
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role, shown},
-    audience,
+    audience, fault,
     live::Live,
     output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
     slo::Verdict,
-    variant::{self, Variant},
+    variant::{self, Layer, Variant},
     worker,
 };
 
@@ -20,6 +20,7 @@ const FAILED: u8 = 1;
 const MISSED: u8 = 3;
 const NOT_RESOLVABLE: u8 = 5;
 const INVALID: u8 = 6;
+const DAMAGED: u8 = 7;
 const INTERRUPTED: u8 = 130;
 const UNPRINTED: &str = "the output could not be printed";
 
@@ -54,9 +55,18 @@ fn list() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A variant, with the faults of a seed where one is given.
+fn load(name: &str, arguments: &Arguments) -> anyhow::Result<(String, Variant)> {
+    let (name_shown, variant) = Variant::load(name, &arguments.overrides)?;
+    let Some(seed) = arguments.faults_from_seed else { return Ok((name_shown, variant)) };
+    let faults = fault::from_seed(seed, &variant);
+    anyhow::ensure!(!faults.is_empty(), "--faults-from-seed {seed}: the window is too short; give a longer --duration");
+    say(format_args!("seed {seed} gives {}", fault::Flags(&faults)));
+    Ok(Variant::load(name, &Layer { fault: Some(faults), ..arguments.overrides.clone() })?)
+}
+
 fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let load = |name: &String| Variant::load(name, &arguments.overrides);
-    let variants = arguments.variant.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let variants = arguments.variant.iter().map(|name| load(name, arguments)).collect::<Result<Vec<_>, _>>()?;
     if arguments.show {
         print(variants.iter().map(|(_, variant)| variant.to_toml()).collect::<String>()).context(UNPRINTED)?;
         return Ok(ExitCode::SUCCESS);
@@ -79,10 +89,11 @@ fn experiments(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let written = opened.and_then(|mut file| writeln!(file, "{}", rows.display()));
             written.with_context(|| format!("--rows-to {}", file.display()))?;
         }
+        let code = code(&finished, arguments.assert_slo);
         if stop.requested() {
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(ExitCode::from(if code == DAMAGED { DAMAGED } else { INTERRUPTED }));
         }
-        worst = worst.max(code(&finished, arguments.assert_slo));
+        worst = worst.max(code);
     }
     Ok(ExitCode::from(worst))
 }
@@ -111,6 +122,7 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
         out: arguments.out.clone(),
         format: arguments.format,
         addresses: arguments.addresses.clone(),
+        verify: arguments.verify,
         keep_cluster: arguments.keep_cluster,
         reuse_redis: arguments.reuse_redis,
         program: std::env::current_exe()
@@ -120,7 +132,9 @@ fn request(arguments: &Arguments, name: String, variant: Variant) -> anyhow::Res
 }
 
 fn code(finished: &Finished, assert_slo: bool) -> u8 {
+    let verification = finished.manifest.verification.as_ref();
     match finished.verdict {
+        _ if verification.is_some_and(|check| !check.passed && !check.given_up) => DAMAGED,
         _ if !finished.manifest.ledger.valid => INVALID,
         _ if finished.unwritten.is_some() => FAILED,
         Verdict::Missed if assert_slo => MISSED,

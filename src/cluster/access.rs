@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 
 use super::ClusterError;
+use crate::shards::Seeds;
 
 pub(super) const BOOTSTRAP: &str = "SHASTA_BOOTSTRAP";
 pub(super) const REDIS: &str = "SHASTA_REDIS";
@@ -82,7 +83,8 @@ pub struct KafkaAccess {
 pub struct Endpoints {
     /// The brokers.
     pub kafka: KafkaAccess,
-    /// Redis as a URL. It may hold a password: print [`Endpoints::redis_shown`] instead.
+    /// Redis as a URL, which may name several nodes, see [`Seeds`]. It may hold a password: print
+    /// [`Endpoints::redis_shown`] instead.
     pub redis_url: String,
 }
 
@@ -198,6 +200,14 @@ impl Endpoints {
         let mut pairs = self.kafka.env();
         pairs.push((REDIS.to_owned(), self.redis_url.clone()));
         pairs
+    }
+
+    /// The nodes of Redis.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn redis(&self) -> redis::RedisResult<Seeds> {
+        Seeds::parse(&self.redis_url)
     }
 
     /// The Redis URL with its password as `***`.

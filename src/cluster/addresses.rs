@@ -6,6 +6,7 @@ use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
     access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, USERNAME, bad, redacted},
 };
+use crate::shards::Seeds;
 
 /// Addresses of an external cluster from the command line; what is not given is taken from the environment.
 #[derive(Clone, Default, clap::Args)]
@@ -13,7 +14,8 @@ pub struct Addresses {
     /// Brokers of an external cluster, comma-separated [env: SHASTA_BOOTSTRAP]
     #[arg(long, value_name = "HOST:PORT,...")]
     pub bootstrap: Option<String>,
-    /// Redis of an external cluster; a password belongs in the environment [env: SHASTA_REDIS]
+    /// Redis of an external cluster: a node, a primary and its replicas (host:port,host:port), or any node of a Redis
+    /// Cluster; a password belongs in the environment [env: SHASTA_REDIS]
     #[arg(long = "redis", value_name = "URL")]
     pub redis_url: Option<String>,
     /// PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL [env: SHASTA_SECURITY_PROTOCOL; the password: SHASTA_SASL_PASSWORD]
@@ -63,11 +65,15 @@ impl Addresses {
         let kafka = self.kafka(env)?;
         let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
         let Given { value: redis_url, by } = redis.ok_or(missing)?;
+        let form = "write it as redis://[user:password@]host:port[,host:port…], or rediss:// for TLS";
+        if redis_url.starts_with("redis://") && Seeds::parse(&redis_url).is_err() {
+            return Err(bad(by, form));
+        }
         match redis_url.split_once("://").map(|(scheme, _)| scheme) {
             Some("redis") => Ok(Endpoints { kafka, redis_url }),
             Some("rediss") if cfg!(feature = "tls") => Ok(Endpoints { kafka, redis_url }),
             Some("rediss") => Err(ClusterError::NeedsTls { what: "a rediss:// URL" }),
-            _ => Err(bad(by, "write it as redis://[user:password@]host:port, or rediss:// for TLS")),
+            _ => Err(bad(by, form)),
         }
     }
 

@@ -2,48 +2,63 @@
 //! processes otherwise, and never without saying so.
 
 use super::{Cluster, ClusterError, Site, local};
-use crate::{output::say, process::Lifetime, variant::Variant};
+use crate::{process::Lifetime, variant::Variant};
 
 const VARIABLE: &str = "SHASTA_CLUSTER";
 
-/// Starts the cluster that `SHASTA_CLUSTER` names, `containers` or `local`; when it is unset, containers if a Docker daemon
-/// answers and the images are there or can be pulled, and else a local cluster, which one line on standard error then says.
-/// The variant's own `cluster` does not count. [`Cluster::substrate`] tells which it became.
+/// Starts so many brokers and a Redis on what `SHASTA_CLUSTER` names, `containers` or `local`; when it is unset, in containers
+/// if a Docker daemon answers and the images are there, and else locally, which `progress` is told in a line. The variant's own
+/// `cluster` does not count. [`Cluster::substrate`] tells which it became.
 ///
 /// Ctrl-C removes containers before it ends the process. Call it from the main thread, as [`super::start`].
 ///
 /// # Errors
 /// Those of the cluster that was wanted; with `SHASTA_CLUSTER=containers` also that there is no Docker.
-pub fn for_benches(variant: &Variant) -> Result<Box<dyn Cluster>, ClusterError> {
+pub fn for_benches(
+    variant: &Variant,
+    brokers: usize,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
     let wanted = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
-    choose(wanted.as_deref(), variant)
+    choose(wanted.as_deref(), variant, brokers, progress)
 }
 
-fn choose(wanted: Option<&str>, variant: &Variant) -> Result<Box<dyn Cluster>, ClusterError> {
+fn choose(
+    wanted: Option<&str>,
+    variant: &Variant,
+    brokers: usize,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
     match wanted {
-        Some("local") => start_local(variant),
-        None | Some("containers") => match start_in_containers(variant) {
-            Err(lack) if wanted.is_none() && is_lack(&lack) => {
-                say(format_args!("no containers, so a local cluster is measured: {lack}"));
-                start_local(variant)
-            }
-            done => done,
+        Some("local") => {}
+        Some("containers") => return in_containers(variant, brokers, Wanted::Yes, progress),
+        Some(other) => return Err(ClusterError::NoSuchCluster(other.to_owned())),
+        None => match in_containers(variant, brokers, Wanted::IfThere, progress) {
+            Err(lack) if is_lack(&lack) => progress(&format!("measures a local cluster, not containers: {lack}")),
+            done => return done,
         },
-        Some(other) => Err(ClusterError::NoSuchCluster(other.to_owned())),
     }
-}
-
-fn start_local(variant: &Variant) -> Result<Box<dyn Cluster>, ClusterError> {
-    let (site, lifetime) = (Site::from_env(), Lifetime::WithParent);
-    let starting = local::Starting { variant, site: &site, lifetime, stop: &|| false, progress: &|_| () };
+    let (site, lifetime) = (&Site::from_env(), Lifetime::WithParent);
+    let starting = local::Starting { variant, brokers, site, network: None, lifetime, stop: &|| false, progress };
     Ok(Box::new(local::start(starting)?))
 }
 
-#[cfg(feature = "containers")]
-fn start_in_containers(variant: &Variant) -> Result<Box<dyn Cluster>, ClusterError> {
-    use super::containers;
+/// How much containers are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    IfThere,
+}
 
-    let prepared = containers::prepare(variant, &|| false, &|line| say(line))?;
+#[cfg(feature = "containers")]
+fn in_containers(
+    variant: &Variant,
+    brokers: usize,
+    wanted: Wanted,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
+    use super::containers::{self, Pull};
+
     #[expect(clippy::disallowed_methods, reason = "the bench is interrupted, and containers are gone")]
     let end = || {
         containers::remove_own();
@@ -51,11 +66,13 @@ fn start_in_containers(variant: &Variant) -> Result<Box<dyn Cluster>, ClusterErr
     };
     // Where somebody handles signals already, it is theirs to drop the cluster.
     let _ = ctrlc::try_set_handler(end);
-    Ok(Box::new(prepared.start(variant, &|| false, &|_| ())?))
+    let pull = if wanted == Wanted::Yes { Pull::Missing } else { Pull::Never };
+    let starting = containers::Starting { variant, brokers, pull, stop: &|| false, progress };
+    Ok(Box::new(containers::start(starting)?))
 }
 
 #[cfg(not(feature = "containers"))]
-fn start_in_containers(_: &Variant) -> Result<Box<dyn Cluster>, ClusterError> {
+fn in_containers(_: &Variant, _: usize, _: Wanted, _: &dyn Fn(&str)) -> Result<Box<dyn Cluster>, ClusterError> {
     Err(ClusterError::NeedsContainers)
 }
 
@@ -77,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_no_cluster_for_benches_is_refused() {
         for wanted in ["external", "docker", "Containers"] {
-            let text = choose(Some(wanted), &variant()).err().unwrap().to_string();
+            let text = choose(Some(wanted), &variant(), 0, &|_| ()).err().unwrap().to_string();
             assert!(text.contains(wanted) && text.contains("must be containers or local"), "{text}");
         }
     }

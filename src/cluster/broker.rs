@@ -6,8 +6,8 @@ use super::{
     ClusterError,
     error::file_error,
     kafka_home::{Java, Site},
+    listeners::Listeners,
     local::Starting,
-    ports::Ports,
     scratch::write,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     variant::{ClusterKind, Variant, reserved},
 };
 
-/// Nodes of a local cluster, each broker and controller.
+/// Nodes of a run's local cluster, each broker and controller. Benches start others.
 pub(super) const NODES: usize = 3;
 
 /// Properties of Kafka 3 that Kafka 4 removed; an unknown one has no effect there.
@@ -30,6 +30,16 @@ const REMOVED: &[&str] = &[
     "offsets.commit.required.acks",
     "reserved.broker.max.id",
 ];
+
+/// On how many brokers topics are kept unless they say otherwise, and how many of these must have an event.
+const REPLICATED: &[&str] = &[
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+];
+const IN_SYNC: &[&str] =
+    &["min.insync.replicas", "share.coordinator.state.topic.min.isr", "transaction.state.log.min.isr"];
 
 const LOG4J: &str = "rootLogger.level=warn
 rootLogger.appenderRef.out.ref=OUT
@@ -64,9 +74,9 @@ pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), 
 }
 
 /// `server.properties` of node `index`, with the variant's own on top of what a run needs.
-pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, variant: &Variant) -> String {
+pub(super) fn properties(index: usize, listeners: &[Listeners], data: &Path, variant: &Variant) -> String {
     let mut text = String::new();
-    for (name, value) in settings(index, ports, data, variant) {
+    for (name, value) in settings(index, listeners, data, variant) {
         writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
     }
     text
@@ -75,13 +85,12 @@ pub(super) fn properties(index: usize, ports: &[Ports; NODES], data: &Path, vari
 /// The same by name, for brokers that take them otherwise.
 pub(super) fn settings<'a>(
     index: usize,
-    ports: &[Ports; NODES],
+    listeners: &[Listeners],
     data: &Path,
     variant: &'a Variant,
 ) -> BTreeMap<&'a str, String> {
-    let Ports { client, controller } = ports[index];
     let voters: Vec<_> =
-        ports.iter().enumerate().map(|(i, p)| format!("{}@127.0.0.1:{}", i + 1, p.controller)).collect();
+        listeners.iter().enumerate().map(|(i, of)| format!("{}@127.0.0.1:{}", i + 1, of.controller())).collect();
     let mut set = BTreeMap::from([
         ("default.replication.factor", variant.replication_factor.to_string()),
         ("min.insync.replicas", variant.min_insync_replicas.to_string()),
@@ -92,13 +101,14 @@ pub(super) fn settings<'a>(
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", (index + 1).to_string()),
         ("controller.quorum.voters", voters.join(",")),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("inter.broker.listener.name", "CLIENT".to_owned()),
-        ("listener.security.protocol.map", "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
-        ("listeners", format!("CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("CLIENT://127.0.0.1:{client}")),
         ("log.dirs", data.display().to_string()),
     ]);
+    set.extend(listeners[index].properties());
+    if listeners.len() < NODES {
+        // Kafka's defaults for its own topics, and the variant's, want three brokers.
+        let fewer = REPLICATED.iter().map(|name| (*name, listeners.len().to_string()));
+        set.extend(fewer.chain(IN_SYNC.iter().map(|name| (*name, "1".to_owned()))));
+    }
     set
 }
 
@@ -135,17 +145,18 @@ pub(super) fn prepare(dir: &Path, properties: &str) -> Result<(), ClusterError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::tests::variant;
+    use crate::cluster::{listeners::of_nodes, ports::Ports, tests::variant};
 
     #[test]
     fn the_variant_is_laid_over_the_defaults_and_under_what_a_run_chooses() {
         let mut variant = variant();
         variant.broker.insert("min.insync.replicas".to_owned(), "1".to_owned());
         variant.broker.insert("a.path".to_owned(), "C:\\x".to_owned());
-        let ports = [1, 2, 3].map(|i| Ports { client: 100 + i, controller: 200 + i });
-        let text = properties(1, &ports, Path::new("/data"), &variant);
+        let ports = [1, 2, 3].map(|i| Ports::new(&[100 + i, 200 + i, 300 + i, 400 + i, 500 + i]));
+        let text = properties(1, &of_nodes(&ports, None), Path::new("/data"), &variant);
         let expected = [
             "a.path=C:\\\\x",
+            "advertised.listeners=CLIENT://127.0.0.1:102",
             "controller.quorum.voters=1@127.0.0.1:201,2@127.0.0.1:202,3@127.0.0.1:203",
             "default.replication.factor=3",
             "listeners=CLIENT://127.0.0.1:102,CONTROLLER://127.0.0.1:202",
@@ -158,6 +169,8 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert!(!text.contains("zookeeper"));
+        let alone = properties(0, &of_nodes(&ports[..1], None), Path::new("/data"), &variant);
+        assert!(alone.lines().any(|found| found == "offsets.topic.replication.factor=1"), "{alone}");
     }
 
     #[test]

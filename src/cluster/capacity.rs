@@ -13,7 +13,10 @@ use super::{
     broker::NODES,
     machine::{Machine, gib},
 };
-use crate::variant::{Engine, Variant};
+use crate::{
+    network::Scope,
+    variant::{Engine, RedisMode, Variant},
+};
 
 /// Broker CPU of one event at 24 partitions or fewer, in core-ms.
 const BROKER_MS_FEW: (f64, f64) = (24.0, 1.2);
@@ -192,11 +195,16 @@ fn memory(variant: &Variant, machine: &Machine) -> Option<String> {
     ))
 }
 
+/// Redis that hold the same.
+fn copies(variant: &Variant) -> u64 {
+    if variant.redis_mode == RedisMode::Single { 1 } else { 2 }
+}
+
 fn redis_bytes(variant: &Variant) -> u64 {
     let tags = f64::from(variant.connections) * f64::from(variant.tags_per_connection);
     let entries = (tags * f64::from(variant.stream_maxlen)).min(events(variant));
     let snapshot = tags * f64::from(variant.names_per_tag);
-    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64
+    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64 * copies(variant)
 }
 
 /// `512m`, `64g`, as java's -Xmx takes it.
@@ -251,8 +259,11 @@ fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
     let rows = events * ROW_BYTES;
     let brokers = events * f64::from(variant.replication_factor) * bytes;
     // Snapshot and delta each write the value to the append-only file.
-    let redis =
-        if variant.redis.get("appendonly").is_some_and(|set| set == "yes") { events * 2.0 * bytes } else { 0.0 };
+    let redis = if variant.redis.get("appendonly").is_some_and(|set| set == "yes") {
+        events * 2.0 * bytes * copies(variant) as f64
+    } else {
+        0.0
+    };
     let (rows, data) = (rows as u64, (brokers + redis) as u64);
     let short = if machine.out.device == machine.temp.device {
         (rows.saturating_add(data) > machine.temp.free_bytes)
@@ -277,7 +288,20 @@ pub fn nofile_needed(variant: &Variant) -> u64 {
         // Seen: 11, for four sockets and the pipes of five threads.
         Engine::Librdkafka => 12,
     };
-    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection
+    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection + proxied(variant)
+}
+
+/// Open files of the network's proxies, which have both ends of each connection.
+fn proxied(variant: &Variant) -> u64 {
+    let parties = u64::from(variant.workers) + u64::from(variant.readers);
+    let connections = match variant.network_scope() {
+        None => return 0,
+        Some(Scope::Redis) => parties,
+        // Each client has a socket to each broker and to the one that it started from, and so have brokers to each other.
+        Some(Scope::Whole) => (u64::from(variant.connections) + parties + NODES as u64) * (1 + NODES as u64),
+    };
+    const PROXIES: u64 = 14;
+    2 * connections + 4 * PROXIES
 }
 
 /// Raises the soft limit of open files to `needed` where it is lower; children inherit it. Returns the limit.

@@ -30,6 +30,12 @@ pub enum ClusterError {
     /// A child could not be started.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A part that has failed over is to be struck again.
+    #[error("{name} is gone: it has failed over")]
+    Gone {
+        /// Its process.
+        name: String,
+    },
     /// The Java that was found is too old for this Kafka.
     #[error(
         "`{java}` is Java {found}, and Kafka {kafka} needs 17 or later; run scripts/setup, or put a later one first on PATH"
@@ -114,6 +120,12 @@ pub enum ClusterError {
         /// The child that found it last.
         name: String,
     },
+    /// A cluster whose network ends with the run.
+    #[error(
+        "--keep-cluster leaves brokers that reach each other through this run's network, which ends with it: leave the flag \
+         out, or run a variant without faults between brokers"
+    )]
+    KeptNetwork,
     /// A child ended by itself.
     #[error("{name} ended by itself ({status}){hint}; the last lines of its log:\n{lines}")]
     Exited {

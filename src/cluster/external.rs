@@ -10,6 +10,7 @@ use redis::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Endpoints, KafkaAccess, addresses::split_address, admin::Admin, redis_server};
+use crate::shards::Primaries;
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const ANSWER_MAX: Duration = Duration::from_secs(8);
@@ -89,15 +90,18 @@ fn check_broker(
 
 fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
     let problem = |problem: String| ClusterError::Redis { address: endpoints.redis_shown(), problem };
-    let error = match redis_server::ping(&endpoints.redis_url, CONNECT_MAX) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
+    let answered = endpoints.redis().and_then(|seeds| {
+        let mut primaries = Primaries::connect(seeds, CONNECT_MAX)?;
+        (0..primaries.len()).try_for_each(|index| redis::cmd("PING").exec(primaries.node(index)?))
+    });
+    let Err(error) = answered else { return Ok(()) };
     let text = error.to_string();
     let advice = if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") {
         "it refuses the password; correct the one in its URL (redis://user:password@host:port, percent-encoded)"
     } else if text.contains("NOAUTH") || text.contains("Authentication required") {
         "it wants a password; put it into its URL as redis://:password@host:port (by SHASTA_REDIS, since others can read flags)"
+    } else if error.code() == Some("READONLY") {
+        "it takes no writes; name its primary, alone or beside it (host:port,host:port)"
     } else if error.is_connection_refusal() {
         "nothing listens there; is it the right port, and is it up?"
     } else if endpoints.redis_url.starts_with("redis://") {
@@ -140,6 +144,11 @@ impl Cluster for ExternalCluster {
             Err(error) => json!({ "error": error.to_string() }),
         };
         json!({ "addresses": self.brokers, "first_broker": brokers, "redis": redis_server::described(&self.endpoints.redis_url) })
+    }
+
+    fn failover_redis(&mut self) -> Result<String, ClusterError> {
+        let problem = "this run did not start it, so it does not kill any of it".to_owned();
+        Err(ClusterError::Redis { address: self.endpoints.redis_shown(), problem })
     }
 
     fn keep(&mut self) -> Result<String, ClusterError> {

@@ -1,27 +1,30 @@
-//! A whole cluster as child processes on 127.0.0.1: three combined KRaft nodes and one Redis, in a temporary
+//! A whole cluster as child processes on 127.0.0.1: combined KRaft nodes (three for a run) and a Redis or several, in a temporary
 //! directory, gone without a trace when the value drops.
 
 use std::{
     io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, ClusterError, Endpoints, KafkaAccess, Site, applied,
-    broker::{self, NODES},
+    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site, applied, broker,
     ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
+    listeners,
     ports::Held,
     ready::not_ready,
+    redis_nodes::RedisNodes,
     redis_server,
     scratch::Scratch,
     storage::Storage,
 };
 use crate::{
+    network::{Network, Party, Scope},
     process::{Child, Lifetime},
     variant::Variant,
 };
@@ -29,17 +32,20 @@ use crate::{
 const STARTS_MAX: u32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-const REDIS: &str = "redis";
 
-/// Three brokers and a Redis that this process started.
+/// Brokers and a Redis that this process started.
 pub struct LocalCluster {
     // In this order: the children end before their directory is removed.
-    children: Vec<Child>,
-    scratch: Scratch,
-    endpoints: Endpoints,
-    client_ports: [u16; NODES],
-    variant: Variant,
-    java: Java,
+    pub(super) children: Vec<Child>,
+    pub(super) scratch: Scratch,
+    pub(super) endpoints: Endpoints,
+    pub(super) network: Option<Arc<Network>>,
+    pub(super) redis: RedisNodes,
+    pub(super) client_ports: Vec<u16>,
+    pub(super) variant: Variant,
+    pub(super) java: Java,
+    pub(super) site: Site,
+    pub(super) lifetime: Lifetime,
 }
 
 /// What a start needs to know and whom it tells.
@@ -47,8 +53,12 @@ pub struct LocalCluster {
 pub struct Starting<'a> {
     /// What the cluster is for.
     pub variant: &'a Variant,
+    /// Nodes: three for a run; benches also ask for others, or for Redis alone with 0.
+    pub brokers: usize,
     /// Where programs, jars and temporary directories are.
     pub site: &'a Site,
+    /// Which connections go through a network that can be changed.
+    pub network: Option<Scope>,
     /// How long the children live.
     pub lifetime: Lifetime,
     /// Asked at least every 100 ms.
@@ -57,17 +67,21 @@ pub struct Starting<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
-/// Starts it and waits until three brokers and Redis answer.
+/// Starts it and waits until all brokers and Redis answer.
 ///
 /// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
 ///
 /// # Errors
-/// When a program, jar or port is missing, a setting is refused, a child ends, `stop` says so, or 60 s have passed.
+/// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
+/// ends, `stop` says so, or 60 s have passed.
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
-    start_on(starting, &Held::choose)
+    start_on(starting, &|| Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode)))
 }
 
 fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
+    if starting.network == Some(Scope::Whole) && starting.lifetime == Lifetime::Detached {
+        return Err(ClusterError::KeptNetwork);
+    }
     broker::check_properties(&starting.variant.broker)?;
     redis_server::check_settings(&starting.variant.redis)?;
     check_jars(&starting.site.libs)?;
@@ -96,28 +110,51 @@ impl LocalCluster {
     fn spawn(starting: Starting<'_>, java: Java, held: Held) -> Result<Self, ClusterError> {
         let variant = starting.variant;
         let scratch = Scratch::create(&starting.site.temp)?;
-        let dirs: [PathBuf; NODES] = std::array::from_fn(|i| scratch.path().join(format!("broker-{}", i + 1)));
+        let brokers = held.nodes.len();
+        let dirs: Vec<PathBuf> = (1..=brokers).map(|node| scratch.path().join(format!("broker-{node}"))).collect();
         let data = |i: usize| dirs[i].join("data");
+        let network = starting.network.map(|scope| {
+            let started = Network::start(&listeners::servers(&held, scope), variant.redis_rtt.0);
+            started.map(Arc::new).map_err(file_error("127.0.0.1".as_ref(), "given a network"))
+        });
+        let network = network.transpose()?;
+        let listeners = listeners::of_nodes(&held.nodes, network.as_deref());
         for (i, dir) in dirs.iter().enumerate() {
-            broker::prepare(dir, &broker::properties(i, &held.nodes, &data(i), variant))?;
+            broker::prepare(dir, &broker::properties(i, &listeners, &data(i), variant))?;
         }
-        let storage = Storage::new(&starting, &java, &dirs[0])?;
-        for i in 0..NODES {
-            storage.lay_out(i, &data(i))?;
+        if let Some(first) = dirs.first() {
+            let storage = Storage::new(&starting, &java, first)?;
+            (0..brokers).try_for_each(|i| storage.lay_out(i, &data(i)))?;
         }
-        (starting.progress)(&format!("starting {NODES} brokers (Kafka {KAFKA_VERSION}) and Redis"));
-        let client_ports = held.nodes.map(|ports| ports.client);
+        (starting.progress)(&format!("starting {brokers} brokers (Kafka {KAFKA_VERSION}) and Redis"));
+        let client_ports: Vec<u16> = held.nodes.iter().map(|ports| ports.client).collect();
+        let redis = RedisNodes::new(variant.redis_mode, held.redis.clone());
         let endpoints = Endpoints {
             kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
-            redis_url: format!("redis://127.0.0.1:{}", held.redis),
+            redis_url: redis.url(),
         };
-        let mut cluster = Self { children: vec![], scratch, endpoints, client_ports, variant: variant.clone(), java };
-        let (redis_dir, redis_port) = (cluster.scratch.path().join(REDIS), held.redis);
+        let variant = variant.clone();
+        let mut cluster = Self {
+            children: vec![],
+            scratch,
+            endpoints,
+            network,
+            redis,
+            client_ports,
+            variant,
+            java,
+            site: starting.site.clone(),
+            lifetime: starting.lifetime,
+        };
         drop(held);
-        let redis = redis_server::start(starting.site, &redis_dir, redis_port, &variant.redis, starting.lifetime)?;
-        cluster.adopt(redis)?;
+        for child in cluster.redis.start(&starting, cluster.scratch.path())? {
+            cluster.adopt(child)?;
+        }
         for (i, dir) in dirs.iter().enumerate() {
             let broker = broker::start(i, &starting, &cluster.java, dir)?;
+            if let Some(network) = &cluster.network {
+                network.broker_started(i as u32 + 1, broker.pid());
+            }
             cluster.adopt(broker)?;
         }
         Ok(cluster)
@@ -147,7 +184,8 @@ impl LocalCluster {
                 return Err(ClusterError::Interrupted);
             }
             self.check()?;
-            let Some(waiting_for) = not_ready(&self.client_ports, &self.endpoints, &mut admin)? else { break };
+            let waiting_for = not_ready(&self.client_ports, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
+            let Some(waiting_for) = waiting_for else { break };
             if start.elapsed() > READY_MAX {
                 let tails = self.children.iter().map(|child| format!("{}:\n{}", child.name(), child.last_lines(4)));
                 let lines = tails.collect::<Vec<_>>().join("\n");
@@ -156,7 +194,8 @@ impl LocalCluster {
             std::thread::sleep(POLL);
         }
         (starting.progress)(&format!(
-            "{NODES} brokers and Redis are ready after {:.1} s",
+            "{} brokers and Redis are ready after {:.1} s",
+            starting.brokers,
             start.elapsed().as_secs_f64()
         ));
         if let Some(admin) = admin {
@@ -169,6 +208,23 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    fn endpoints_of(&self, party: Party) -> Endpoints {
+        let mut endpoints = self.endpoints.clone();
+        let Some(network) = &self.network else { return endpoints };
+        let brokers = network.brokers_for(party);
+        if !brokers.is_empty() {
+            endpoints.kafka = KafkaAccess::plaintext(brokers.iter().map(ToString::to_string).collect());
+        }
+        if let Some(redis) = network.redis_for(party) {
+            endpoints.redis_url = format!("redis://{redis}");
+        }
+        endpoints
+    }
+
+    fn network(&self) -> Option<Arc<Network>> {
+        self.network.clone()
     }
 
     fn substrate(&self) -> &'static str {
@@ -193,6 +249,10 @@ impl Cluster for LocalCluster {
         Ok(told)
     }
 
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        Some(self)
+    }
+
     fn settings(&self) -> Value {
         let wanted = &self.variant.kafka_version;
         json!({
@@ -202,7 +262,21 @@ impl Cluster for LocalCluster {
             "java_version": self.java.version,
             "jvm_flags": broker::jvm_flags(&self.variant),
             "brokers": applied::described(&self.endpoints.kafka, &self.variant.broker),
+            "proxies": self.network.as_ref().map(|network| network.links()),
             "redis": redis_server::described(&self.endpoints.redis_url),
+            "redis_nodes": self.redis.described(),
+        })
+    }
+
+    fn failover_redis(&mut self) -> Result<String, ClusterError> {
+        let children = &mut self.children;
+        self.redis.fail_over(|name| {
+            let Some(index) = children.iter().position(|child| child.name() == name) else { return Ok(()) };
+            // Out of the list, so that its end is nobody's trouble.
+            let mut child = children.remove(index);
+            child.kill();
+            child.wait()?;
+            Ok(())
         })
     }
 
@@ -237,8 +311,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{external, tests::variant, topic},
+        cluster::{Part, external, tests::variant, topic},
         process::start_time_ticks,
+        variant::RedisMode,
     };
 
     fn site(temp: &Path) -> Site {
@@ -246,7 +321,8 @@ mod tests {
     }
 
     fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
-        Starting { variant, site, lifetime: Lifetime::WithParent, stop: &|| false, progress: &|_| () }
+        let lifetime = Lifetime::WithParent;
+        Starting { variant, brokers: 3, site, network: None, lifetime, stop: &|| false, progress: &|_| () }
     }
 
     fn refused(variant: &Variant, site: &Site) -> ClusterError {
@@ -261,9 +337,9 @@ mod tests {
         let said = RefCell::new(vec![]);
         let choose = || {
             let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let mut held = Held::choose()?;
+            let mut held = Held::choose(3, 1)?;
             if first {
-                held.redis = taken.local_addr()?.port();
+                held.redis[0].client = taken.local_addr()?.port();
             }
             Ok(held)
         };
@@ -278,7 +354,7 @@ mod tests {
         ] {
             assert!(said.borrow().iter().any(|said| said.contains(line)), "{line}");
         }
-        assert!(cluster.ended().unwrap().is_empty());
+        assert!(Cluster::ended(&mut cluster).unwrap().is_empty());
         let pids: Vec<u32> = cluster.processes().into_iter().map(|(_, pid)| pid).collect();
         assert_eq!(pids.len(), 4);
         assert!(pids.iter().all(|pid| start_time_ticks(*pid).is_some()));
@@ -288,6 +364,8 @@ mod tests {
         settings_tell_what_was_not_applied(&cluster.settings());
         let connected = external::connect(cluster.endpoints().clone(), &|| false, &|_| ()).unwrap();
         assert_eq!(connected.substrate(), "external");
+
+        parts_are_struck_and_started_again(&mut cluster);
 
         cluster.children[1].signal(rustix::process::Signal::KILL).unwrap();
         cluster.children[1].wait().unwrap();
@@ -299,12 +377,28 @@ mod tests {
         assert!(cluster.check().unwrap_err().to_string().contains("broker 1 ended by itself"));
         cluster.children[0].signal(rustix::process::Signal::TERM).unwrap();
         cluster.children[0].wait().unwrap();
-        let told = cluster.ended().unwrap();
+        let told = Cluster::ended(&mut cluster).unwrap();
         assert!(told.len() == 2 && told[0].starts_with("redis ended by itself (exit status: 0)"), "{told:?}");
         assert!(told[1].starts_with("broker 1 ended by itself (signal: 9 (SIGKILL))"), "{told:?}");
         drop(cluster);
         assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    fn parts_are_struck_and_started_again(cluster: &mut LocalCluster) {
+        assert!(matches!(cluster.controller(), Some(1..=3)));
+        assert!(cluster.answers(Part::Redis) && cluster.answers(Part::Broker(3)));
+        let pid = cluster.children[0].pid();
+        cluster.signal(Part::Redis, rustix::process::Signal::KILL).unwrap();
+        while cluster.how_ended(Part::Redis).unwrap().is_none() {
+            std::thread::sleep(POLL);
+        }
+        assert!(!cluster.answers(Part::Redis));
+        cluster.start_again(Part::Redis).unwrap();
+        while !cluster.answers(Part::Redis) {
+            assert_eq!(cluster.how_ended(Part::Redis).unwrap(), None);
+        }
+        assert_ne!(cluster.children[0].pid(), pid);
     }
 
     fn topic_is_made_once_and_not_changed(access: &KafkaAccess, variant: &Variant) {
@@ -359,7 +453,7 @@ mod tests {
     fn a_start_can_be_interrupted_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         // Redis shows another command line than it was started with, so only the brokers are seen for sure.
-        let stop = || running_in(temp.path()).len() >= NODES;
+        let stop = || running_in(temp.path()).len() >= 3;
         let interrupted = start(Starting { stop: &stop, ..starting(&variant(), &site(temp.path())) });
         assert!(matches!(interrupted, Err(ClusterError::Interrupted)));
         assert_eq!(running_in(temp.path()), [""; 0]);
@@ -370,15 +464,29 @@ mod tests {
     fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
         let temp = tempfile::tempdir().unwrap();
         let (site, variant) = (site(temp.path()), variant());
-        let held = Held::choose().unwrap();
+        let held = Held::choose(0, 1).unwrap();
         let scratch = Scratch::create(&site.temp).unwrap();
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
-        let mut cluster = LocalCluster { children: vec![], scratch, endpoints, client_ports: [0; 3], variant, java };
-        let port = held.redis;
+        let redis = RedisNodes::new(RedisMode::Single, held.redis.clone());
         drop(held);
-        let settings = &cluster.variant.redis;
-        let redis = redis_server::start(&site, &dir.join(REDIS), port, settings, Lifetime::Detached).unwrap();
+        let starting = Starting { lifetime: Lifetime::Detached, ..starting(&variant, &site) };
+        let child = redis.start(&starting, &dir).unwrap().remove(0);
+        let (variant, own) = (variant.clone(), site.clone());
+        let (children, network, client_ports, lifetime) = (vec![], None, vec![], Lifetime::Detached);
+        let mut cluster = LocalCluster {
+            children,
+            scratch,
+            endpoints,
+            network,
+            redis,
+            client_ports,
+            variant,
+            java,
+            site: own,
+            lifetime,
+        };
+        let redis = child;
         let pid = redis.pid();
         cluster.adopt(redis).unwrap();
         let end = cluster.keep().unwrap();
@@ -395,6 +503,10 @@ mod tests {
     #[test]
     fn what_is_missing_or_refused_is_named_before_anything_starts() {
         let temp = tempfile::tempdir().unwrap();
+        let (of, at) = (variant(), site(temp.path()));
+        let (network, lifetime) = (Some(Scope::Whole), Lifetime::Detached);
+        let kept = Starting { network, lifetime, ..starting(&of, &at) };
+        assert!(start(kept).err().unwrap().to_string().contains("--keep-cluster"));
         let no_jars = Site { libs: "/nonexistent".into(), ..site(temp.path()) };
         assert!(matches!(refused(&variant(), &no_jars), ClusterError::Jars { .. }));
         let no_java = Site { path: Some("/nonexistent".into()), ..site(temp.path()) };

@@ -16,10 +16,13 @@ mod ended;
 mod error;
 pub mod external;
 mod kafka_home;
+mod listeners;
 pub mod local;
 mod machine;
+mod parts;
 mod ports;
 mod ready;
+mod redis_nodes;
 mod redis_server;
 mod scratch;
 mod storage;
@@ -30,20 +33,34 @@ pub use addresses::Addresses;
 pub use at_hand::for_benches;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use parts::{Part, Parts};
+#[cfg(test)]
+pub(crate) use redis_nodes::Temporary as TemporaryNodes;
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
+    network::{Network, Party},
     process::Lifetime,
     variant::{ClusterKind, Variant},
 };
 
 /// A running Kafka cluster and Redis. What was started for it ends when it drops.
 pub trait Cluster {
-    /// How to reach both.
+    /// How to reach both, straight.
     fn endpoints(&self) -> &Endpoints;
+
+    /// How one kind of client reaches both: through the network, where there is one.
+    fn endpoints_of(&self, _party: Party) -> Endpoints {
+        self.endpoints().clone()
+    }
+
+    /// What is between clients and servers, where the variant asks for one that can be changed.
+    fn network(&self) -> Option<Arc<Network>> {
+        None
+    }
 
     /// `local`, `containers` or `external`.
     fn substrate(&self) -> &'static str;
@@ -59,9 +76,22 @@ pub trait Cluster {
     /// When the operating system, or Docker, does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
 
+    /// Its parts that can be stopped and started again while a run goes on; none of a cluster that runs elsewhere.
+    fn parts(&mut self) -> Option<&mut dyn Parts> {
+        None
+    }
+
     /// Settings and versions for the manifest, as the brokers and Redis report them. Asks them: a second at most
     /// when they answer.
     fn settings(&self) -> serde_json::Value;
+
+    /// Kills a primary of Redis (SIGKILL) and has its replica take its place, in the ways of the variant's `redis_mode`:
+    /// what the primary had acknowledged and not passed on is lost. Returns the name of the process, which is gone for
+    /// good and in [`Cluster::processes`] no more.
+    ///
+    /// # Errors
+    /// There is no replica, or nobody here may kill anything.
+    fn failover_redis(&mut self) -> Result<String, ClusterError>;
 
     /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
     /// with [`Lifetime::Detached`], or in containers, also outlives this process.
@@ -77,7 +107,7 @@ pub trait Cluster {
 /// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::process`].
 ///
 /// # Errors
-/// See [`local::start`], `containers::prepare` and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
+/// See [`local::start`], `containers::start` and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
 pub fn start(
     variant: &Variant,
     external: Option<Addresses>,
@@ -91,7 +121,8 @@ pub fn start(
     }
     match variant.cluster {
         ClusterKind::Local => {
-            Ok(Box::new(local::start(local::Starting { variant, site: &Site::from_env(), lifetime, stop, progress })?))
+            let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
+            Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::Containers => in_containers(variant, stop, progress),
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
@@ -104,7 +135,8 @@ fn in_containers(
     stop: &dyn Fn() -> bool,
     progress: &dyn Fn(&str),
 ) -> Result<Box<dyn Cluster>, ClusterError> {
-    Ok(Box::new(containers::prepare(variant, stop, progress)?.start(variant, stop, progress)?))
+    let (brokers, pull) = (broker::NODES, containers::Pull::Missing);
+    Ok(Box::new(containers::start(containers::Starting { variant, brokers, pull, stop, progress })?))
 }
 
 #[cfg(not(feature = "containers"))]
@@ -138,7 +170,7 @@ pub(crate) mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::variant::{Engine, GroupProtocol, Span};
+    use crate::variant::{Engine, GroupProtocol, RedisMode, Span};
 
     /// A small local variant, built by hand so that these tests depend on no file.
     pub(crate) fn variant() -> Variant {
@@ -146,6 +178,7 @@ pub(crate) mod tests {
         let map =
             |pairs: &[(&str, &str)]| BTreeMap::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         Variant {
+            fault: vec![],
             question: "does the cluster start?".to_owned(),
             published: None,
             connections: 100,
@@ -167,11 +200,13 @@ pub(crate) mod tests {
             ramp: 80,
             workers: 2,
             group_protocol: GroupProtocol::CooperativeSticky,
+            static_membership: false,
             commit_interval: seconds(1),
             batch_max: 500,
             lookahead: 1000,
             stream_maxlen: 1000,
             readers: 0,
+            redis_rtt: seconds(0),
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,
@@ -179,6 +214,7 @@ pub(crate) mod tests {
             cluster: ClusterKind::Local,
             kafka_image: None,
             redis_image: None,
+            redis_mode: RedisMode::Single,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),

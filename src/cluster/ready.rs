@@ -1,17 +1,18 @@
-//! Whether brokers and a Redis that were just started answer yet.
+//! Whether brokers and Redis that were just started answer yet.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
-use super::{ClusterError, Endpoints, admin::Admin, broker::NODES, redis_server};
+use super::{ClusterError, KafkaAccess, admin::Admin, redis_nodes::RedisNodes};
 
-/// What does not answer yet; nothing when all do. `admin` is there from the first answer on. Returns within 100 ms, so that
-/// the caller can be stopped.
+/// What does not answer yet; nothing when all do. `admin` is there from the first answer on, unless there are no brokers.
+/// Returns within 100 ms, so that the caller can be stopped.
 pub(super) fn not_ready(
-    client_ports: &[u16; NODES],
-    endpoints: &Endpoints,
+    client_ports: &[u16],
+    kafka: &KafkaAccess,
+    redis: &mut RedisNodes,
     admin: &mut Option<Admin>,
 ) -> Result<Option<String>, ClusterError> {
     const LOOK: Duration = Duration::from_millis(50);
@@ -22,11 +23,15 @@ pub(super) fn not_ready(
         if let Some(i) = client_ports.iter().position(closed) {
             return Ok(Some(format!("broker {} does not listen", i + 1)));
         }
-        if let Err(error) = redis_server::ping(&endpoints.redis_url, LOOK) {
-            return Ok(Some(format!("Redis does not answer: {error}")));
+        if let Some(missing) = redis.not_ready(LOOK) {
+            return Ok(Some(missing));
         }
-        *admin = Some(Admin::connect(&endpoints.kafka)?);
+        if client_ports.is_empty() {
+            return Ok(None);
+        }
+        *admin = Some(Admin::connect(kafka)?);
     }
+    let wanted = client_ports.len();
     let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
-    Ok((seen < NODES).then(|| format!("{seen} of {NODES} brokers in the metadata")))
+    Ok((seen < wanted).then(|| format!("{seen} of {wanted} brokers in the metadata")))
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
 use crate::{
     process::{Child, Lifetime, Spawn, Streams},
+    shards::{Primaries, Seeds},
     variant::{ClusterKind, reserved},
 };
 
@@ -24,11 +25,33 @@ pub(super) fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), 
     Ok(())
 }
 
-/// Starts a Redis on 127.0.0.1:`port` with its data and log in `dir`.
+/// What a Redis is among others.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// It knows no others, or waits for replicas.
+    Alone,
+    /// Of the one at this port of 127.0.0.1.
+    ReplicaOf(u16),
+    /// Of a cluster.
+    Member {
+        /// Where the other nodes reach it.
+        bus_port: u16,
+    },
+}
+
+/// Where a Redis runs: its name, its directory for data and log, its port of 127.0.0.1, and its part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) dir: &'a Path,
+    pub(super) port: u16,
+    pub(super) part: Part,
+}
+
+/// Starts a Redis.
 pub(super) fn start(
     site: &Site,
-    dir: &Path,
-    port: u16,
+    Place { name, dir, port, part }: Place<'_>,
     settings: &BTreeMap<String, String>,
     lifetime: Lifetime,
 ) -> Result<Child, ClusterError> {
@@ -37,18 +60,31 @@ pub(super) fn start(
     let mut config = format!("bind 127.0.0.1\nport {port}\ndir \"{}\"\ndaemonize no\n", dir.display());
     // What a variant for an external Redis leaves open; the last line of a name counts.
     config.push_str("appendonly yes\nappendfsync no\nsave \"\"\n");
+    match part {
+        Part::Alone => {}
+        // The first copy is asked for at once and goes over the socket: nothing waits for a disk.
+        Part::ReplicaOf(primary) => {
+            write!(config, "replicaof 127.0.0.1 {primary}\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n")
+                .expect("a String takes every write");
+        }
+        // A shard that is lost does not stop the others.
+        Part::Member { bus_port } => {
+            write!(config, "cluster-enabled yes\ncluster-port {bus_port}\ncluster-node-timeout 5000\n")
+                .expect("a String takes every write");
+            config.push_str("cluster-require-full-coverage no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n");
+        }
+    }
     for (name, value) in settings {
         let value = if value.is_empty() { "\"\"" } else { value };
         writeln!(config, "{name} {value}").expect("a String takes every write");
     }
     let file = dir.join("redis.conf");
     write(&file, &config)?;
-    let spawn =
-        Spawn::new("redis", program, Streams::Log(dir.join("redis.log"))).args([file]).dir(dir).lifetime(lifetime);
+    let spawn = Spawn::new(name, program, Streams::Log(dir.join("redis.log"))).args([file]).dir(dir).lifetime(lifetime);
     Ok(spawn.start()?)
 }
 
-/// Connects and pings within `limit`.
+/// Connects to the one node of a URL and pings it within `limit`.
 ///
 /// # Errors
 /// The client's; none of them holds the password.
@@ -62,16 +98,26 @@ pub(super) fn ping(url: &str, limit: Duration) -> redis::RedisResult<Connection>
 /// Version and configuration for the manifest; what the server refuses to tell is said so.
 pub(super) fn described(url: &str) -> Value {
     const ANSWER_MAX: Duration = Duration::from_secs(5);
-    let mut connection = match ping(url, ANSWER_MAX) {
-        Ok(connection) => connection,
+    let mut primaries = match Seeds::parse(url).and_then(|seeds| Primaries::connect(seeds, ANSWER_MAX)) {
+        Ok(primaries) => primaries,
         Err(error) => return json!({ "error": error.to_string() }),
     };
-    let server = match redis::cmd("INFO").arg("server").query::<String>(&mut connection) {
+    let addresses: Vec<_> = primaries.map().nodes().iter().map(ToString::to_string).collect();
+    let found = if primaries.map().is_cluster() { "cluster" } else { "one primary" };
+    let described = match primaries.node(0) {
+        Ok(connection) => of_one(connection),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    json!({ "found": found, "primaries": addresses, "server": described["server"], "config": described["config"] })
+}
+
+fn of_one(connection: &mut Connection) -> Value {
+    let server = match redis::cmd("INFO").arg("server").query::<String>(connection) {
         Ok(info) => info_fields(&info),
         Err(error) => json!({ "error": error.to_string() }),
     };
     // Rented ones (MemoryDB) do not have CONFIG.
-    let config = match redis::cmd("CONFIG").arg("GET").arg("*").query::<BTreeMap<String, String>>(&mut connection) {
+    let config = match redis::cmd("CONFIG").arg("GET").arg("*").query::<BTreeMap<String, String>>(connection) {
         Ok(config) => json!(config.into_iter().filter(|(name, _)| !is_secret(name)).collect::<BTreeMap<_, _>>()),
         Err(error) => json!({ "error": error.to_string() }),
     };
@@ -86,6 +132,13 @@ fn info_fields(info: &str) -> Value {
     let pairs = info.lines().filter_map(|line| line.trim_end().split_once(':'));
     Value::Object(pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>())
 }
+
+#[cfg(test)]
+fn start_one(dir: &Path, port: u16, settings: &BTreeMap<String, String>) -> Result<Child, ClusterError> {
+    let place = Place { name: "redis", dir, port, part: Part::Alone };
+    start(&Site::from_env(), place, settings, Lifetime::WithParent)
+}
+
 /// A Redis of a test's own, on a free port; it ends with the values.
 #[cfg(test)]
 pub(crate) fn temporary(settings: &[(&str, &str)]) -> (tempfile::TempDir, Child, u16) {
@@ -94,7 +147,7 @@ pub(crate) fn temporary(settings: &[(&str, &str)]) -> (tempfile::TempDir, Child,
     for _ in 0..5 {
         let dir = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = start(&Site::from_env(), dir.path(), port, &settings, Lifetime::WithParent).unwrap();
+        let mut child = start_one(dir.path(), port, &settings).unwrap();
         while child.try_wait().unwrap().is_none() {
             match ping(&format!("redis://127.0.0.1:{port}"), Duration::from_millis(200)) {
                 // One that wants a password answers as well.

@@ -88,6 +88,17 @@ pub fn end_offsets(access: &KafkaAccess, topic: &Topic) -> Result<Vec<i64>, Clus
     ends(&asking(access)?, &topic.name, &topic.partitions, ANSWER_MAX)
 }
 
+/// Whether every replica of every partition of every topic is in sync.
+///
+/// # Errors
+/// When no broker answers within `limit`.
+pub fn all_in_sync(access: &KafkaAccess, limit: Duration) -> Result<bool, ClusterError> {
+    let asked = Admin::connect(access)?.metadata(limit);
+    let found = asked.map_err(|error| ClusterError::kafka("asking for the topics".to_owned(), &error, None))?;
+    let mut partitions = found.topics().iter().flat_map(MetadataTopic::partitions);
+    Ok(partitions.all(|partition| partition.isr().len() == partition.replicas().len()))
+}
+
 fn asking(access: &KafkaAccess) -> Result<BaseConsumer, ClusterError> {
     // Events of open transactions count as well: what is on the topic, not what a consumer may read.
     let mut config = access.client_config();

@@ -1,45 +1,69 @@
 //! Reading at one's own pace: snapshots, versions and past changes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use redis::{Pipeline, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::{
     Delta, ReaderError, Snapshot, StreamId,
     chain::{Chain, Step},
     content::{self, Entry},
+    link::Inbox,
 };
-use crate::tag_data::RedisKeys;
+use crate::{
+    shards::{Map, slot},
+    tag_data::RedisKeys,
+};
 
 /// Up to this size, as Redis estimates it, a snapshot is read in one piece: it keeps Redis busy for some ms.
 const WHOLE_BYTES_MAX: u64 = 4 << 20;
 const WHOLE_FIELDS_MAX: u64 = 10_000;
-/// Wanted size of one piece of a larger one.
-const PIECE_BYTES: u64 = 1 << 20;
+/// The same over a connection that changes come over as well.
+const SHARED_BYTES_MAX: u64 = 256 << 10;
+const SHARED_FIELDS_MAX: u64 = 1_000;
+/// A larger one is read in pieces of a fourth of that.
+const PIECES: u64 = 4;
 /// How often a snapshot that does not keep still is begun anew.
 const TRIES: usize = 5;
 /// Changes asked for at once while a large snapshot is brought up to date.
 const CHANGES: usize = 100;
 
-/// A connection for answers that may be large.
+/// Connections for answers that may be large.
 #[derive(Clone)]
 pub(super) struct Bulk {
-    connection: MultiplexedConnection,
+    nodes: Arc<[MultiplexedConnection]>,
+    map: Arc<Map>,
+    /// Who is to know that the map is out of date.
+    inbox: Arc<Inbox>,
     bytes_max: usize,
 }
 
 impl Bulk {
-    pub fn new(connection: MultiplexedConnection, bytes_max: usize) -> Self {
-        Self { connection, bytes_max }
+    pub fn new(nodes: Vec<MultiplexedConnection>, map: Arc<Map>, inbox: Arc<Inbox>, bytes_max: usize) -> Self {
+        Self { nodes: nodes.into(), map, inbox, bytes_max }
+    }
+
+    /// The node that has a key.
+    fn node(&self, key: &str) -> Result<usize, ReaderError> {
+        self.map.node(slot(key.as_bytes())).map_err(|error| self.failed(&error, key))
+    }
+
+    /// What an error means; where the slot is another node's, the desk has to know.
+    fn failed(&self, error: &RedisError, key: &str) -> ReaderError {
+        if error.code() == Some("MOVED") || error.to_string().contains("MOVED") {
+            self.inbox.add(|news| news.gone = true);
+        }
+        ReaderError::of(error, key)
     }
 
     async fn ask(&self, pipeline: &mut Pipeline, key: &str) -> Result<Vec<RedisResult<Value>>, ReaderError> {
-        let mut connection = self.connection.clone();
-        pipeline.ignore_errors().query_async(&mut connection).await.map_err(|error| ReaderError::of(&error, key))
+        let mut connection = self.nodes[self.node(key)?].clone();
+        pipeline.ignore_errors().query_async(&mut connection).await.map_err(|error| self.failed(&error, key))
     }
 
     async fn ask_one(&self, command: &redis::Cmd, key: &str) -> Result<Value, ReaderError> {
-        command.query_async(&mut self.connection.clone()).await.map_err(|error| ReaderError::of(&error, key))
+        let mut connection = self.nodes[self.node(key)?].clone();
+        command.query_async(&mut connection).await.map_err(|error| self.failed(&error, key))
     }
 
     /// Proves that this user may read our keys, with those of a tag that is never written.
@@ -49,23 +73,35 @@ impl Bulk {
         pipeline.cmd("HLEN").arg("shasta:{//}:snapshot");
         pipeline.cmd("XRANGE").arg("shasta:{//}:delta").arg("-").arg("+").arg("COUNT").arg(1);
         for answer in self.ask(&mut pipeline, "shasta:{//}").await? {
-            answer.map_err(|error| ReaderError::of(&error, "shasta:{//}"))?;
+            // Another node may have it: that it is ours to read is all that is asked.
+            if let Err(error) = answer
+                && !matches!(error.code(), Some("MOVED" | "ASK"))
+            {
+                return Err(ReaderError::of(&error, "shasta:{//}"));
+            }
         }
         Ok(())
     }
 
-    /// The versions of tags, by their meta hashes, in one round trip.
+    /// The versions of tags, by their meta hashes, in one round trip to each node.
     pub async fn versions(&self, metas: &[String]) -> Result<Vec<Result<StreamId, ReaderError>>, ReaderError> {
-        let mut pipeline = Pipeline::with_capacity(metas.len());
-        for meta in metas {
+        let mut by_node: Vec<(Pipeline, Vec<usize>)> = vec![Default::default(); self.nodes.len()];
+        for (nth, meta) in metas.iter().enumerate() {
+            let (pipeline, asked) = &mut by_node[self.node(meta)?];
             pipeline.cmd("HGET").arg(meta).arg("version");
+            asked.push(nth);
         }
-        let answers = self.ask(&mut pipeline, "shasta:*").await?.into_iter().zip(metas);
-        let version = |(answer, meta): (RedisResult<Value>, &String)| match answer {
-            Ok(value) => content::version(meta, value),
-            Err(error) => Err(ReaderError::of(&error, meta)),
-        };
-        Ok(answers.map(version).collect())
+        let mut versions: Vec<_> = metas.iter().map(|_| Ok(StreamId::ZERO)).collect();
+        for (pipeline, asked) in by_node.iter_mut().filter(|(_, asked)| !asked.is_empty()) {
+            let answers = self.ask(pipeline, &metas[asked[0]]).await?;
+            for (nth, answer) in asked.iter().zip(answers) {
+                versions[*nth] = match answer {
+                    Ok(value) => content::version(&metas[*nth], value),
+                    Err(error) => Err(self.failed(&error, &metas[*nth])),
+                };
+            }
+        }
+        Ok(versions)
     }
 
     /// All values of a tag, as they were together at one version.
@@ -81,16 +117,18 @@ impl Bulk {
             let mut sizes = self.ask(&mut pipeline, key).await?.into_iter();
             let count = |answer: Option<RedisResult<Value>>| match answer {
                 Some(Ok(Value::Int(count))) => Ok(count.max(0) as u64),
-                Some(Err(error)) => Err(ReaderError::of(&error, key)),
+                Some(Err(error)) => Err(self.failed(&error, key)),
                 _ => Ok(0),
             };
             let fields = count(sizes.next())?;
             // Where MEMORY is not allowed, the number of fields has to do.
             let bytes = count(sizes.next()).unwrap_or(0);
-            if fields <= WHOLE_FIELDS_MAX && bytes <= WHOLE_BYTES_MAX {
+            let shared = self.map.is_cluster();
+            let bytes_max = if shared { SHARED_BYTES_MAX } else { WHOLE_BYTES_MAX };
+            if fields <= if shared { SHARED_FIELDS_MAX } else { WHOLE_FIELDS_MAX } && bytes <= bytes_max {
                 return self.whole(keys).await;
             }
-            let piece = (PIECE_BYTES * fields / bytes.max(1)).clamp(1, 1_000);
+            let piece = (bytes_max / PIECES * fields / bytes.max(1)).clamp(1, 1_000);
             if let Some(snapshot) = self.in_pieces(keys, piece).await? {
                 return Ok(snapshot);
             }
@@ -101,8 +139,9 @@ impl Bulk {
     async fn whole(&self, keys: &RedisKeys) -> Result<Snapshot, ReaderError> {
         let mut pipeline = Pipeline::new();
         pipeline.atomic().cmd("HGET").arg(&keys.meta).arg("version").cmd("HGETALL").arg(&keys.snapshot);
-        let answer: RedisResult<(Value, Value)> = pipeline.query_async(&mut self.connection.clone()).await;
-        let (version, fields) = answer.map_err(|error| ReaderError::of(&error, &keys.snapshot))?;
+        let mut connection = self.nodes[self.node(&keys.meta)?].clone();
+        let answer: RedisResult<(Value, Value)> = pipeline.query_async(&mut connection).await;
+        let (version, fields) = answer.map_err(|error| self.failed(&error, &keys.snapshot))?;
         let mut snapshot = Snapshot { version: content::version(&keys.meta, version)?, values: BTreeMap::new() };
         let bytes = content::fields(&keys.snapshot, fields, &mut snapshot.values)?;
         self.check_size(&keys.snapshot, bytes)?;

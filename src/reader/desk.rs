@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use redis::Client;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -23,6 +22,7 @@ use super::{
     followed::{Followed, Follower},
     link::{Inbox, Link, News},
 };
+use crate::shards::{Map, Seeds};
 
 /// Streams that are read in one round trip.
 const ROUND_TAGS: usize = 200;
@@ -51,7 +51,7 @@ type Key = Arc<str>;
 
 /// What is done beside the desk; the number says which connection it was for.
 enum Job {
-    Linked(Result<(Link, Arc<Inbox>), ReaderError>),
+    Linked(Result<(Box<Link>, Arc<Inbox>), ReaderError>),
     Snapshot(u64, Key, Result<Snapshot, ReaderError>),
     Audit(u64, Vec<(Key, StreamId)>, Result<Vec<Result<StreamId, ReaderError>>, ReaderError>),
     Room(Key, u64),
@@ -59,7 +59,9 @@ enum Job {
 }
 
 pub(super) struct Desk {
-    client: Client,
+    seeds: Seeds,
+    /// Where everything was when it was last asked for.
+    map: Arc<Map>,
     options: Options,
     commands: mpsc::Receiver<Command>,
     link: Option<Link>,
@@ -87,14 +89,15 @@ pub(super) struct Desk {
 
 impl Desk {
     pub fn new(
-        client: Client,
+        seeds: Seeds,
         options: Options,
         commands: mpsc::Receiver<Command>,
         (link, inbox): (Link, Arc<Inbox>),
     ) -> (Self, watch::Receiver<Option<Bulk>>) {
         let (published, seen) = watch::channel(Some(link.bulk()));
         let desk = Self {
-            client,
+            seeds,
+            map: Arc::clone(link.map()),
             options,
             commands,
             link: Some(link),
@@ -266,7 +269,9 @@ impl Desk {
                         self.suspects.push_back(key);
                     }
                 }
-                Err(error) if error.is_transient() => return self.unlink(&error),
+                Err(error) if error.is_broken() => return self.unlink(&error),
+                // Told of it again by the audit, if by nothing else.
+                Err(error) if error.is_transient() => self.suspects.push_back(key),
                 Err(error) => self.with(&key, |followed| followed.fail(&error, lag)),
             }
         }
@@ -316,7 +321,7 @@ impl Desk {
     fn done(&mut self, job: Job) {
         let lag = self.options.lag;
         match job {
-            Job::Linked(Ok((link, inbox))) => self.relink(link, inbox),
+            Job::Linked(Ok((link, inbox))) => self.relink(*link, inbox),
             Job::Linked(Err(error)) => {
                 tracing::debug!("{error}");
                 self.connect();
@@ -328,7 +333,7 @@ impl Desk {
                 self.with(&key, |followed| followed.start(read.as_ref(), lag));
                 match read {
                     Ok(_) => self.list(&key),
-                    Err(error) if error.is_transient() && epoch == self.epoch => self.unlink(&error),
+                    Err(error) if error.is_broken() && epoch == self.epoch => self.unlink(&error),
                     Err(_) => {}
                 }
             }
@@ -337,7 +342,8 @@ impl Desk {
                 match versions {
                     _ if epoch != self.epoch => {}
                     Ok(versions) => self.compare(asked, versions),
-                    Err(error) => self.unlink(&error),
+                    Err(error) if error.is_broken() => self.unlink(&error),
+                    Err(_) => {}
                 }
             }
         }
@@ -354,7 +360,9 @@ impl Desk {
                         self.list(&key);
                     }
                 }
-                Err(error) if error.is_transient() => return self.unlink(&error),
+                Err(error) if error.is_broken() => return self.unlink(&error),
+                // Its turn comes again, and what is in the stream is read all the same.
+                Err(error) if error.is_transient() => {}
                 Err(error) => self.with(&key, |followed| followed.fail(&error, lag)),
             }
         }
@@ -375,19 +383,21 @@ impl Desk {
     }
 
     fn connect(&mut self) {
-        let (client, options, pause) = (self.client.clone(), self.options.clone(), self.backoff);
+        let (seeds, map, options, pause) =
+            (self.seeds.clone(), Arc::clone(&self.map), self.options.clone(), self.backoff);
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         self.jobs.spawn(async move {
             sleep(pause).await;
             let inbox = Arc::<Inbox>::default();
-            let linked = Link::connect(&client, &options, &inbox).await;
-            Job::Linked(linked.map(|link| (link, inbox)))
+            let linked = Link::connect(&seeds, &map, &options, &inbox).await;
+            Job::Linked(linked.map(|link| (Box::new(link), inbox)))
         });
     }
 
     fn relink(&mut self, link: Link, inbox: Arc<Inbox>) {
         tracing::info!("Redis answers again");
         self.published.send_replace(Some(link.bulk()));
+        self.map = Arc::clone(link.map());
         self.link = Some(link);
         self.linked = Instant::now();
         self.inbox = inbox;

@@ -12,17 +12,15 @@ pub enum ReaderError {
     /// Redis refuses the user, its password or a command.
     #[error(
         "Redis refuses: {0}; check user and password in the URL. A reader needs +@read +@transaction \
-         +@connection on ~shasta:*"
+         +@connection on ~shasta:*, and on a cluster +cluster|slots"
     )]
     Denied(String),
     /// Redis is not there or cannot answer now (loading, failing over): trying again may help.
     #[error("Redis cannot answer: {0}")]
     Unavailable(String),
-    /// The address is a node of a Redis Cluster, which has only a part of the tags.
-    #[error(
-        "{0} is a node of a Redis Cluster, which a reader does not support yet; use a Redis of one shard without cluster mode"
-    )]
-    Cluster(String),
+    /// The tag is on its way from one node of a cluster to another: trying again a little later will help.
+    #[error("the tag is just moving to another node of the cluster: {0}")]
+    Moving(String),
     /// Redis holds something under our key that the store did not write.
     #[error("`{key}` is not what the store writes: {problem}")]
     Foreign {
@@ -67,10 +65,9 @@ impl ReaderError {
         if error.kind() == redis::ErrorKind::AuthenticationFailed || denied.into_iter().any(says) {
             return Self::Denied(text);
         }
-        if says("MOVED") {
-            return Self::Cluster(shorten(key));
-        }
-        Self::Unavailable(text)
+        // Where a slot has moved (MOVED), the connections are of no use any more: unavailable until there are others.
+        let moving = matches!(error.code(), Some("ASK" | "TRYAGAIN" | "EXECABORT")) || text.contains("ASK ");
+        if moving && !says("MOVED") { Self::Moving(text) } else { Self::Unavailable(text) }
     }
 
     pub(super) fn foreign(key: &str, problem: impl Into<String>) -> Self {
@@ -79,6 +76,11 @@ impl ReaderError {
 
     /// Whether the same may succeed a little later.
     pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Moving(_))
+    }
+
+    /// Whether other connections are needed before it can.
+    pub(super) fn is_broken(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }

@@ -1,5 +1,9 @@
-//! One reader's connections to one Redis endpoint: one that is told of changes and reads them, one for large answers,
-//! so that a snapshot of megabytes is never in front of a change.
+//! One reader's connections to Redis. To a single one: one that is told of changes and reads them, one for large answers,
+//! so that a snapshot of megabytes is never in front of a change. To a cluster: one to each primary, for both, and then
+//! large answers come in small pieces. So three shards take three connections, however many tags are followed.
+//!
+//! All connections are made and given up together: a shard that fails over holds up the followers of the others until it
+//! has a primary again. That costs them time, never a change.
 //!
 //! Redis tells by itself which of the streams that this connection has read have changed (CLIENT TRACKING over RESP3,
 //! Redis 6 or later). So waiting costs nothing per tag, and reading costs per change: XREAD BLOCK would look at all
@@ -11,17 +15,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
-    aio::MultiplexedConnection,
-};
-use tokio::sync::Notify;
+use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     Options, ReaderError, StreamId,
     bulk::Bulk,
     content::{self, Entry},
+    dial::{Dial, track},
 };
+use crate::shards::{Address, Map, Seeds, slot};
 
 /// What Redis has told since it was last asked for.
 #[derive(Debug, Default)]
@@ -58,7 +61,8 @@ impl Inbox {
         self.arrived.notified().await;
     }
 
-    fn push(&self, push: PushInfo) {
+    /// Takes what Redis tells.
+    pub fn push(&self, push: PushInfo) {
         match (push.kind, push.data.into_iter().next()) {
             (PushKind::Disconnection, _) => self.add(|news| news.gone = true),
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
@@ -72,54 +76,50 @@ impl Inbox {
 
 /// The connections.
 pub(super) struct Link {
-    changes: MultiplexedConnection,
+    dial: Dial,
+    map: Arc<Map>,
+    /// One to each node of the map.
+    changes: Vec<MultiplexedConnection>,
+    /// To nodes to which slots are just moving, and which have none yet.
+    beside: HashMap<Address, MultiplexedConnection>,
     bulk: Bulk,
     /// Whether Redis tells of changes; if not, they have to be asked for.
     pub told: bool,
 }
 
-/// The client for a URL.
-///
-/// # Errors
-/// [`ReaderError::Address`].
-pub(super) fn client(url: &str) -> Result<Client, ReaderError> {
-    let info = url.into_connection_info().map_err(|error| ReaderError::Address(error.to_string()))?;
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
-    Client::open(info).map_err(|error| ReaderError::Address(error.to_string()))
-}
+/// A stream, the entry after which to read, and how many entries to read at most.
+pub(super) type From = (Arc<str>, StreamId, usize);
 
 impl Link {
-    /// Connects, and proves that this user may read our keys.
+    /// Connects, and proves that this user may read our keys. `known` is where everything was before.
     ///
     /// # Errors
     /// [`ReaderError::Denied`] or [`ReaderError::Unavailable`].
-    pub async fn connect(client: &Client, options: &Options, inbox: &Arc<Inbox>) -> Result<Self, ReaderError> {
-        let config = || {
-            AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(options.timeout))
-                .set_response_timeout(Some(options.timeout))
-        };
-        let failed = |error| unreachable(client, &error);
-        let inbox = Arc::clone(inbox);
-        let told_by = config().set_push_sender(move |push| {
-            inbox.push(push);
-            Ok::<(), ()>(())
-        });
-        let mut changes = client.get_multiplexed_async_connection_with_config(&told_by).await.map_err(failed)?;
-        let bulk = client.get_multiplexed_async_connection_with_config(&config()).await.map_err(failed)?;
-        // Before anything is read: a node refuses the keys of other nodes only.
-        if is_cluster(&mut changes).await {
-            return Err(ReaderError::Cluster(client.get_connection_info().addr().to_string()));
+    pub async fn connect(
+        seeds: &Seeds,
+        known: &Map,
+        options: &Options,
+        inbox: &Arc<Inbox>,
+    ) -> Result<Self, ReaderError> {
+        let dial = Dial::new(seeds, options, inbox);
+        let (map, asked, connection) = dial.find(known).await?;
+        let mut asked = Some((asked, connection));
+        let mut changes = Vec::with_capacity(map.nodes().len());
+        for address in map.nodes() {
+            changes.push(match asked.take_if(|(at, _)| at == address) {
+                Some((_, connection)) => connection,
+                None => dial.told(address).await?,
+            });
         }
-        let bulk = Bulk::new(bulk, options.snapshot_bytes_max);
+        let map = Arc::new(map);
+        let nodes = if map.is_cluster() { changes.clone() } else { vec![dial.plain(&map.nodes()[0]).await?] };
+        let bulk = Bulk::new(nodes, Arc::clone(&map), Arc::clone(inbox), options.snapshot_bytes_max);
         bulk.probe().await?;
-        let tracking: RedisResult<()> = redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async(&mut changes).await;
-        if let Err(error) = &tracking {
-            tracing::warn!("Redis does not tell of changes, so they are asked for: {error}");
+        let mut told = true;
+        for connection in &mut changes {
+            told &= track(connection).await;
         }
-        Ok(Self { changes, bulk, told: tracking.is_ok() })
+        Ok(Self { dial, map, changes, beside: HashMap::new(), bulk, told })
     }
 
     /// The connection for large answers.
@@ -127,55 +127,95 @@ impl Link {
         self.bulk.clone()
     }
 
-    /// Of each stream the entries after an ID, at most so many, in one round trip. Redis tells of the next change
-    /// of each.
+    /// Where everything is.
+    pub fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// Of each stream the entries after an ID, at most so many, in one round trip, to all shards at once. Redis tells of
+    /// the next change of each.
     ///
     /// # Errors
     /// The outer one when Redis does not answer; the inner ones are a stream's own.
-    pub async fn read(
-        &mut self,
-        from: &[(Arc<str>, StreamId, usize)],
-    ) -> Result<Vec<Result<Vec<Entry>, ReaderError>>, ReaderError> {
-        let mut pipeline = redis::Pipeline::with_capacity(from.len());
-        for (key, id, count) in from {
-            pipeline.cmd("XRANGE").arg(&**key).arg(format!("({id}")).arg("+").arg("COUNT").arg(count);
+    pub async fn read(&mut self, from: &[From]) -> Result<Vec<Result<Vec<Entry>, ReaderError>>, ReaderError> {
+        let mut by_node: Vec<Vec<usize>> = vec![Vec::new(); self.changes.len()];
+        for (nth, (key, ..)) in from.iter().enumerate() {
+            let node = self.map.node(slot(key.as_bytes())).map_err(|error| ReaderError::of(&error, key))?;
+            by_node[node].push(nth);
         }
-        let answers: Vec<RedisResult<Value>> = pipeline
-            .ignore_errors()
-            .query_async(&mut self.changes)
-            .await
-            .map_err(|error| ReaderError::of(&error, "shasta:*"))?;
+        let mut answers: Vec<Option<RedisResult<Value>>> = (0..from.len()).map(|_| None).collect();
+        let mut asked = JoinSet::new();
+        for (node, streams) in by_node.into_iter().enumerate().filter(|(_, streams)| !streams.is_empty()) {
+            let pipeline = pipeline(streams.iter().map(|nth| &from[*nth]), false);
+            let mut connection = self.changes[node].clone();
+            asked.spawn(async move { (streams, query(pipeline, &mut connection).await) });
+        }
+        while let Some(Ok((streams, values))) = asked.join_next().await {
+            for (nth, value) in streams.into_iter().zip(values?) {
+                answers[nth] = Some(value);
+            }
+        }
+        self.ask(from, &mut answers).await?;
         let answers = answers.into_iter().zip(from).map(|(answer, (key, ..))| match answer {
-            Ok(value) => content::entries(key, value),
-            Err(error) => Err(ReaderError::of(&error, key)),
+            Some(Ok(value)) => content::entries(key, value),
+            Some(Err(error)) => Err(ReaderError::of(&error, key)),
+            None => Err(ReaderError::Unavailable("an answer is missing".into())),
         });
         Ok(answers.collect())
     }
-}
 
-/// What the server calls itself; where HELLO may not be sent again, the first key of another node tells.
-async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
-    let hello: RedisResult<HashMap<String, Value>> = redis::cmd("HELLO").query_async(connection).await;
-    hello.is_ok_and(|mut hello| hello.remove("mode").and_then(content::text).is_some_and(|mode| mode == "cluster"))
-}
-
-/// Why Redis cannot be reached, as far as can be told from here.
-fn unreachable(client: &Client, error: &redis::RedisError) -> ReaderError {
-    let address = client.get_connection_info().addr();
-    let plain = matches!(address, redis::ConnectionAddr::Tcp(..));
-    match ReaderError::of(error, "") {
-        ReaderError::Unavailable(text) => {
-            let advice = if error.is_connection_refusal() {
-                "; nothing listens there: is it the right port, and is it up?"
-            } else if text.to_ascii_lowercase().contains("hello") {
-                "; Redis 6 or later is needed"
-            } else if plain && (error.is_io_error() || error.is_connection_dropped()) {
-                "; it does not answer in plain text: if it demands TLS, write rediss:// (and build with feature `tls`)"
-            } else {
-                ""
-            };
-            ReaderError::Unavailable(format!("{address}: {text}{advice}"))
+    /// Asks again for the streams that are just moving, where they are moving to.
+    async fn ask(&mut self, from: &[From], answers: &mut [Option<RedisResult<Value>>]) -> Result<(), ReaderError> {
+        let mut moving: HashMap<Address, Vec<usize>> = HashMap::new();
+        for (nth, answer) in answers.iter().enumerate() {
+            if let Some(Err(error)) = answer
+                && error.code() == Some("ASK")
+                && let Some(to) = error.redirect_node().and_then(|(to, _)| Address::of_redirect(to, ""))
+            {
+                moving.entry(to).or_default().push(nth);
+            }
         }
-        other => other,
+        for (address, streams) in moving {
+            let mut connection = self.node(&address).await?;
+            let pipeline = pipeline(streams.iter().map(|nth| &from[*nth]), true);
+            let values = query(pipeline, &mut connection).await?;
+            // Every second one is the answer to ASKING.
+            for (nth, value) in streams.into_iter().zip(values.into_iter().skip(1).step_by(2)) {
+                answers[nth] = Some(value);
+            }
+        }
+        Ok(())
     }
+
+    async fn node(&mut self, address: &Address) -> Result<MultiplexedConnection, ReaderError> {
+        if let Some(node) = self.map.nodes().iter().position(|known| known == address) {
+            return Ok(self.changes[node].clone());
+        }
+        if let Some(connection) = self.beside.get(address) {
+            return Ok(connection.clone());
+        }
+        let mut connection = self.dial.told(address).await?;
+        self.told &= track(&mut connection).await;
+        self.beside.insert(address.clone(), connection.clone());
+        Ok(connection)
+    }
+}
+
+fn pipeline<'a>(from: impl Iterator<Item = &'a From>, asking: bool) -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    for (key, id, count) in from {
+        if asking {
+            pipeline.cmd("ASKING");
+        }
+        pipeline.cmd("XRANGE").arg(&**key).arg(format!("({id}")).arg("+").arg("COUNT").arg(count);
+    }
+    pipeline
+}
+
+async fn query(
+    mut pipeline: redis::Pipeline,
+    connection: &mut MultiplexedConnection,
+) -> Result<Vec<RedisResult<Value>>, ReaderError> {
+    let answers = pipeline.ignore_errors().query_async(connection).await;
+    answers.map_err(|error: RedisError| ReaderError::of(&error, "shasta:*"))
 }

@@ -59,6 +59,7 @@ impl Bench {
                 let data = value.to_string().into_bytes();
                 batch.push(Write {
                     event: TagData { identifier: Some(identifier), data },
+                    partition: 0,
                     offset: self.offset,
                     author: None,
                 });
@@ -429,7 +430,7 @@ async fn who_may_not_read_is_told_at_once_and_who_is_not_told_asks() {
     std::thread::spawn(move || tls.incoming().for_each(drop));
     for (url, word) in [
         (&*secret, "rediss://"),
-        (&*node, "Redis Cluster"),
+        (&*node, "no node of the cluster has the slot"),
         ("http://x", "rediss://"),
         ("redis://127.0.0.1:1", "nothing listens"),
     ] {

@@ -1,6 +1,10 @@
 //! After the last event: the books are closed, checked against the topic and the file, and written down.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use jiff::Timestamp;
 
@@ -13,16 +17,20 @@ use crate::{
     clock::Anchor,
     cluster::{Cluster, topic},
     collect::Collected,
+    fault::{Record, figures},
     generation::Generation,
     harness::{Proof, Spread},
     host::{Host, Versions},
     ledger::Ledger,
     manifest::{ClockProof, Conduct, Manifest},
     producer::Counters,
+    record,
     screen::thousands,
+    shards::Primaries,
     slo::Verdict,
     tables::Tables,
     variant::Variant,
+    verify::Verification,
 };
 
 /// What the run itself has left.
@@ -36,6 +44,8 @@ pub(super) struct Measured {
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
+    pub faults: Vec<Record>,
+    pub verification: Option<Verification>,
 }
 
 impl Measured {
@@ -51,7 +61,7 @@ impl Measured {
         mut collected: Collected,
     ) -> Finished {
         let [start_us, end_us] = self.window_us;
-        let mut warnings = self.troubles;
+        let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
         let worker_config = stage.worker_config(&request.variant, 0);
         let not_applied = worker_config.consumer_not_applied();
@@ -76,7 +86,6 @@ impl Measured {
         let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
-        let end = Anchor::read();
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
             run: files.run().to_owned(),
@@ -96,12 +105,9 @@ impl Measured {
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
-            clock: ClockProof {
-                source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
-                error_ns: stage.anchor.error_ns,
-                drift_ns: end.offset_ns - stage.anchor.offset_ns,
-            },
-            faults: Vec::new(),
+            clock: clock_proof(stage),
+            faults,
+            verification: self.verification,
             set_aside: collected.set_aside,
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
@@ -119,6 +125,24 @@ impl Measured {
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
         let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
+    }
+}
+
+/// Faults with their figures, from all rows that can be read.
+fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Record> {
+    if !faults.is_empty() {
+        let event = |row: record::Row| figures::Event { scheduled_us: row.scheduled_us, stored_us: row.after_store_us };
+        let events: Vec<_> = record::read(rows).into_iter().flatten().map_while(Result::ok).map(event).collect();
+        figures::fill(&mut faults, &events, window_us);
+    }
+    faults
+}
+
+fn clock_proof(stage: &Stage) -> ClockProof {
+    ClockProof {
+        source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
+        error_ns: stage.anchor.error_ns,
+        drift_ns: Anchor::read().offset_ns - stage.anchor.offset_ns,
     }
 }
 
@@ -183,9 +207,7 @@ fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Op
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.
 fn remember(stage: &Stage, ends: &[i64]) -> redis::RedisResult<()> {
-    let client = redis::Client::open(stage.endpoints.redis_url.as_str())?;
-    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
-    redis.set_read_timeout(Some(REDIS_TIMEOUT))?;
+    let mut redis = Primaries::connect(stage.endpoints.redis()?, REDIS_TIMEOUT)?;
     Generation::of(&stage.topic).remember(&mut redis, ends)
 }
 

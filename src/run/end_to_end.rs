@@ -24,6 +24,7 @@ use shasta::{
     slo::Verdict,
     tag_data::{Identifier, Stamps, TagData},
     variant::{Engine, Layer, Variant},
+    verify::{Kind, Subject, verify},
 };
 
 fn layer() -> Layer {
@@ -59,6 +60,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
             ..Addresses::default()
         },
         format: Format::Csv,
+        verify: true,
         keep_cluster: false,
         reuse_redis: true,
         program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
@@ -108,10 +110,54 @@ fn snapshot_is_the_last_of_each_name(endpoints: &Endpoints, request: &Request, f
 fn books_balance(finished: &Finished) {
     let ledger = &finished.manifest.ledger;
     assert!(ledger.valid, "{:?}", ledger.problems);
+    let verification = finished.manifest.verification.as_ref().unwrap();
+    assert!(verification.passed, "{verification}");
+    assert_eq!((verification.checked.rows, verification.checked.acked), (500, 500));
     assert_eq!((ledger.planned, ledger.acked_consumed, ledger.stored, ledger.rows), (500, 500, 500, 500));
     assert_eq!(finished.verdict, Verdict::NotResolvable);
     let topic = finished.manifest.topic["partitions"].as_array().unwrap();
     assert!(topic.iter().all(|partition| partition["isr"].as_array().unwrap().len() == 3), "RF 3, all in sync");
+}
+
+/// Checks the first run again, whole and with a change, a value and a row of it damaged.
+fn damage_is_found(endpoints: &Endpoints, request: &Request, finished: &Finished) {
+    let topic = cluster::topic::prepare(&endpoints.kafka, &request.variant, &|| false).unwrap();
+    let subject = Subject {
+        endpoints,
+        topic: &topic,
+        run: &finished.manifest.run,
+        start_offsets: &[0; 6],
+        generation: finished.manifest.conduct.generation,
+        stream_maxlen: request.variant.stream_maxlen,
+        reused: false,
+        rows: &finished.files[0],
+        rows_complete: true,
+        failed: &[],
+        set_aside: &finished.manifest.set_aside,
+    };
+    let again = verify(&subject, &|_| (), &|| false);
+    assert!(again.passed && again.checked.set_aside == 2 && again.checked.foreign == 3, "{again}");
+
+    let mut redis = redis::Client::open(endpoints.redis_url.as_str()).unwrap().get_connection().unwrap();
+    let key = "shasta:{shasta/3/load}:delta";
+    let entries: Vec<(String, redis::Value)> =
+        redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut redis).unwrap();
+    redis::cmd("XDEL").arg(key).arg(&entries[7].0).exec(&mut redis).unwrap();
+    let _: () = redis.hset("shasta:{shasta/4/load}:snapshot", "n00", "damaged").unwrap();
+    let damaged = verify(&subject, &|_| (), &|| false);
+    let kinds = [Kind::WrongPrevious, Kind::Missing, Kind::SnapshotWrong];
+    assert!(!damaged.passed && damaged.damage_counts.keys().eq(&kinds), "{damaged}");
+    let missing = damaged.damages.iter().find(|damage| damage.kind == Kind::Missing).unwrap();
+    assert_eq!(missing.place.tag.as_deref(), Some("shasta/3/load"));
+
+    // An event that was never sent is said to be acked.
+    let rows = std::fs::read_to_string(&finished.files[0]).unwrap();
+    let path = finished.files[0].with_extension("changed");
+    std::fs::write(&path, rows + "p0,w0,19,19,0,999,25,1,2,3,4,5,6,\n").unwrap();
+    let changed = verify(&Subject { rows: &path, ..subject }, &|_| (), &|| false);
+    assert!(changed.damage_counts.contains_key(&Kind::NotInTopic), "{changed}");
+    let given_up = verify(&Subject { rows: &path, ..subject }, &|_| (), &|| true);
+    assert!(given_up.given_up && !given_up.passed, "{given_up}");
 }
 
 fn everything_was_read(finished: &Finished) {
@@ -149,6 +195,7 @@ fn runs_on_one_cluster() {
         finished.manifest.set_aside.iter().map(|aside| (aside.partition, &aside.reason[..12])).collect();
     assert_eq!(reasons, [(1, "not TagData:"), (1, "TagData with")]);
     snapshot_is_the_last_of_each_name(&endpoints, &first, &finished);
+    damage_is_found(&endpoints, &first, &finished);
 
     // A run never overwrites another, and says so before it starts anything.
     let again = run(&first, &Stop::default(), &Live::default()).unwrap_err();
@@ -202,6 +249,7 @@ fn interrupted(out: &Path, endpoints: &Endpoints) {
     waiting.join().unwrap();
     let manifest = &finished.manifest;
     assert!(manifest.interrupted && manifest.ledger.valid, "{:?}", manifest.ledger.problems);
+    assert!(manifest.verification.as_ref().unwrap().passed, "{}", manifest.verification.as_ref().unwrap());
     assert!((1..6_000).contains(&manifest.ledger.planned));
     assert_eq!(manifest.ledger.stored, manifest.ledger.planned);
     assert_eq!(finished.verdict, Verdict::None("interrupted".into()));

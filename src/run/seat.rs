@@ -44,7 +44,7 @@ impl Stage {
         let config = audience::Config { clock: self.clock, generation: self.generation, tags, readers };
         let sender = collector.sender();
         let sink = move |news| drop(sender.send(Input::Readers(number, news)));
-        crew.add_readers(&request.program, &self.endpoints, &config, sink)?;
+        crew.add_readers(&request.program, &self.readers, &config, sink)?;
         let standing = collector.standing();
         while standing.followed.load(Relaxed) < tags {
             stop.check()?;

@@ -10,17 +10,20 @@ use super::{Request, RunError, Stop, files::Files};
 use crate::{
     clock::{Anchor, Clock},
     cluster::{self, Cluster, Endpoints, capacity, topic, topic::Topic},
-    collect::{Collector, Input},
+    collect::{Collected, Collector, Input},
     crew::Crew,
     generation::{self, Generation},
     group,
     join::Join,
     live::Live,
+    network::Party,
     process::Lifetime,
     producer::{Load, Producers},
     schedule::Pace,
+    shards::Primaries,
     tag_data::{EventShape, Stamps},
     variant::Variant,
+    verify::{self, Subject, Verification},
     worker,
 };
 
@@ -55,8 +58,13 @@ pub(super) struct Stage {
     pub topic: Topic,
     pub group: String,
     pub generation: u64,
+    /// Redis held keys of ours before.
+    pub reused: bool,
     pub start_offsets: Vec<i64>,
     pub endpoints: Endpoints,
+    /// The workers' own way to both, and the readers'.
+    pub workers: Endpoints,
+    pub readers: Endpoints,
 }
 
 impl Stage {
@@ -73,14 +81,28 @@ impl Stage {
         let endpoints = cluster.endpoints().clone();
         let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
-        let generation = claim(&endpoints, &topic, &start_offsets, request.reuse_redis)?;
+        let (generation, reused) = claim(&endpoints, &topic, &start_offsets, request.reuse_redis)?;
         let group = format!("shasta-{run}");
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
         started.map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
-        let load = Arc::new(load(variant, run, seed, clock, &topic, &endpoints)?);
+        let load = Arc::new(load(variant, run, seed, clock, &topic, cluster.endpoints_of(Party::Producers))?);
         stop.check()?;
-        Ok(Self { anchor, clock, seed, load, topic, group, generation, start_offsets, endpoints })
+        let [workers, readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
+        Ok(Self {
+            anchor,
+            clock,
+            seed,
+            load,
+            topic,
+            group,
+            generation,
+            reused,
+            start_offsets,
+            endpoints,
+            workers,
+            readers,
+        })
     }
 
     /// Starts the collecting thread.
@@ -113,7 +135,7 @@ impl Stage {
             let sender = collector.sender();
             // The collector ends only after its senders have.
             let sink = move |news| drop(sender.send(Input::Worker(number, news)));
-            crew.add(&request.program, &self.endpoints, &config, sink)?;
+            crew.add(&request.program, &self.workers, &config, sink)?;
         }
         live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
         let standing = collector.standing();
@@ -166,7 +188,9 @@ impl Stage {
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,
             generation: self.generation,
+            start_offsets: self.start_offsets.clone(),
             group_protocol: variant.group_protocol,
+            static_membership: variant.static_membership,
             commit_interval_ms: variant.commit_interval.0.as_millis() as u64,
             batch_max: variant.batch_max as usize,
             lookahead: variant.lookahead as usize,
@@ -211,6 +235,33 @@ impl Stage {
         start_us..start_us + self.load.window.duration.as_micros() as i64
     }
 
+    /// Reads Kafka and Redis back, and compares them with the rows. A user who has ended the run is waited for once more.
+    pub fn verify(
+        &self,
+        request: &Request,
+        files: &Files,
+        collected: &Collected,
+        stop: &Stop,
+        live: &Live,
+    ) -> Verification {
+        let subject = Subject {
+            endpoints: &self.endpoints,
+            topic: &self.topic,
+            run: &self.load.run,
+            start_offsets: &self.start_offsets,
+            generation: self.generation,
+            stream_maxlen: request.variant.stream_maxlen,
+            reused: self.reused,
+            rows: files.rows_path(),
+            rows_complete: collected.rows_error.is_none(),
+            failed: &collected.failed,
+            set_aside: &collected.set_aside,
+        };
+        let interrupted = stop.requested();
+        let given_up = || if interrupted { stop.insisted() } else { stop.requested() };
+        verify::verify(&subject, &|text| live.line(text), &given_up)
+    }
+
     /// Bytes that the headers add to an event.
     pub fn header_bytes(&self) -> usize {
         let source = crate::producer::source(0, self.load.instances);
@@ -230,14 +281,17 @@ impl Stage {
     }
 }
 
-fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<u64, RunError> {
+/// The topic's generation, and whether Redis holds keys of ours already, which is refused unless `reuse` says so.
+fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<(u64, bool), RunError> {
     let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
-    let client = redis::Client::open(endpoints.redis_url.as_str()).map_err(refused)?;
-    let mut redis = client.get_connection_with_timeout(REDIS_TIMEOUT).map_err(refused)?;
-    if !reuse && let Some(key) = generation::some_key(&mut redis).map_err(refused)? {
+    let mut redis = endpoints.redis().and_then(|seeds| Primaries::connect(seeds, REDIS_TIMEOUT)).map_err(refused)?;
+    let found = generation::some_key(&mut redis).map_err(refused)?;
+    let reused = found.is_some();
+    if let Some(key) = found.filter(|_| !reuse) {
         return Err(RunError::NotEmpty { url: endpoints.redis_shown(), key });
     }
-    Generation::of(topic).claim(&mut redis, topic.created, ends).map_err(refused)
+    let generation = Generation::of(topic).claim(&mut redis, topic.created, ends).map_err(refused)?;
+    Ok((generation, reused))
 }
 
 fn load(
@@ -246,7 +300,7 @@ fn load(
     seed: u64,
     clock: Clock,
     topic: &Topic,
-    endpoints: &Endpoints,
+    endpoints: Endpoints,
 ) -> Result<Load, RunError> {
     let Variant { bytes, connections, tags_per_connection, names_per_tag, rate, jitter, .. } = *variant;
     let pace = |duration| Pace { rate, jitter, duration };
@@ -254,7 +308,7 @@ fn load(
         run: run.to_owned(),
         topic: topic.name.clone(),
         leaders: topic.partitions.iter().map(|partition| partition.leader).collect(),
-        access: endpoints.kafka.clone(),
+        access: endpoints.kafka,
         clock,
         shape: EventShape::new(bytes, connections, tags_per_connection, names_per_tag, seed)?,
         seed,

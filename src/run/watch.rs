@@ -6,26 +6,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RunError, Stop, stage::Stage};
+use super::{Request, RunError, Stop, stage::Stage};
 use crate::{
     cluster::Cluster,
-    collect::{ENDED, Standing},
+    collect::{Collector, ENDED, Standing},
     crew::Crew,
+    fault::{Injector, Record, Scene},
+    harness::Harness,
     live::Live,
     producer::{Counters, Producers},
     screen::thousands,
 };
 
 const TICK: Duration = Duration::from_millis(100);
+/// While a fault goes on, and at least.
+const TICK_OF_FAULT: Duration = Duration::from_millis(20);
+const TICK_MIN: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) struct Watch<'a> {
     stage: &'a Stage,
     window_us: &'a Range<i64>,
+    collector: &'a Collector,
     standing: &'a Arc<Standing>,
+    harness: &'a Harness,
     counters: &'a Arc<Counters>,
     live: &'a Live,
     stop: &'a Stop,
+    workers: u32,
+    faults: Injector,
     /// When the last line was shown, and what had been sent, warm-up included, and stored then.
     shown: (Instant, u64, u64),
     troubles: Vec<String>,
@@ -33,14 +42,18 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub fn new(
+        request: &Request,
         stage: &'a Stage,
         window_us: &'a Range<i64>,
-        standing: &'a Arc<Standing>,
+        (collector, harness): (&'a Collector, &'a Harness),
         counters: &'a Arc<Counters>,
         live: &'a Live,
         stop: &'a Stop,
     ) -> Self {
-        Self { stage, window_us, standing, counters, live, stop, shown: (Instant::now(), 0, 0), troubles: Vec::new() }
+        let faults = Injector::new(&request.variant.fault, window_us.start, stage.endpoints.clone());
+        let (standing, workers, troubles) = (collector.standing(), request.variant.workers, Vec::new());
+        let shown = (Instant::now(), 0, 0);
+        Self { stage, window_us, collector, standing, harness, counters, live, stop, workers, faults, shown, troubles }
     }
 
     /// Waits until the producers have ended, by themselves or because the user wants it. Returns the end of the window,
@@ -63,12 +76,13 @@ impl<'a> Watch<'a> {
                 }
                 end_us = end_us.min(now_us);
                 self.stopping();
+                self.undo(cluster, crew);
             }
             if self.stop.insisted() {
                 producers.give_up();
             }
             self.look(cluster, crew)?;
-            std::thread::sleep(TICK);
+            std::thread::sleep(self.pause());
         }
         Ok(end_us)
     }
@@ -78,9 +92,11 @@ impl<'a> Watch<'a> {
     pub fn until_drained(&mut self, end_us: i64, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
         let deadline_us = end_us + self.stage.load.drain.as_micros() as i64;
         let mut stopped = self.stop.requested();
+        self.undo(cluster, crew);
         // The producers' last outcomes are counted before the collector has taken them.
         std::thread::sleep(TICK);
-        while self.standing.pending.load(Relaxed) > 0
+        // What was started again is waited for as well: a broker takes seconds.
+        while (self.standing.pending.load(Relaxed) > 0 || self.faults.is_active())
             && self.stage.clock.now_us() < deadline_us
             && !self.stop.insisted()
         {
@@ -89,7 +105,7 @@ impl<'a> Watch<'a> {
                 self.stopping();
             }
             self.look(cluster, crew)?;
-            std::thread::sleep(TICK);
+            std::thread::sleep(self.pause());
         }
         // What ended in the last moment is a trouble as well; its last words have a moment to come.
         std::thread::sleep(TICK);
@@ -107,10 +123,15 @@ impl<'a> Watch<'a> {
 
     /// Tells of children that have ended and of rows that are not recorded, each once, and how things stand.
     fn look(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
-        for ended in cluster.ended()? {
-            self.trouble(ended);
+        // Whatever of a cluster of our own and of the workers ends is started again.
+        self.inject(cluster, crew);
+        if cluster.parts().is_none() {
+            for ended in cluster.ended()? {
+                self.trouble(ended);
+            }
         }
-        for (number, name, status) in crew.ended()? {
+        let workers = self.workers;
+        for (number, name, status) in crew.ended()?.into_iter().filter(|(number, ..)| *number >= workers) {
             // Its last words may come a moment after its end.
             let Some(why) = self.standing.workers_ended().remove(&number) else { continue };
             let why = if why == ENDED { String::new() } else { format!(": {why}") };
@@ -123,9 +144,36 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// What went wrong with the processes of the run.
-    pub fn troubles(self) -> Vec<String> {
-        self.troubles
+    /// Moves the faults on.
+    fn inject(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
+        let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
+        let (now_us, network) = (self.stage.clock.now_us(), cluster.network());
+        let mut scene = Scene { cluster, crew, workers, standing, disk, network: network.as_deref() };
+        let told = self.faults.tick(&mut scene, now_us);
+        if !told.is_empty() {
+            self.harness.watch([scene.cluster.processes(), scene.crew.processes()].concat());
+            told.iter().for_each(|line| self.live.step(line));
+        }
+    }
+
+    /// The run is to end: nothing stays paused, filled, cut or away.
+    fn undo(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
+        for dropped in self.faults.undo(self.stage.clock.now_us()) {
+            self.trouble(dropped);
+        }
+        self.inject(cluster, crew);
+    }
+
+    /// Until something is to be looked at again.
+    fn pause(&self) -> Duration {
+        let tick = if self.faults.is_active() { TICK_OF_FAULT } else { TICK };
+        let due_us = self.faults.next_us().map(|next_us| next_us - self.stage.clock.now_us());
+        due_us.map_or(tick, |us| Duration::from_micros(us.max(0) as u64).clamp(TICK_MIN, tick))
+    }
+
+    /// What went wrong with the processes of the run, and its faults.
+    pub fn finish(self) -> (Vec<String>, Vec<Record>) {
+        (self.troubles, self.faults.finish(self.stage.clock.now_us()))
     }
 
     fn trouble(&mut self, text: String) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
-use super::{ClusterKind, Engine, Span, Variant, VariantError, find};
+use super::{ClusterKind, Engine, RedisMode, Span, Variant, VariantError, find};
 use crate::tag_data::{BYTES_MAX, EventShape};
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 40] = [
+const SETTINGS: [Setting; 44] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -41,6 +41,7 @@ const SETTINGS: [Setting; 40] = [
     ("ramp", "a whole number from 1 to 80, in sockets per second and broker", |v| (1..=80).contains(&v.ramp)),
     ("workers", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.workers)),
     ("group_protocol", "\"cooperative-sticky\", \"range\" or \"consumer\"", |_| true),
+    ("static_membership", "true or false", |_| true),
     ("commit_interval", "a length of time in quotes, such as \"1s\", from 1ms to 168h", |v| {
         from_1ms(v.commit_interval)
     }),
@@ -48,6 +49,7 @@ const SETTINGS: [Setting; 40] = [
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
     ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
+    ("redis_rtt", "a length of time in quotes, such as \"1ms\", up to 1s", |v| v.redis_rtt.0 <= Duration::from_secs(1)),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),
@@ -57,12 +59,14 @@ const SETTINGS: [Setting; 40] = [
     ("cluster", "\"local\", \"containers\" or \"external\"", |_| true),
     ("kafka_image", IMAGE, |v| v.kafka_image.as_ref().is_none_or(|s| is_image(s))),
     ("redis_image", IMAGE, |v| v.redis_image.as_ref().is_none_or(|s| is_image(s))),
+    ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
     ("broker_heap", "a size in quotes as java takes it, such as \"512m\" or \"64g\"", |v| is_heap(&v.broker_heap)),
     ("broker_jvm", "a list of java's flags, each in quotes and starting with `-`", |v| {
         v.broker_jvm.iter().all(|flag| flag.starts_with('-') && is_line(flag))
     }),
+    ("fault", "tables of faults: [[fault]]", |_| true),
     ("broker", "a table of server properties: [broker]", |v| are_properties(&v.broker)),
     ("consumer", "a table of librdkafka properties: [consumer]", |v| are_properties(&v.consumer)),
     ("redis", "a table of Redis settings: [redis]", |v| are_properties(&v.redis)),
@@ -70,7 +74,7 @@ const SETTINGS: [Setting; 40] = [
 
 const IMAGE: &str = "the name of an image in quotes, such as \"apache/kafka:4.1.1\"";
 
-const OPTIONAL: [&str; 5] = ["published", "seed", "kafka_image", "redis_image", "broker_instance"];
+const OPTIONAL: [&str; 6] = ["published", "seed", "kafka_image", "redis_image", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {
@@ -109,11 +113,22 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
         let must = format!("at most {BROKERS_LOCAL} on a cluster of the run's own, which has {BROKERS_LOCAL} brokers");
         return refuse(&["replication_factor"], must);
     }
+    if variant.cluster != ClusterKind::Local && variant.redis_rtt.0 > Duration::ZERO {
+        let must = "\"0s\" but with a local cluster, the only one that has proxies";
+        return refuse(&["redis_rtt", "cluster"], must.into());
+    }
+    if variant.cluster == ClusterKind::Containers && variant.redis_mode != RedisMode::Single {
+        return refuse(&["redis_mode", "cluster"], "\"single\" in containers; a local cluster has the others".into());
+    }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
     }
     if variant.linger.0 >= variant.delivery_timeout.0 {
         return refuse(&["linger", "delivery_timeout"], "a linger below the delivery timeout".into());
+    }
+    if variant.redis_mode != RedisMode::Single && variant.needs_network() {
+        let must = "\"single\" where the way to Redis is delayed or cut, since the nodes of several tell clients of each other";
+        return refuse(&["redis_mode"], must.into());
     }
     let planned = variant.planned();
     if planned / f64::from(variant.connections) < 1.0 {
@@ -250,6 +265,8 @@ mod tests {
         refused("warm = \"169h\"", "up to 168h");
         refused("drain = \"169h\"", "up to 168h");
         refused("linger = \"16m\"", "up to 15m");
+        refused("redis_rtt = \"1001ms\"", "such as \"1ms\", up to 1s");
+        refused("redis_rtt = 4", "such as \"1ms\", up to 1s");
     }
 
     #[test]
@@ -281,6 +298,14 @@ mod tests {
         refused(
             "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",
             "must be a linger below the delivery timeout",
+        );
+        refused(
+            "cluster = \"external\"\nredis_rtt = \"1ms\"",
+            "x.toml:3: redis_rtt = \"1ms\"; x.toml:2: cluster = \"external\": must be \"0s\" but with a local cluster",
+        );
+        refused(
+            "cluster = \"containers\"\nredis_mode = \"cluster\"",
+            "x.toml:3: redis_mode = \"cluster\"; x.toml:2: cluster = \"containers\": must be \"single\" in containers",
         );
         refused(
             "replication_factor = 4",

@@ -35,3 +35,15 @@ pub enum ClusterKind {
     /// Brokers and a Redis that are there already (Amazon MSK and MemoryDB, or any other).
     External,
 }
+
+/// What a local cluster starts as Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RedisMode {
+    /// One process.
+    Single,
+    /// A primary and a replica that copies from it, a little behind.
+    Replica,
+    /// A Redis Cluster: three primaries that share the tags, and a replica of each.
+    Cluster,
+}

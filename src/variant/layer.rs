@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterKind, Engine, GroupProtocol, Span};
+use super::{ClusterKind, Engine, GroupProtocol, RedisMode, Span};
+use crate::fault::Fault;
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, clap::Args)]
@@ -77,6 +78,9 @@ pub struct Layer {
     /// How the group shares the partitions out
     #[arg(long, value_enum)]
     pub group_protocol: Option<GroupProtocol>,
+    /// Whether a worker that is started again gets its partitions back without a rebalance (group.instance.id)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub static_membership: Option<bool>,
     /// How often a worker commits its offsets
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<Span>,
@@ -92,6 +96,9 @@ pub struct Layer {
     /// Reader tasks that follow all tags between them and stamp after_read_us
     #[arg(long, value_name = "N")]
     pub readers: Option<u32>,
+    /// What a round trip between workers and Redis takes longer than it does of itself, through a proxy of our own
+    #[arg(long, value_name = "TIME")]
+    pub redis_rtt: Option<Span>,
     /// Topic
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
@@ -113,6 +120,9 @@ pub struct Layer {
     /// Image of Redis' container.
     #[arg(skip)]
     pub redis_image: Option<String>,
+    /// What a local cluster starts as Redis: one, a primary with a replica, or three shards with a replica each
+    #[arg(long, value_enum)]
+    pub redis_mode: Option<RedisMode>,
     /// Kafka version of the brokers.
     #[arg(skip)]
     pub kafka_version: Option<String>,
@@ -125,6 +135,10 @@ pub struct Layer {
     /// Further flags of each local broker's JVM.
     #[arg(skip)]
     pub broker_jvm: Option<Vec<String>>,
+    /// A fault while the run goes on, such as 'kill broker 2 at 30s for 10s'; several times for several. They take the
+    /// place of the variant's
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Option<Vec<Fault>>,
     /// Server properties of the brokers, laid key by key over those below.
     #[arg(skip)]
     pub broker: Option<BTreeMap<String, String>>,

@@ -5,11 +5,20 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::fault::Fault;
+
 use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, property, source::Source};
+
+/// The setting that is a list of tables.
+const FAULT: &str = "fault";
 
 /// All settings so far; the key of one within `[broker]`, `[consumer]` or `[redis]` has a second part.
 #[derive(Default)]
-pub(super) struct Merged(BTreeMap<(String, Option<String>), Given>);
+pub(super) struct Merged {
+    settings: BTreeMap<(String, Option<String>), Given>,
+    /// Where each of the faults was given.
+    faults: Vec<Origin>,
+}
 
 struct Given {
     value: Value,
@@ -52,6 +61,13 @@ impl Merged {
                         self.set(key, Some(name), value, origin(key, Some(name)))?;
                     }
                 }
+                Value::Array(items) if key == FAULT => {
+                    self.faults = (0..items.len()).map(|i| origin(key, Some(&i.to_string()))).collect();
+                    for (item, at) in items.iter().zip(&self.faults) {
+                        readable(item).map_err(|must| VariantError::Wrong { setting: fault(at, item), must })?;
+                    }
+                    self.set(key, None, value, origin(key, None))?;
+                }
                 value => self.set(key, None, value, origin(key, None))?,
             }
         }
@@ -70,7 +86,7 @@ impl Merged {
                 Layer::deserialize(alone).map_err(|_| check::wrong(setting(), key))?;
             }
         }
-        self.0.insert((key.to_string(), within.map(String::from)), given);
+        self.settings.insert((key.to_string(), within.map(String::from)), given);
         Ok(())
     }
 
@@ -79,7 +95,8 @@ impl Merged {
     /// # Errors
     /// [`VariantError::Missing`] or [`VariantError::Wrong`]; `path` is the file that a missing setting is missed in.
     pub(super) fn resolve(&self, path: &Path) -> Result<Variant, VariantError> {
-        let keys: Vec<_> = check::required().filter(|key| !self.0.contains_key(&(key.to_string(), None))).collect();
+        let keys: Vec<_> =
+            check::required().filter(|key| !self.settings.contains_key(&(key.to_string(), None))).collect();
         if !keys.is_empty() {
             return Err(VariantError::Missing { path: path.into(), keys });
         }
@@ -88,6 +105,15 @@ impl Merged {
             must: format!("a whole variant: {}", find::shorten(error.message())),
         })?;
         check::variant(&variant, |key| self.describe(key))?;
+        for (given, at) in variant.fault.iter().zip(&self.faults) {
+            let setting = || {
+                format!(
+                    "{}'{given}'",
+                    if *at == Origin::Flag { "--fault ".to_owned() } else { format!("{at}: [[fault]] ") }
+                )
+            };
+            given.check(&variant).map_err(|must| VariantError::Wrong { setting: setting(), must })?;
+        }
         self.check_properties(&variant, path)?;
         variant.instances = variant.instances.min(variant.connections);
         Ok(variant)
@@ -95,7 +121,7 @@ impl Merged {
 
     fn check_properties(&self, variant: &Variant, path: &Path) -> Result<(), VariantError> {
         let mut of_consumer = Vec::new();
-        for ((section, within), given) in &self.0 {
+        for ((section, within), given) in &self.settings {
             let (Some(name), Value::String(text)) = (within, &given.value) else { continue };
             let wrong = |must| VariantError::Wrong { setting: given.describe(section, Some(name)), must };
             property::check(section, name, text, variant.cluster).map_err(wrong)?;
@@ -114,7 +140,7 @@ impl Merged {
     fn table(&self) -> Table {
         let mut table = Table::new();
         // A table's own entry sorts before those within it.
-        for ((key, within), given) in &self.0 {
+        for ((key, within), given) in &self.settings {
             match (within, table.get_mut(key)) {
                 (Some(name), Some(Value::Table(inner))) => inner.insert(name.clone(), given.value.clone()),
                 _ => table.insert(key.clone(), given.value.clone()),
@@ -124,7 +150,7 @@ impl Merged {
     }
 
     fn describe(&self, key: &str) -> String {
-        match self.0.get(&(key.to_string(), None)) {
+        match self.settings.get(&(key.to_string(), None)) {
             Some(given) => given.describe(key, None),
             None => key.to_string(),
         }
@@ -145,6 +171,20 @@ impl Given {
             (at, Some(name)) => format!("{at}: [{key}] \"{}\" = {value}", find::shorten(name)),
         }
     }
+}
+
+/// What is wrong with a table of a fault, if it cannot be read.
+fn readable(item: &Value) -> Result<(), String> {
+    let read = Fault::deserialize(item.clone());
+    let must = |error: toml::de::Error| {
+        format!("a fault with `what`, `at` and, for most, `for`, each in quotes: {}", error.message())
+    };
+    read.map(drop).map_err(must)
+}
+
+/// `x.toml:3: [[fault]] { … }`.
+fn fault(at: &Origin, item: &Value) -> String {
+    format!("{at}: [[fault]] {}", find::shorten(&item.to_string()))
 }
 
 fn flag(key: &str, value: &str) -> String {
@@ -244,7 +284,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_values_of_any_settings_are_answered(
-            lines in proptest::collection::vec((0..41usize, 0..16usize), 0..12),
+            lines in proptest::collection::vec((0..44usize, 0..16usize), 0..12),
         ) {
             let keys: Vec<_> = check::keys().chain(["extends"]).collect();
             let values = [

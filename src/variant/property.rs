@@ -25,9 +25,12 @@ const BROKER: [&str; 14] = [
     "security.inter.broker.protocol",
 ];
 
-/// Of a local Redis: address, directory and access are chosen for each run.
-const REDIS: [&str; 12] = [
+/// Of a local Redis: address, directory and access are chosen for each run, and who copies from whom by `redis_mode`.
+const REDIS: [&str; 17] = [
     "bind",
+    "cluster-config-file",
+    "cluster-enabled",
+    "cluster-port",
     "daemonize",
     "dir",
     "include",
@@ -35,7 +38,9 @@ const REDIS: [&str; 12] = [
     "masterauth",
     "pidfile",
     "port",
+    "replicaof",
     "requirepass",
+    "slaveof",
     "tls-port",
     "unixsocket",
     "user",
@@ -50,7 +55,7 @@ const CONSUMER: [(&str, &str); 17] = [
     ("enable.auto.commit", "a worker commits what Redis has, by the variant's commit_interval"),
     ("enable.auto.offset.store", "a worker commits what Redis has"),
     ("group.id", "each run has its own group"),
-    ("group.instance.id", "it would be the same for all workers"),
+    ("group.instance.id", "it would be the same for all workers; the variant's static_membership gives each its own"),
     ("group.protocol", "the variant's group_protocol sets it"),
     ("metadata.broker.list", "the cluster's addresses are the run's (--bootstrap)"),
     ("partition.assignment.strategy", "the variant's group_protocol sets it"),

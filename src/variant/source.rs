@@ -102,6 +102,11 @@ fn lines(table: &Spanned<DeTable<'_>>, line_at: impl Fn(usize) -> usize) -> BTre
     let mut lines = BTreeMap::new();
     for (key, value) in table.get_ref() {
         let name = key.get_ref().to_string();
+        if let DeValue::Array(items) = value.get_ref() {
+            // Those of [[name]] are known by their number.
+            let items = items.iter().enumerate();
+            lines.extend(items.map(|(i, item)| ((name.clone(), Some(i.to_string())), line_at(item.span().start))));
+        }
         if let DeValue::Table(inner) = value.get_ref() {
             let inner = inner.iter().map(|(key, _)| (Some(key.get_ref().to_string()), line_at(key.span().start)));
             lines.extend(inner.map(|(within, line)| ((name.clone(), within), line)));

@@ -1,12 +1,12 @@
 //! The consuming half of a worker: subscribe, poll, stamp.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{Sender, SyncSender},
+        mpsc::{Sender, SyncSender, TrySendError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -16,11 +16,20 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{Config, WorkerError, report::Assignment};
-use crate::{clock::Clock, cluster::KafkaAccess, variant::GroupProtocol};
+use super::{
+    Config, WorkerError,
+    host_clock::HostClock,
+    report::Assignment,
+    rewind::{Seeks, go_back},
+};
+use crate::{cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
+/// The same while the look-ahead is full: how soon it sees that there is room again.
+const HELD_POLL: Duration = Duration::from_millis(5);
+/// How long a worker that is to stop goes on reading again what Redis has lost.
+const OWED_MAX: Duration = Duration::from_secs(10);
 
 /// A record and when the client returned it, before anything looked into it.
 pub(super) struct Consumed<'a> {
@@ -28,9 +37,16 @@ pub(super) struct Consumed<'a> {
     pub after_consume_us: i64,
 }
 
+/// What the poll thread hands over.
+pub(super) enum Ahead<'a> {
+    Record(Consumed<'a>),
+    /// From here on, partitions are read again from where they were asked for; and what went wrong with that.
+    WentBack(Vec<String>),
+}
+
 /// Tells of each rebalance.
 pub(super) struct Rebalances {
-    clock: Clock,
+    clock: HostClock,
     news: Sender<Assignment>,
 }
 
@@ -88,7 +104,8 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("auto.offset.reset", "error".into()),
         ("socket.nagle.disable", "true".into()),
     ];
-    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
+    let ours = ours.into_iter().chain(instance).map(|(name, value)| (name.to_owned(), value));
     let not_applied = not_applied(config);
     let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
     ours.chain(asked).collect()
@@ -98,38 +115,80 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
 pub(super) fn subscribe(
     config: &Config,
     access: &KafkaAccess,
+    clock: HostClock,
     news: Sender<Assignment>,
 ) -> Result<BaseConsumer<Rebalances>, WorkerError> {
     let mut client = access.client_config();
     for (name, value) in properties(config) {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock: config.clock, news })?;
+    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock, news })?;
     consumer.subscribe(&[&config.topic])?;
     Ok(consumer)
 }
 
-/// Polls until told to stop. A full look-ahead is the only thing that it waits for.
+/// Polls until told to stop, and until what Redis has lost was read again. While the look-ahead is full it takes nothing
+/// more, and goes on polling all the same: a consumer that does not is put out of its group.
 pub(super) fn poll<'a>(
     consumer: &'a BaseConsumer<Rebalances>,
-    clock: Clock,
-    ahead: SyncSender<Consumed<'a>>,
-    stop: &AtomicBool,
+    (config, clock): (&Config, &HostClock),
+    ahead: SyncSender<Ahead<'a>>,
+    (seeks, stop): (&Seeks, &AtomicBool),
 ) -> Result<(), WorkerError> {
-    while !stop.load(Relaxed) {
-        match consumer.poll(POLL) {
+    // What came before a pause took hold: rarely more than one.
+    let (mut held, mut paused) = (VecDeque::new(), false);
+    let mut stopped = None;
+    let mut owes = || seeks.owed() && stopped.get_or_insert_with(Instant::now).elapsed() <= OWED_MAX;
+    while !stop.load(Relaxed) || owes() {
+        if let Some(places) = seeks.take() {
+            held.push_back(Ahead::WentBack(go_back(consumer, &config.topic, &places)));
+        }
+        match consumer.poll(if held.is_empty() { POLL } else { HELD_POLL }) {
             Some(Ok(message)) => {
-                let consumed = Consumed { message, after_consume_us: clock.now_us() };
-                if ahead.send(consumed).is_err() {
-                    break; // The store thread has ended, and says why.
+                let after_consume_us = clock.now_us();
+                held.push_back(Ahead::Record(Consumed { message, after_consume_us }));
+                if paused {
+                    // A rebalance has brought partitions that are not paused.
+                    consumer.pause(&consumer.assignment()?)?;
                 }
             }
             Some(Err(error)) if is_fatal(consumer, &error) => return Err(error.into()),
             Some(Err(error)) => tracing::warn!("Kafka: {error}"),
             None => {}
         }
+        if !held.is_empty() && !hand_over(consumer, (&mut held, &mut paused), &ahead)? {
+            return Ok(()); // The store thread has ended, and says why.
+        }
     }
+    // The store thread takes what is left, or gives it up.
+    let _ = held.into_iter().try_for_each(|next| ahead.send(next));
     Ok(())
+}
+
+/// Hands over what is held, as far as there is room; pauses the partitions when there is none, and lets them go on when
+/// there is again. Returns whether anybody is left to take it.
+fn hand_over<'a>(
+    consumer: &BaseConsumer<Rebalances>,
+    (held, paused): (&mut VecDeque<Ahead<'a>>, &mut bool),
+    ahead: &SyncSender<Ahead<'a>>,
+) -> Result<bool, WorkerError> {
+    while let Some(next) = held.pop_front() {
+        match ahead.try_send(next) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => return Ok(false),
+            Err(TrySendError::Full(next)) => {
+                held.push_front(next);
+                if !std::mem::replace(paused, true) {
+                    consumer.pause(&consumer.assignment()?)?;
+                }
+                return Ok(true);
+            }
+        }
+    }
+    if std::mem::take(paused) {
+        consumer.resume(&consumer.assignment()?)?;
+    }
+    Ok(true)
 }
 
 /// The client gets over most errors by itself; these it does not.
@@ -152,7 +211,7 @@ fn is_fatal(consumer: &BaseConsumer<Rebalances>, error: &KafkaError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Anchor;
+    use crate::clock::{Anchor, Clock};
 
     #[test]
     fn each_group_protocol_makes_a_client_of_the_same_variant() {
@@ -173,7 +232,9 @@ mod tests {
                 topic: "t".into(),
                 log_append_time: true,
                 generation: 1,
+                start_offsets: vec![0],
                 group_protocol,
+                static_membership: true,
                 commit_interval_ms: 1_000,
                 batch_max: 1,
                 lookahead: 1,

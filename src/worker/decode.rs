@@ -50,7 +50,7 @@ pub(super) fn decode(config: &Config, consumed: &Consumed<'_>) -> (Receipt, Resu
     let write = match event {
         Err(error) => Err(format!("not TagData: {error}")),
         Ok(TagData { identifier: None, .. }) => Err("TagData without an identifier".to_owned()),
-        Ok(event) => Ok(Write { event, offset: message.offset(), author }),
+        Ok(event) => Ok(Write { event, partition: message.partition(), offset: message.offset(), author }),
     };
     (receipt, write)
 }

@@ -1,18 +1,26 @@
-//! A worker: one process, one consumer of the run's group, one connection to Redis.
+//! A worker: one process, one consumer of the run's group, one connection to each primary of Redis.
 //!
 //! ```text
 //! poll thread:  consumer.poll ──▶ stamp ──▶ bounded look-ahead ─┐        never waits for Redis
-//! store thread: all that is there ──▶ one pipeline ──▶ await once ──▶ store offsets ──▶ receipts ──▶ parent
+//! store thread: all that is there ──▶ one pipeline a shard ──▶ await once ──▶ store offsets ──▶ receipts ──▶ parent
 //! ```
 //!
+//! While the look-ahead is full, because Redis is away, the partitions are paused and polling goes on: the worker stays in
+//! its group, and holds no more than the look-ahead and what the client has fetched already.
+//!
 //! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
+//! Where Redis turns out to have lost what it had acknowledged, the worker goes back in Kafka to what is missing, at most
+//! to the run's start, and stores it again before anything newer of those partitions.
 //! The parent gives addresses and secrets by the environment ([`Endpoints::env`]), all else as one line of JSON on
 //! standard input ([`Config`]). The end of standard input tells the worker to finish what it has, to commit and to leave
 //! the group.
 
 mod consume;
 mod decode;
+mod host_clock;
+mod rebuild;
 pub mod report;
+mod rewind;
 mod stock;
 
 use std::{
@@ -28,9 +36,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::consume::Consumed;
+use self::{consume::Ahead, host_clock::HostClock, rewind::Seeks};
 use crate::{
-    child,
+    child::{self, Order},
     clock::Clock,
     cluster::{ClusterError, Endpoints},
     store,
@@ -54,8 +62,12 @@ pub struct Config {
     pub log_append_time: bool,
     /// Generation of the topic.
     pub generation: u64,
+    /// Offset at which the run began, of each partition: nothing before it is read again.
+    pub start_offsets: Vec<i64>,
     /// How the group shares the partitions out.
     pub group_protocol: GroupProtocol,
+    /// Whether the group knows the worker by its number.
+    pub static_membership: bool,
     /// How often offsets are committed, in ms.
     pub commit_interval_ms: u64,
     /// Most events in one batch to Redis.
@@ -121,19 +133,23 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         timeout: Duration::from_millis(config.redis_timeout_ms),
     };
     let endpoints = Endpoints::from_env()?;
-    let client = redis::Client::open(endpoints.redis_url.as_str())?;
-    let store = store::Store::connect(&client, settings.clone())?;
+    let store = store::Store::connect_in_time(endpoints.redis()?, &settings)?;
     let (news, assignments) = mpsc::channel();
-    let consumer = consume::subscribe(config, &endpoints.kafka, news)?;
+    let clock = HostClock::new(config.clock);
+    let consumer = consume::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    child::at_end_of_input(move || stopped.store(true, Relaxed));
+    let told = clock.clone();
+    let obey = move |Order::StepClock { by_us }| told.step(by_us);
+    child::at_orders(obey, move || stopped.store(true, Relaxed));
+    let seeks = Seeks::default();
     std::thread::scope(|scope| {
-        let (ahead, taken) = mpsc::sync_channel::<Consumed<'_>>(config.lookahead);
-        let poll = scope.spawn(|| consume::poll(&consumer, config.clock, ahead, &stop));
-        let mut stock = stock::Stock::new(config, &consumer, (client, settings, store), assignments, pipe);
+        let (ahead, taken) = mpsc::sync_channel::<Ahead<'_>>(config.lookahead);
+        let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop)));
+        let mut stock = stock::Stock::new((config, &clock), &consumer, (store, &seeks), assignments, pipe);
         let stocked = stock.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
+        seeks.paid();
         stop.store(true, Relaxed);
         let polled = poll.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         stocked.and(polled)

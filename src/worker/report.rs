@@ -34,6 +34,12 @@ pub struct Report {
     /// From the readers' process: how many tags are followed by now, when that has changed.
     #[prost(uint64, tag = "8")]
     pub followed: u64,
+    /// Times that Redis was found to have lost what it had acknowledged, and partitions were read again.
+    #[prost(uint64, tag = "20")]
+    pub rewinds: u64,
+    /// Records that were delivered again because of that.
+    #[prost(uint64, tag = "21")]
+    pub replayed: u64,
 }
 
 /// One change that a follower has got.

@@ -1,6 +1,7 @@
 //! The storing half of a worker: take all that is there, one pipeline, await once, tell the parent.
 
 use std::{
+    collections::VecDeque,
     io::Write as Pipe,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,11 +17,13 @@ use rdkafka::{
 
 use super::{
     Config, WorkerError,
-    consume::{Consumed, Rebalances},
+    consume::{Ahead, Consumed, Rebalances},
     decode::{self, decode},
+    host_clock::HostClock,
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
+    rewind::{Rebuilding, Seeks},
 };
-use crate::store::{Effect, Settings, Store, Write};
+use crate::store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write};
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
@@ -28,63 +31,162 @@ const TELL_RECEIPTS: usize = 4_096;
 /// Other runs that are told of by name, and how much of a name: whoever may write to the topic chooses both.
 const FOREIGN_RUNS_MAX: usize = 16;
 const FOREIGN_RUN_CHARS_MAX: usize = 200;
-const RETRY_MIN: Duration = Duration::from_millis(10);
-const RETRY_MAX: Duration = Duration::from_millis(500);
 /// How long a worker that is to stop goes on trying to reach Redis for what it holds.
 const LAST_TRIES: Duration = Duration::from_secs(2);
+/// How often Redis is asked whether it is still the one that it was, while there is nothing to store.
+const CHECK: Duration = Duration::from_secs(1);
 
 pub(super) struct Stock<'a, P> {
-    config: &'a Config,
-    consumer: &'a BaseConsumer<Rebalances>,
-    client: redis::Client,
-    settings: Settings,
-    store: Option<Store>,
+    pub(super) config: &'a Config,
+    clock: &'a HostClock,
+    pub(super) consumer: &'a BaseConsumer<Rebalances>,
+    pub(super) store: Store,
+    pub(super) seeks: &'a Seeks,
+    /// Records that came while partitions went back, and are not of those.
+    pub(super) held: VecDeque<Consumed<'a>>,
+    pub(super) rebuilding: Rebuilding,
     assignments: Receiver<Assignment>,
     pipe: &'a mut P,
-    report: Report,
+    pub(super) report: Report,
     /// Names of other runs, of those told of by name.
     foreign_runs: Vec<String>,
     told: Instant,
+    pub(super) checked: Instant,
+}
+
+/// A batch as far as it is known what becomes of it.
+pub(super) struct Batch {
+    pub receipts: Vec<Receipt>,
+    pub writes: Vec<Write>,
+    /// Of each write its receipt.
+    pub written: Vec<usize>,
+    pub progress: Progress,
+}
+
+/// What has become of a batch.
+enum Tried {
+    Done(Vec<Effect>),
+    Lost(Verdict),
+    Stopped,
 }
 
 impl<'a, P: Pipe> Stock<'a, P> {
     pub fn new(
-        config: &'a Config,
+        (config, clock): (&'a Config, &'a HostClock),
         consumer: &'a BaseConsumer<Rebalances>,
-        (client, settings, store): (redis::Client, Settings, Store),
+        (store, seeks): (Store, &'a Seeks),
         assignments: Receiver<Assignment>,
         pipe: &'a mut P,
     ) -> Self {
-        let (store, report, foreign_runs, told) = (Some(store), Report::default(), Vec::new(), Instant::now());
-        Self { config, consumer, client, settings, store, assignments, pipe, report, foreign_runs, told }
+        Self {
+            config,
+            clock,
+            consumer,
+            store,
+            seeks,
+            held: VecDeque::new(),
+            rebuilding: Rebuilding::default(),
+            assignments,
+            pipe,
+            report: Report::default(),
+            foreign_runs: Vec::new(),
+            told: Instant::now(),
+            checked: Instant::now(),
+        }
     }
 
     /// Stores what is consumed until the poll thread has ended and nothing is left.
-    pub fn run(&mut self, taken: Receiver<Consumed<'_>>, stop: &AtomicBool) -> Result<(), WorkerError> {
+    pub fn run(&mut self, taken: Receiver<Ahead<'a>>, stop: &AtomicBool) -> Result<(), WorkerError> {
         loop {
-            let first = match taken.recv_timeout(TELL) {
-                Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+            let first = match self.held.pop_front() {
+                Some(held) => Ok(held),
+                None => taken
+                    .recv_timeout(TELL)
+                    .map(|ahead| self.record(ahead))
+                    .and_then(|record| record.ok_or(RecvTimeoutError::Timeout)),
             };
-            if let Some(first) = first {
-                let rest = taken.try_iter().take(self.config.batch_max - 1);
-                let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
-                self.store(&batch, stop)?;
+            match first {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    while batch.len() < self.config.batch_max
+                        && let Some(next) =
+                            self.held.pop_front().or_else(|| taken.try_recv().ok().and_then(|ahead| self.record(ahead)))
+                    {
+                        batch.push(next);
+                    }
+                    self.store(&batch, &taken, stop)?;
+                }
+                Err(RecvTimeoutError::Timeout) if self.checked.elapsed() > CHECK => self.check(&taken),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.told.elapsed() >= TELL || self.report.receipts.len() >= TELL_RECEIPTS {
                 self.tell()?;
             }
         }
+        if !self.rebuilding.is_done() {
+            let open = self.rebuilding.open();
+            self.report.warnings.push(format!("{open} partitions are not rebuilt in Redis, which had lost them"));
+        }
         self.tell()
     }
 
-    fn store(&mut self, batch: &[Consumed<'_>], stop: &AtomicBool) -> Result<(), WorkerError> {
-        let mut receipts = Vec::with_capacity(batch.len());
-        let (mut writes, mut written) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for consumed in batch {
-            let (receipt, write) = decode(self.config, consumed);
+    /// A record, or a mark that nobody waits for.
+    fn record(&mut self, ahead: Ahead<'a>) -> Option<Consumed<'a>> {
+        match ahead {
+            Ahead::Record(consumed) => Some(consumed),
+            Ahead::WentBack(mut troubles) => {
+                self.report.warnings.append(&mut troubles);
+                None
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        batch: &[Consumed<'a>],
+        taken: &Receiver<Ahead<'a>>,
+        stop: &AtomicBool,
+    ) -> Result<(), WorkerError> {
+        let mut batch = self.decode(batch);
+        loop {
+            match self.apply(&batch.writes, &mut batch.progress, stop) {
+                Tried::Done(effects) => {
+                    let after_store_us = self.clock.now_us();
+                    for (index, effect) in batch.written.into_iter().zip(effects) {
+                        batch.receipts[index] = self.close(batch.receipts[index], effect, after_store_us);
+                    }
+                    self.store_offsets(&batch.receipts)?;
+                    break;
+                }
+                Tried::Lost(verdict) => {
+                    let places = self.go_back(verdict, taken);
+                    self.leave(&mut batch, &places);
+                }
+                Tried::Stopped => {
+                    self.report.warnings.push(format!("{} events consumed but not stored", batch.writes.len()));
+                    break;
+                }
+            }
+        }
+        self.report.receipts.append(&mut batch.receipts);
+        self.checked = Instant::now();
+        Ok(())
+    }
+
+    fn decode(&mut self, consumed: &[Consumed<'_>]) -> Batch {
+        let mut receipts = Vec::with_capacity(consumed.len());
+        let (mut writes, mut written) = (Vec::with_capacity(consumed.len()), Vec::with_capacity(consumed.len()));
+        for consumed in consumed {
+            let (mut receipt, write) = decode(self.config, consumed);
+            let Receipt { partition, offset, .. } = receipt;
+            if let Some(first_us) = self.rebuilding.first_us(partition, offset) {
+                receipt.after_consume_us = first_us;
+            }
+            let replayed = self.rebuilding.is_replayed(partition, offset);
+            self.report.replayed += u64::from(replayed);
             if receipt.kind() == Kind::Foreign
+                && !replayed
                 && let Some(run) = decode::run(consumed)
             {
                 self.foreign(run);
@@ -98,18 +200,8 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 Err(reason) => receipts.push(self.set_aside(receipt, reason)),
             }
         }
-        match self.apply(&writes, stop) {
-            Some(effects) => {
-                let after_store_us = self.config.clock.now_us();
-                for (index, effect) in written.into_iter().zip(effects) {
-                    receipts[index] = self.close(receipts[index], effect, after_store_us);
-                }
-                self.store_offsets(&receipts)?;
-            }
-            None => self.report.warnings.push(format!("{} events consumed but not stored", writes.len())),
-        }
-        self.report.receipts.append(&mut receipts);
-        Ok(())
+        let progress = Progress::new(writes.len());
+        Batch { receipts, writes, written, progress }
     }
 
     fn close(&mut self, receipt: Receipt, effect: Effect, after_store_us: i64) -> Receipt {
@@ -123,7 +215,10 @@ impl<'a, P: Pipe> Stock<'a, P> {
 
     fn set_aside(&mut self, receipt: Receipt, reason: String) -> Receipt {
         let Receipt { partition, offset, .. } = receipt;
-        self.report.set_aside.push(SetAside { partition, offset, reason });
+        // A record that comes again was told of.
+        if !self.rebuilding.is_replayed(partition, offset) {
+            self.report.set_aside.push(SetAside { partition, offset, reason });
+        }
         Receipt { stored: Stored::SetAside as i32, ..receipt }
     }
 
@@ -142,28 +237,23 @@ impl<'a, P: Pipe> Stock<'a, P> {
         }
     }
 
-    /// Tries until Redis has answered the whole batch. `None` when the worker is to stop first.
-    fn apply(&mut self, writes: &[Write], stop: &AtomicBool) -> Option<Vec<Effect>> {
+    /// Tries until Redis has answered the whole batch.
+    fn apply(&mut self, writes: &[Write], progress: &mut Progress, stop: &AtomicBool) -> Tried {
         let (mut backoff, mut last_tries) = (RETRY_MIN, None);
         loop {
-            let applied = match &mut self.store {
-                Some(store) => store.apply(writes),
-                None => Store::connect(&self.client, self.settings.clone()).and_then(|store| {
-                    let store = self.store.insert(store);
-                    store.apply(writes)
-                }),
-            };
-            let error = match applied {
-                Ok(effects) => return Some(effects),
+            let error = match self.store.attempt(writes, progress) {
+                Ok(Verdict::Intact) => match std::mem::take(progress).effects() {
+                    Some(effects) => return Tried::Done(effects),
+                    None => return Tried::Stopped,
+                },
+                Ok(lost) => return Tried::Lost(lost),
                 Err(error) => error,
             };
-            // The replies that are still to come belong to nobody: a new connection.
-            self.store = None;
             if backoff == RETRY_MIN {
                 self.report.warnings.push(format!("Redis: {error}; trying again"));
             }
             if stop.load(Relaxed) && last_tries.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES {
-                return None;
+                return Tried::Stopped;
             }
             std::thread::sleep(backoff);
             backoff = (backoff * 2).min(RETRY_MAX);
@@ -171,7 +261,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
     }
 
     /// Marks the batch as done, for the client's next commit.
-    fn store_offsets(&self, receipts: &[Receipt]) -> Result<(), WorkerError> {
+    fn store_offsets(&mut self, receipts: &[Receipt]) -> Result<(), WorkerError> {
         let mut last: Vec<Receipt> = receipts.to_vec();
         last.sort_unstable_by_key(|receipt| (receipt.partition, std::cmp::Reverse(receipt.offset)));
         last.dedup_by_key(|receipt| receipt.partition);
@@ -181,13 +271,22 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 Err(KafkaError::StoreOffset(RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition)) => {}
                 other => other?,
             }
+            self.rebuilding.told(partition, offset);
         }
+        self.settle_debt();
         Ok(())
     }
 
     fn tell(&mut self) -> Result<(), WorkerError> {
         self.told = Instant::now();
+        let before = self.report.assignments.len();
         self.report.assignments.extend(self.assignments.try_iter());
+        // Only what is so now: records of partitions that came and went in between may have been stored meanwhile.
+        if let Some(Assignment { partitions, .. }) = self.report.assignments[before..].last() {
+            self.store.keep_partitions(partitions);
+            self.rebuilding.keep_partitions(partitions);
+            self.settle_debt();
+        }
         let report = std::mem::take(&mut self.report);
         if !report.is_empty() {
             self.pipe.write_all(&report.frame())?;

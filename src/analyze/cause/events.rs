@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::{row::MISSING, scan::line};
+
 /// The parts of a manifest that are laid beside the tail.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Events {
@@ -67,11 +69,16 @@ impl Events {
         let mut seconds: Vec<Second> = list(&manifest["harness"]["seconds"]);
         seconds.sort_by_key(|second| second.at_us);
         let partitions: Vec<Partition> = list(&manifest["topic"]["partitions"]);
+        seconds.retain(|second| is_time(second.at_us));
+        let mut faults: Vec<Fault> = list(&manifest["faults"]);
+        faults.retain(|fault| is_time(fault.start_us) && fault.end_us.is_none_or(is_time));
+        let mut rebalances: Vec<Rebalance> = list(&manifest["conduct"]["rebalances"]);
+        rebalances.retain(|rebalance| is_time(rebalance.at_us));
         let window: Option<[i64; 2]> = serde_json::from_value(manifest["window_us"].clone()).ok();
         Self {
-            window_us: window.filter(|[start, end]| start < end),
-            faults: list(&manifest["faults"]),
-            rebalances: list(&manifest["conduct"]["rebalances"]),
+            window_us: window.filter(is_window),
+            faults,
+            rebalances,
             seconds,
             leaders: partitions.into_iter().map(|partition| (partition.id, partition.leader)).collect(),
         }
@@ -82,6 +89,15 @@ impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Value::deserialize(deserializer).map(|manifest| Self::of(&manifest))
     }
+}
+
+/// Whether a window has a length, and ends that are times.
+pub fn is_window(&[start, end]: &[i64; 2]) -> bool {
+    start < end && is_time(start) && is_time(end)
+}
+
+fn is_time(us: i64) -> bool {
+    !line::is_garbage(us) && us != MISSING
 }
 
 #[derive(Deserialize)]
@@ -115,10 +131,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_odd_is_left_out() {
-        let odd = r#"{"window_us":[9,5],"faults":{"a":1},"conduct":{"rebalances":[{"worker":1},7]},"harness":null,
+        let odd = r#"{"window_us":[9,9223372036854775807],"faults":[{"start_us":-9223372036854775808},{"start_us":1,
+            "end_us":9223372036854775807}],"conduct":{"rebalances":[{"worker":1},7]},"harness":{"seconds":[{"at_us":9e18}]},
             "topic":{"partitions":[{"id":"x"},{"id":4,"leader":-1}]}}"#;
         let events: Events = serde_json::from_str(odd).unwrap();
         assert_eq!(events, Events { leaders: BTreeMap::from([(4, -1)]), ..Events::default() });
+        for window in ["[9,5]", "[5]", "{}", "[-9223372036854775808,9]"] {
+            let events: Events = serde_json::from_str(&format!(r#"{{"window_us":{window}}}"#)).unwrap();
+            assert_eq!(events, Events::default());
+        }
         assert_eq!(serde_json::from_str::<Events>("{}").unwrap(), Events::default());
         assert_eq!(serde_json::from_str::<Events>("[]").unwrap(), Events::default());
     }

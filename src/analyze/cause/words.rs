@@ -1,6 +1,10 @@
 //! What dominates the tail of a run, in one paragraph of plain words.
 
-use crate::{columns::CHAIN, markdown::count, percentile::FEW};
+use crate::{
+    columns::CHAIN,
+    markdown::{count, counted},
+    percentile::FEW,
+};
 
 use super::{Causes, Level, attribution::Attribution, chance, episode::Episode, shared::Share, tail::NEVER};
 
@@ -11,9 +15,9 @@ const THROUGHOUT: f64 = 0.3;
 pub fn of(causes: &Causes) -> String {
     let Some(focus) = causes.focus.map(|k| &causes.levels[k]) else {
         return format!(
-            "The run has {} events: fewer than {FEW} lie past p99 (or are at hand), too few to say what their tail \
+            "The run has {}: fewer than {FEW} lie past p99 (or are at hand), too few to say what their tail \
              is made of.",
-            count(causes.n)
+            counted(causes.n, "event")
         );
     };
     let parts = [stalls(causes, focus), stages(causes, focus), coincidences(causes), halves(causes), places(causes)];
@@ -41,10 +45,6 @@ pub fn second(causes: &Causes, at_us: i64) -> f64 {
     at_us.saturating_sub(causes.window_us[0]) as f64 / 1e6
 }
 
-fn plural(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
-}
-
 fn stalls(causes: &Causes, focus: &Level) -> String {
     let (stalls, [from, to]) =
         (focus.stalls.len() as u64, [focus.from_us, focus.to_us].map(|us| wait(us.unwrap_or(0))));
@@ -53,10 +53,11 @@ fn stalls(causes: &Causes, focus: &Level) -> String {
         count(focus.events),
         count(causes.n),
         focus.name,
-        plural(stalls, "separate stall")
+        counted(stalls, "separate stall")
     );
     let window_us = causes.window_us[1].saturating_sub(causes.window_us[0]).max(1);
-    let throughout = focus.stalled_us as f64 / window_us as f64;
+    // Events may still wait when the window ends.
+    let throughout = (focus.stalled_us as f64 / window_us as f64).min(1.0);
     if let Some(largest) = &causes.largest {
         let which = if stalls == 1 { "it began" } else { "the largest began" };
         text += &format!("; {which} at second {:.1}: {}", second(causes, largest.start_us), describe(causes, largest));
@@ -77,7 +78,7 @@ fn stalls(causes: &Causes, focus: &Level) -> String {
 }
 
 fn describe(causes: &Causes, episode: &Episode) -> String {
-    let mut text = format!("{} over {:.0} ms", plural(episode.events, "event"), episode.length_ms());
+    let mut text = format!("{} over {:.0} ms", counted(episode.events, "event"), episode.length_ms());
     match episode.common.first() {
         Some(common) => text += &format!(", {}", share(common, causes)),
         None => text += ", on no one broker, worker, partition or producer beyond chance",
@@ -132,7 +133,7 @@ fn coincidences(causes: &Causes) -> String {
             .iter()
             .filter(|(_, _, late)| *late > 0)
             .map(|(at_us, what, late)| {
-                format!("{what} at second {:.1}: {}", second(causes, *at_us), plural(*late, "event"))
+                format!("{what} at second {:.1}: {}", second(causes, *at_us), counted(*late, "event"))
             })
             .collect();
         match near.len() {
@@ -142,8 +143,11 @@ fn coincidences(causes: &Causes) -> String {
         }
     };
     let hiccups = &causes.hiccups;
+    if hiccups.of_seconds == 0 && causes.happened.is_empty() {
+        return "Nothing is recorded of faults, rebalances or what the machine did.".to_owned();
+    }
     if hiccups.of_seconds == 0 {
-        return text + " The manifest does not say what the machine did.";
+        return text + " Nothing is recorded of what the machine did.";
     }
     let stalls = causes.listed.map_or(0, |k| causes.levels[k].stalls.len() as u64);
     let expected = hiccups.expected;
@@ -152,7 +156,7 @@ fn coincidences(causes: &Causes) -> String {
     text += &format!(
         " Of the {} {listed}, {} in a second with a harness hiccup of {:.0} ms or more, {expected:.1} by chance alone: \
          {judged}.",
-        plural(stalls, "stall"),
+        counted(stalls, "stall"),
         if hiccups.stalls == 1 { "1 lies".to_owned() } else { format!("{} lie", count(hiccups.stalls)) },
         super::coincide::HICCUP_MS
     );
@@ -173,7 +177,7 @@ fn halves(causes: &Causes) -> String {
     format!(
         "The halves of the window had {} and {} {} ({} and {} events): {judged}.",
         count(halves.stalls[0]),
-        plural(halves.stalls[1], "stall"),
+        counted(halves.stalls[1], "stall"),
         halves.name,
         count(halves.events[0]),
         count(halves.events[1])
@@ -197,7 +201,7 @@ fn places(causes: &Causes) -> String {
         format!(
             "Taken one by one, of the {} {}: {} (chance makes at most {by_chance:.1} of these; stalls of few events \
              cannot tell)",
-            plural(level.stalls.len() as u64, "stall"),
+            counted(level.stalls.len() as u64, "stall"),
             level.name,
             alone.join(", ")
         )

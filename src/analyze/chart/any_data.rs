@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries, OverTime, PairHeat,
-    PercentileCurve, Second, Span, StageBands,
+    BatchRate, BatchSeries, Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries,
+    OverTime, PairHeat, PercentileCurve, Second, Span, StageBands,
 };
 
 /// Latencies of every kind: everyday ones, none, endless, zero, negative, tiny and huge.
@@ -35,6 +35,7 @@ pub fn any_charts() -> impl Strategy<Value = Vec<Box<dyn Chart>>> {
             sources: names.clone(),
             destinations: names.iter().take(split).cloned().collect(),
             figures_ms: odds.iter().map(|odd| vec![Some(odd.0), few(odd).then_some(odd.1)]).collect(),
+            few: odds.iter().map(|odd| vec![few(odd)]).collect(),
         }));
         let bucket = |odd: &Odd| Bucket { from: odd.0, to: odd.1, events: odd.2, means_ms: vec![odd.3, odd.0] };
         charts.push(Box::new(StageBands { title, caption, stages: names, buckets: odds.iter().map(bucket).collect() }));
@@ -63,7 +64,16 @@ fn over_parts(title: &str, caption: &str, parts: &[(&[Odd], &String)]) -> Vec<Bo
     let run = |odd: &Odd| LoadRun { load: odd.0, p9999_ms: odd.1, few: few(odd) };
     let series =
         |&(part, name): &(&[Odd], &String)| LoadSeries { name: name.clone(), runs: part.iter().map(run).collect() };
+    let rates = |&(part, name): &(&[Odd], &String)| BatchSeries {
+        name: name.clone(),
+        points: part.iter().map(|odd| (odd.0, odd.1)).collect(),
+    };
     vec![
+        Box::new(BatchRate {
+            title: title.clone(),
+            caption: caption.clone(),
+            series: parts.iter().map(rates).collect(),
+        }),
         Box::new(PercentileCurve {
             title: title.clone(),
             caption: caption.clone(),

@@ -3,11 +3,11 @@
 use super::{
     Chart,
     font::{self, SMALL},
-    page::{Mark, Page},
+    page::{EDGE, Mark, Page},
     palette::{self, INK, WHITE},
     panel::{Axis, Panel},
-    scale::{Scale, number},
-    scene::{Anchor, Colour, Scene},
+    scale::{Scale, figure},
+    scene::{Anchor, Colour, SIZE, Scene},
 };
 
 /// How one figure spreads over pairs, in ms, each +∞ where events were past the drain.
@@ -21,6 +21,29 @@ pub struct Figure {
     pub max_ms: f64,
     /// Whether a pair has fewer than ten samples past it: marked †.
     pub few: bool,
+}
+
+impl Figure {
+    fn label(&self, labels: Labels) -> String {
+        let value = if self.median_ms.is_finite() { figure(self.median_ms) } else { "> drain".to_owned() };
+        match labels {
+            Labels::Values => format!("{value}{}", self.mark()),
+            Labels::Marks => self.mark().to_owned(),
+            Labels::None => String::new(),
+        }
+    }
+
+    fn mark(&self) -> &'static str {
+        if self.few { "†" } else { "" }
+    }
+}
+
+/// What stands above the bars: as much as fits above each of them, so that none looks different for its digits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Labels {
+    Values,
+    Marks,
+    None,
 }
 
 /// D2–D5 of one variant or run.
@@ -49,6 +72,8 @@ const NAMES: [&str; 4] = ["D2: p99 − median", "D3: p99.9 − median", "D4: p99
 /// Share of a D's room that bars fill.
 const FILLED: f64 = 0.86;
 const BAR_WIDTH_MAX: f64 = 90.0;
+/// Room right of the bars, in px.
+const RIGHT: f64 = 8.0;
 
 impl DeviationBars {
     fn values(&self) -> impl Iterator<Item = f64> {
@@ -56,7 +81,16 @@ impl DeviationBars {
         figures.flat_map(|figure| [figure.median_ms, figure.min_ms, figure.max_ms])
     }
 
-    fn notes(&self, y: &Axis) -> Vec<String> {
+    /// For bars of this width.
+    fn labels(&self, wide: f64) -> Labels {
+        let fit = |labels: &Labels| {
+            let mut figures = self.sets.iter().flat_map(|set| set.figures.iter().flatten());
+            figures.all(|figure| font::width(&figure.label(*labels), SMALL) + 4.0 <= wide)
+        };
+        [Labels::Values, Labels::Marks].into_iter().find(fit).unwrap_or(Labels::None)
+    }
+
+    fn notes(&self, y: &Axis, labels: Labels) -> Vec<String> {
         let mut notes = vec![
             "Bar: median over pairs (source, destination); whisker: smallest to largest pair; order: the legend's."
                 .to_owned(),
@@ -65,14 +99,21 @@ impl DeviationBars {
             notes.push("Hatched: published, measured by others with another program on other machines.".to_owned());
         }
         if self.sets.iter().any(|set| set.figures.iter().flatten().any(|figure| figure.few)) {
-            notes.push("†: fewer than 10 samples of a pair lie past.".to_owned());
+            let mark = if labels == Labels::None { "Bars too thin for †" } else { "†" };
+            notes.push(format!("{mark}: fewer than 10 samples of a pair lie past."));
         }
         notes.extend(y.notes(self.values()));
         notes
     }
 }
 
-fn bar(scene: &mut Scene, panel: &Panel, figure: Figure, (left, right): (f64, f64), colour: Colour, published: bool) {
+fn bar(
+    scene: &mut Scene,
+    panel: &Panel,
+    figure: Figure,
+    (left, right): (f64, f64),
+    (colour, published): (Colour, bool),
+) {
     let (from, to) = ((left, panel.up(figure.median_ms)), (right, panel.to.1));
     if published {
         scene.rect(from, to, WHITE);
@@ -94,12 +135,14 @@ fn bar(scene: &mut Scene, panel: &Panel, figure: Figure, (left, right): (f64, f6
     if figure.max_ms == f64::INFINITY {
         scene.arrow((middle, high), INK);
     }
-    let value = if figure.median_ms.is_finite() { number(figure.median_ms) } else { "> drain".to_owned() };
-    let value = format!("{value}{}", if figure.few { "†" } else { "" });
-    // Thinner bars have no figures: those of neighbours would run into each other.
-    if font::width(&value, SMALL) + 4.0 <= right - left {
-        let y = (high.min(panel.up(figure.median_ms)) - 6.0).max(panel.from.1 + SMALL);
-        scene.text(value, (middle, y), SMALL, INK, Anchor::Middle);
+}
+
+/// Above a bar and its whisker.
+fn label(scene: &mut Scene, panel: &Panel, figure: Figure, middle: f64, labels: Labels) {
+    let text = figure.label(labels);
+    if !text.is_empty() {
+        let y = panel.up(figure.max_ms).min(panel.up(figure.median_ms)) - 6.0;
+        scene.text(text, (middle, y.max(panel.from.1 + SMALL)), SMALL, INK, Anchor::Middle);
     }
 }
 
@@ -113,23 +156,25 @@ impl Chart for DeviationBars {
             let mark = if set.published { Mark::Hatched } else { Mark::Box };
             (mark, palette::series(k), set.name.clone())
         });
+        let room = (SIZE.0 - 2.0 * EDGE - y.width() - RIGHT) / NAMES.len() as f64;
+        let wide = (room * FILLED / self.sets.len().max(1) as f64).min(BAR_WIDTH_MAX);
+        let gap = (wide * 0.08).min(3.0);
+        let labels = self.labels(wide - 2.0 * gap);
         let page = Page {
             title: self.title.clone(),
             caption: self.caption.clone(),
-            notes: self.notes(&y),
+            notes: self.notes(&y, labels),
             legend: legend.collect(),
         };
         let (mut scene, from, to) = page.open();
-        let (from, to) = ((from.0 + y.width(), from.1), (to.0 - 8.0, to.1 - Panel::BELOW));
+        let (from, to) = ((from.0 + y.width(), from.1), (to.0 - RIGHT, to.1 - Panel::BELOW));
         let panel = Panel::open(&mut scene, x, y, from, to);
-        let room = (to.0 - from.0) / NAMES.len() as f64;
-        let wide = (room * FILLED / self.sets.len().max(1) as f64).min(BAR_WIDTH_MAX);
         for (k, set) in self.sets.iter().enumerate() {
             for (d, figure) in set.figures.iter().enumerate() {
                 let Some(figure) = figure.filter(|figure| !figure.median_ms.is_nan()) else { continue };
                 let left = from.0 + room * (d as f64 + 0.5) + wide * (k as f64 - self.sets.len() as f64 / 2.0);
-                let gap = (wide * 0.08).min(3.0);
-                bar(&mut scene, &panel, figure, (left + gap, left + wide - gap), palette::series(k), set.published);
+                bar(&mut scene, &panel, figure, (left + gap, left + wide - gap), (palette::series(k), set.published));
+                label(&mut scene, &panel, figure, left + wide / 2.0, labels);
             }
         }
         panel.close(&mut scene, true);

@@ -50,23 +50,22 @@ pub fn cut(text: &str, size: f64, width_max: f64) -> String {
 
 /// The text in lines no wider than `width_max` px, the last one cut off when there would be more than `lines_max`.
 pub fn wrapped(text: &str, size: f64, width_max: f64, lines_max: usize) -> Vec<String> {
-    let space = width(" ", size);
-    let mut lines: Vec<(String, f64)> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let wide = width(word, size);
         match lines.last_mut() {
-            Some((line, used)) if *used + space + wide <= width_max || lines_max <= 1 => {
-                *used += space + wide;
-                *line = format!("{line} {word}");
+            // Measured as a whole: a line is wider than its words.
+            Some(line) if lines_max <= 1 || width(&format!("{line} {word}"), size) <= width_max => {
+                line.push(' ');
+                line.push_str(word);
             }
-            _ => lines.push((word.to_owned(), wide)),
+            _ => lines.push(word.to_owned()),
         }
     }
     if lines.len() > lines_max {
-        let rest: Vec<String> = lines.drain(lines_max - 1..).map(|(line, _)| line).collect();
-        lines.push((rest.join(" "), 0.0));
+        let rest = lines.drain(lines_max - 1..).collect::<Vec<_>>().join(" ");
+        lines.push(rest);
     }
-    lines.into_iter().map(|(line, _)| cut(&line, size, width_max)).collect()
+    lines.into_iter().map(|line| cut(&line, size, width_max)).collect()
 }
 
 #[cfg(test)]
@@ -90,6 +89,10 @@ mod tests {
         assert!(lines.len() == 3 && lines.iter().all(|line| width(line, SMALL) <= 300.0), "{lines:?}");
         assert!(lines[2].ends_with('…') && !lines[0].ends_with('…'));
         assert_eq!(wrapped("a b", SMALL, 300.0, 3), ["a b"]);
+        let text = "2 pairs of before_publish → consumed. †: fewer than 10 samples of the pair lie past.";
+        for wide in 150..400 {
+            assert_eq!(wrapped(text, SMALL, f64::from(wide), 9).join(" "), text, "no word is lost at {wide} px");
+        }
         assert_eq!(wrapped("", SMALL, 300.0, 3), [""; 0]);
     }
 }

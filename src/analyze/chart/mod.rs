@@ -5,6 +5,7 @@
 //! All of them share what follows. A latency of `f64::INFINITY` is an event past the drain: it leaves at the top, and
 //! the caption says so; so it does when a value is too small for a logarithmic axis. NaN is no figure and is not drawn.
 
+pub mod batch_rate;
 pub mod deviation_bars;
 pub mod file;
 pub mod font;
@@ -28,6 +29,7 @@ mod legible;
 #[cfg(test)]
 mod samples;
 
+pub use batch_rate::{BatchRate, BatchSeries};
 pub use deviation_bars::{DeviationBars, Deviations, Figure};
 pub use file::Error;
 pub use load_latency::{LoadLatency, LoadRun, LoadSeries};

@@ -6,7 +6,7 @@ use super::{
     page::{Key, Mark, Page},
     palette::{self, GREY, INK, NOTHING, VERMILION, WHITE},
     panel::{Axis, Panel},
-    scale::{Scale, Tick, number},
+    scale::{Scale, Tick, figure},
     scene::{Anchor, Colour, Point, Scene, Shape, Text},
 };
 
@@ -25,6 +25,8 @@ pub struct PairHeat {
     pub destinations: Vec<String>,
     /// By source, then by destination, in ms; +∞ past the drain, none where the pair has no events.
     pub figures_ms: Vec<Vec<Option<f64>>>,
+    /// In the same order, whether fewer than ten samples of the pair lie past: marked †. What is missing is not.
+    pub few: Vec<Vec<bool>>,
 }
 
 const PAST_DRAIN: Colour = VERMILION;
@@ -56,16 +58,30 @@ impl PairHeat {
         if min > 0.0 && max / min > 10.0 { Scale::log(finite) } else { Scale::linear(finite.into_iter().chain([0.0])) }
     }
 
-    fn cell(&self, scene: &mut Scene, scale: &Scale, figure: Option<f64>, from: Point, to: Point) {
-        let fill = match figure {
+    fn is_few(&self, source: usize, destination: usize) -> bool {
+        self.few.get(source).and_then(|few| few.get(destination)).copied().unwrap_or(false)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec!["Darker is slower.".to_owned()];
+        if self.few.iter().flatten().any(|few| *few) {
+            notes.push("†: fewer than 10 samples of the pair lie past.".to_owned());
+        }
+        notes
+    }
+
+    fn cell(&self, scene: &mut Scene, scale: &Scale, (source, destination): (usize, usize), from: Point, to: Point) {
+        let ms = self.figure(source, destination);
+        let mark = if self.is_few(source, destination) { "†" } else { "" };
+        let fill = match ms {
             None => NOTHING,
             Some(ms) if ms.is_finite() => palette::scale(scale.share(ms)),
             Some(_) => PAST_DRAIN,
         };
         scene.rect(from, to, fill);
-        let text = match figure {
+        let text = match ms {
             None => "–".to_owned(),
-            Some(ms) if ms.is_finite() => number(ms),
+            Some(ms) if ms.is_finite() => format!("{}{mark}", figure(ms)),
             Some(_) => "> drain".to_owned(),
         };
         let fits = font::width(&text, SMALL) + 6.0 <= to.0 - from.0 && SMALL + 6.0 <= to.1 - from.1;
@@ -117,7 +133,7 @@ impl Chart for PairHeat {
         let page = Page {
             title: self.title.clone(),
             caption: self.caption.clone(),
-            notes: vec!["Darker is slower.".to_owned()],
+            notes: self.notes(),
             legend: self.legend(),
         };
         let (mut scene, from, to) = page.open();
@@ -135,11 +151,11 @@ impl Chart for PairHeat {
         let panel = Panel::open(&mut scene, x, y, from, to);
         for column in 0..columns {
             for row in 0..rows {
-                let figure = if turned { self.figure(column, row) } else { self.figure(row, column) };
+                let pair = if turned { (column, row) } else { (row, column) };
                 let corner = |column: usize, row: usize| panel.at((column as f64, row as f64));
                 let ((left, low), (right, high)) = (corner(column, row), corner(column + 1, row + 1));
                 // Under its neighbours by a little: paper would shine through where they only meet.
-                self.cell(&mut scene, &scale, figure, (left, high - SEAM), (right + SEAM, low));
+                self.cell(&mut scene, &scale, pair, (left, high - SEAM), (right + SEAM, low));
             }
         }
         if columns * rows == 0 {

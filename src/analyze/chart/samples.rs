@@ -93,6 +93,7 @@ fn heat(sources: usize, destinations: usize) -> PairHeat {
         sources: (0..sources).map(|s| format!("p{s}")).collect(),
         destinations: (0..destinations).map(|d| format!("w{d}")).collect(),
         figures_ms: (0..sources).map(|s| (0..destinations).map(|d| figure(s, d)).collect()).collect(),
+        few: (0..sources).map(|s| (0..destinations).map(|d| s == d).collect()).collect(),
     }
 }
 

@@ -138,18 +138,22 @@ fn one_digit(value: f64, upwards: bool) -> f64 {
     }
 }
 
-/// A number as people write it: `12,000`, `0.05`, `1.5`; never an exponent.
+/// A round number as people write it: `12,000`, `0.05`, `1.5`; never an exponent.
 pub fn number(value: f64) -> String {
+    let text = figure(value);
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "−0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// A measured number with the three digits that count, zeros too, but never fewer than the whole ones: `56.0`, `12,000`.
+pub fn figure(value: f64) -> String {
     let size = value.abs();
     let sign = if value < 0.0 { "−" } else { "" };
     if size >= 1000.0 {
         return format!("{sign}{}", markdown::count(size.round() as u64));
     }
-    // Three digits that count, but never fewer than the whole ones.
     let places = if size >= 1e-9 { (2 - size.log10().floor() as i32).clamp(0, 9) as usize } else { 0 };
-    let text = format!("{size:.places$}");
-    let text = if places > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{}{text}", if text == "0" { "" } else { sign })
+    format!("{sign}{size:.places$}")
 }
 
 #[cfg(test)]
@@ -178,6 +182,7 @@ mod tests {
         let numbers = [0.0, -0.0, 0.001, 0.05, 1.5, 99.99, 100.0, 12_000.0, -3.0, 1e8, 0.30000000000000004];
         let written = ["0", "0", "0.001", "0.05", "1.5", "100", "100", "12,000", "−3", "100,000,000", "0.3"];
         assert_eq!(numbers.map(number), written);
+        assert_eq!([56.0, 0.0, -5.5, 123.4, 1234.5].map(figure), ["56.0", "0", "−5.50", "123", "1,235"]);
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn next(state: &mut u64) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{super::permutation, *};
 
     /// A number in [0, 1), the next of a fixed sequence.

@@ -159,6 +159,11 @@ pub fn count(n: u64) -> String {
     head.into_iter().chain(groups).collect::<Vec<String>>().join(",")
 }
 
+/// `1 row`, `2,000 rows`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +227,7 @@ mod tests {
 
     #[test]
     fn counts_have_commas() {
+        assert_eq!([counted(0, "row"), counted(1, "row"), counted(1000, "row")], ["0 rows", "1 row", "1,000 rows"]);
         assert_eq!([0, 999, 1000, 123_456, 1_234_567].map(count), ["0", "999", "1,000", "123,456", "1,234,567"]);
     }
 }

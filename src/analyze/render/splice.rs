@@ -68,17 +68,29 @@ pub enum Error {
 /// Replaces the marked block of a Markdown file by `block` (Markdown), and writes the command that made it, as a shell
 /// reads it, into the opening marker. A file that would not change is not written.
 pub fn splice(path: &Path, block: &str, command: &[String]) -> Result<(), Error> {
-    let bytes = fs::read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + whole.iter().filter(|&&byte| byte == b'\n').count();
-        Error::NotText { path: path.to_owned(), line }
-    })?;
+    let text = text_of(path)?;
     let spliced = spliced(path, &text, block, &quoted(command)?)?;
     if spliced != text {
         write_atomically(path, spliced.as_bytes())?;
     }
     Ok(())
+}
+
+/// Whether the file has the one block that [`splice`] replaces.
+///
+/// # Errors
+/// It has not, or is no text.
+pub fn check(path: &Path) -> Result<(), Error> {
+    the_block(path, &text_of(path)?).map(drop)
+}
+
+fn text_of(path: &Path) -> Result<String, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + whole.iter().filter(|&&byte| byte == b'\n').count();
+        Error::NotText { path: path.to_owned(), line }
+    })
 }
 
 fn spliced(path: &Path, text: &str, block: &str, command: &str) -> Result<String, Error> {

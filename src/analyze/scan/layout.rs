@@ -65,7 +65,8 @@ impl Layout {
             COLUMNS.into_iter().filter(|column| !names.iter().any(|name| name == column)).collect();
         if !missing.is_empty() {
             return Err(format!(
-                "lacks the column {}; a recorded run begins with the line `{}`",
+                "lacks the column{} {}; a recorded run has `{}`",
+                if missing.len() == 1 { "" } else { "s" },
                 missing.join(", "),
                 COLUMNS.join(",")
             ));

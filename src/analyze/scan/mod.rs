@@ -8,8 +8,10 @@ use std::{
 };
 
 use self::names::Directory;
-use crate::{input::Error, row::Row};
+use crate::{input::Error, markdown::count, row::Row};
 
+mod by_column;
+mod caught;
 mod columnar;
 pub mod field;
 pub mod joined;
@@ -33,6 +35,17 @@ pub struct Skipped {
 impl Skipped {
     /// So many are shown.
     pub const SHOWN: usize = 5;
+
+    /// In words: how many, and the first of them.
+    pub fn told(&self, path: &Path) -> String {
+        let each = if is_parquet(path) { "row" } else { "line" };
+        // That it can be skipped is known here.
+        let what = |what: &'_ str| what.split("; take").next().unwrap_or_default().to_owned();
+        let shown: Vec<String> = self.first.iter().map(|(at, why)| format!("{each} {at} {}", what(why))).collect();
+        let more = if self.count > shown.len() as u64 { "; …" } else { "" };
+        let (s, were) = if self.count == 1 { ("", "was") } else { ("s", "were") };
+        format!("{} bad {each}{s} {were} skipped ({}{more})", count(self.count), shown.join("; "))
+    }
 
     fn merge(&mut self, other: Self) {
         self.count += other.count;
@@ -132,15 +145,18 @@ pub fn file<S: Sink>(path: &Path, shared: &Shared<S>, progress: Progress) -> Res
     }
     let file = File::open(path).map_err(unreadable)?;
     let scan = if is_parquet(path) { columnar::scan } else { text::scan };
-    let scanned = scan(path, &file, before.len(), shared, progress)?;
+    let scanned = scan(path, &file, before.len(), shared, progress);
     let after = file.metadata().map_err(unreadable)?;
     if state(&before) != state(&after) {
+        // Whatever was found may be of neither state.
         return Err(not_rows("changed while it was read; wait until the run has ended, then analyze it"));
     }
-    if scanned.rows == 0 && scanned.skipped.count == 0 {
-        return Err(not_rows("has a header and no rows: the run ended before its first event; record it again"));
+    let scanned = scanned?;
+    match (scanned.rows, scanned.skipped.first.first()) {
+        (0, Some(_)) => Err(not_rows(&format!("holds no row: {}", scanned.skipped.told(path)))),
+        (0, None) => Err(not_rows("has a header and no rows: the run ended before its first event; record it again")),
+        _ => Ok(scanned),
     }
-    Ok(scanned)
 }
 
 /// Whether a file's name says that it is Parquet.

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use testcontainers::bollard::{errors::Error as DockerError, query_parameters::CreateImageOptionsBuilder};
 
 use super::{
+    Starting,
     daemon::{Daemon, next},
     error::{ContainersError, is_full},
 };
 use crate::{
     cluster::{ClusterError, KAFKA_VERSION},
-    variant::{Variant, is_image},
+    variant::is_image,
 };
 
 /// The brokers' image, unless the variant or the environment names another.
@@ -20,6 +21,15 @@ const KAFKA: &str = "apache/kafka";
 const REDIS: &str = "redis:7";
 /// What `scripts/images` marks its images with.
 const STAND_IN: &str = "stand-in";
+
+/// What to do about an image that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// Pull it.
+    Missing,
+    /// Give up: nobody asked for containers, and they are hundreds of MB.
+    Never,
+}
 
 /// An image that is here and runs here.
 #[derive(Debug)]
@@ -40,19 +50,15 @@ pub(super) struct Images {
 
 impl Images {
     /// Finds or pulls what the variant, or rather the environment, names.
-    pub(super) fn of(
-        daemon: &Daemon,
-        variant: &Variant,
-        stop: &dyn Fn() -> bool,
-        progress: &dyn Fn(&str),
-    ) -> Result<Self, ClusterError> {
+    pub(super) fn of(daemon: &Daemon, starting: Starting<'_>) -> Result<Self, ClusterError> {
+        let variant = starting.variant;
         let env = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let default = format!("{KAFKA}:{KAFKA_VERSION}");
         let kafka = chosen("SHASTA_KAFKA_IMAGE", env("SHASTA_KAFKA_IMAGE"), variant.kafka_image.as_deref(), &default)?;
         let redis = chosen("SHASTA_REDIS_IMAGE", env("SHASTA_REDIS_IMAGE"), variant.redis_image.as_deref(), REDIS)?;
         Ok(Self {
-            kafka: Image::of(daemon, &kafka, "SHASTA_KAFKA_IMAGE or the variant's kafka_image", stop, progress)?,
-            redis: Image::of(daemon, &redis, "SHASTA_REDIS_IMAGE or the variant's redis_image", stop, progress)?,
+            kafka: Image::of(daemon, &kafka, "SHASTA_KAFKA_IMAGE or the variant's kafka_image", starting)?,
+            redis: Image::of(daemon, &redis, "SHASTA_REDIS_IMAGE or the variant's redis_image", starting)?,
         })
     }
 }
@@ -72,18 +78,16 @@ fn chosen(
 }
 
 impl Image {
-    fn of(
-        daemon: &Daemon,
-        name: &str,
-        setting: &'static str,
-        stop: &dyn Fn() -> bool,
-        progress: &dyn Fn(&str),
-    ) -> Result<Self, ClusterError> {
+    fn of(daemon: &Daemon, name: &str, setting: &'static str, starting: Starting<'_>) -> Result<Self, ClusterError> {
         let (repository, tag) = parts(name);
         let name = format!("{repository}:{tag}");
         if Self::inspect(daemon, &name)?.is_none() {
-            progress(&format!("pulling {name}"));
-            daemon.wait(stop, pull(daemon, &name, setting))??;
+            if starting.pull == Pull::Never {
+                let reason = "nobody asked for that: SHASTA_CLUSTER is unset".to_owned();
+                return Err(ContainersError::NoImage { image: name, reason, setting }.into());
+            }
+            (starting.progress)(&format!("pulling {name}"));
+            daemon.wait(starting.stop, pull(daemon, &name, setting))??;
         }
         let found = Self::inspect(daemon, &name)?.ok_or_else(|| {
             let reason = "it is still not there after a pull".to_owned();

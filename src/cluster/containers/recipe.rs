@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::image::parts;
 use crate::{
-    cluster::{broker, ports::Held},
+    cluster::{broker, listeners, ports::Ports},
     variant::Variant,
 };
 
@@ -20,17 +20,17 @@ pub(super) struct Recipe {
 }
 
 /// Node `index` of the brokers.
-pub(super) fn broker(image: &str, index: usize, held: &Held, cluster_id: &str, variant: &Variant) -> Recipe {
+pub(super) fn broker(image: &str, index: usize, nodes: &[Ports], cluster_id: &str, variant: &Variant) -> Recipe {
     let repository = parts(image).0;
     match repository.rsplit('/').next() {
-        Some(last) if last.starts_with("redpanda") => Recipe { arguments: redpanda(index, held), ..Recipe::default() },
-        _ => Recipe { environment: kafka(index, held, cluster_id, variant), arguments: Vec::new() },
+        Some(last) if last.starts_with("redpanda") => Recipe { arguments: redpanda(index, nodes), ..Recipe::default() },
+        _ => Recipe { environment: kafka(index, nodes, cluster_id, variant), arguments: Vec::new() },
     }
 }
 
 /// As apache/kafka, apache/kafka-native and confluentinc/cp-kafka take them.
-fn kafka(index: usize, held: &Held, cluster_id: &str, variant: &Variant) -> BTreeMap<String, String> {
-    let settings = broker::settings(index, &held.nodes, Path::new(DATA), variant);
+fn kafka(index: usize, nodes: &[Ports], cluster_id: &str, variant: &Variant) -> BTreeMap<String, String> {
+    let settings = broker::settings(index, &listeners::of_nodes(nodes, None), Path::new(DATA), variant);
     let mut environment: BTreeMap<_, _> = settings.into_iter().map(|(name, value)| (variable(name), value)).collect();
     let heap = &variant.broker_heap;
     // An empty text would bring the image's own flags; `-server` is what java does anyway.
@@ -55,21 +55,21 @@ fn variable(property: &str) -> String {
 }
 
 /// Redpanda's command line. It has neither a JVM nor Kafka's server properties.
-fn redpanda(index: usize, held: &Held) -> Vec<String> {
+fn redpanda(index: usize, nodes: &[Ports]) -> Vec<String> {
     let at = |port: u16| format!("127.0.0.1:{port}");
-    let ports = held.nodes[index];
-    let [admin, proxy, registry] = held.more[index];
-    let seeds: Vec<_> = held.nodes.iter().map(|node| at(node.controller)).collect();
+    // Ports that only brokers behind proxies would listen on are free for its other servers.
+    let Ports { client, controller, producers: admin, workers: proxy, internal: registry } = nodes[index];
+    let seeds: Vec<_> = nodes.iter().map(|node| at(node.controller)).collect();
     let flags = [
         ("--mode", "dev-container".to_owned()),
         ("--smp", "1".to_owned()),
         ("--default-log-level", "warn".to_owned()),
         ("--node-id", (index + 1).to_string()),
         ("--seeds", seeds.join(",")),
-        ("--kafka-addr", at(ports.client)),
-        ("--advertise-kafka-addr", at(ports.client)),
-        ("--rpc-addr", at(ports.controller)),
-        ("--advertise-rpc-addr", at(ports.controller)),
+        ("--kafka-addr", at(client)),
+        ("--advertise-kafka-addr", at(client)),
+        ("--rpc-addr", at(controller)),
+        ("--advertise-rpc-addr", at(controller)),
         ("--pandaproxy-addr", at(proxy)),
         ("--schema-registry-addr", at(registry)),
         ("--set", format!("redpanda.admin=[{{\"address\":\"127.0.0.1\",\"port\":{admin}}}]")),
@@ -102,24 +102,28 @@ mod tests {
     use super::*;
     use crate::cluster::tests::variant;
 
+    fn nodes() -> [Ports; 3] {
+        [10, 20, 30].map(|i| Ports::new(&[i, i + 1, i + 2, i + 3, i + 4]))
+    }
+
     #[test]
     fn a_broker_gets_what_a_local_one_gets() {
-        let (held, variant) = (Held::choose().unwrap(), variant());
+        let (nodes, variant) = (nodes(), variant());
         for image in ["apache/kafka:4.1.1", "apache/kafka-native", "confluentinc/cp-kafka:8.0.0", "my.host:1/kafka"] {
-            let recipe = broker(image, 1, &held, "id", &variant);
+            let recipe = broker(image, 1, &nodes, "id", &variant);
             let environment = &recipe.environment;
             assert_eq!(
                 (environment["KAFKA_NODE_ID"].as_str(), environment["KAFKA_NUM_IO_THREADS"].as_str()),
                 ("2", "2")
             );
-            let client = format!("CLIENT://127.0.0.1:{}", held.nodes[1].client);
+            let client = format!("CLIENT://127.0.0.1:{}", nodes[1].client);
             assert_eq!(environment["KAFKA_ADVERTISED_LISTENERS"], client);
             assert_eq!(environment["KAFKA_LOG_DIRS"], DATA);
             assert_eq!(environment["KAFKA_HEAP_OPTS"], "-Xms256m -Xmx256m");
             assert_eq!(environment["KAFKA_JVM_PERFORMANCE_OPTS"], "-XX:+UseSerialGC -XX:TieredStopAtLevel=1");
             assert!(!environment.keys().any(|name| name.contains("ZOOKEEPER")) && recipe.arguments.is_empty());
         }
-        let bare = broker("kafka", 0, &held, "id", &Variant { broker_jvm: Vec::new(), ..variant });
+        let bare = broker("kafka", 0, &nodes, "id", &Variant { broker_jvm: Vec::new(), ..variant });
         assert_eq!(bare.environment["KAFKA_JVM_PERFORMANCE_OPTS"], "-server");
     }
 
@@ -131,12 +135,12 @@ mod tests {
 
     #[test]
     fn redpanda_is_told_its_ports() {
-        let held = Held::choose().unwrap();
-        let recipe = broker("redpandadata/redpanda:v25.1.1", 2, &held, "id", &variant());
+        let nodes = nodes();
+        let recipe = broker("redpandadata/redpanda:v25.1.1", 2, &nodes, "id", &variant());
         let text = recipe.arguments.join(" ");
         assert!(recipe.environment.is_empty() && text.starts_with("redpanda start --mode dev-container"), "{text}");
-        assert!(text.contains(&format!("--kafka-addr 127.0.0.1:{} ", held.nodes[2].client)), "{text}");
-        let seeds = held.nodes.map(|node| format!("127.0.0.1:{}", node.controller)).join(",");
+        assert!(text.contains(&format!("--kafka-addr 127.0.0.1:{} ", nodes[2].client)), "{text}");
+        let seeds = nodes.map(|node| format!("127.0.0.1:{}", node.controller)).join(",");
         assert!(text.contains(&format!("--seeds {seeds} ")), "{text}");
     }
 

@@ -10,19 +10,28 @@ use std::{
     process::Command,
 };
 
-use testcontainers::bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use serde_json::json;
+use testcontainers::{
+    GenericImage, ImageExt,
+    bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder},
+    runners::AsyncRunner,
+};
 
-use super::*;
+use super::{image::parts, *};
 use crate::{
-    cluster::{external, tests::variant, topic},
+    cluster::{Cluster, external, tests::variant, topic},
     output::say,
 };
 
 const TEST: &str = "shasta.test";
 
+fn starting(variant: &Variant) -> Starting<'_> {
+    Starting { variant, brokers: 3, pull: Pull::Never, stop: &|| false, progress: &|_| () }
+}
+
 /// A daemon and the default images, or the word that the test named so was skipped.
 fn prepared(test: &str, variant: &Variant) -> Option<Prepared> {
-    match prepare(variant, &|| false, &|_| ()) {
+    match prepare(starting(variant)) {
         Ok(prepared) => Some(prepared),
         // Straight to standard error, since the harness hides what a test that passes prints.
         Err(ClusterError::Containers(lack)) if lack.is_lack() && !is_mandatory() => {
@@ -89,14 +98,15 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     let said = RefCell::new(vec![]);
     let choose = || {
         let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-        let mut held = Held::choose()?;
+        let mut held = Held::choose(3, 1)?;
         if first {
-            held.redis = taken.local_addr()?.port();
+            held.redis[0].client = taken.local_addr()?.port();
         }
         Ok(held)
     };
     let progress = |line: &str| said.borrow_mut().push(line.to_owned());
-    let mut cluster = prepared.start_on(&variant, &|| false, &progress, READY_MAX, &choose).unwrap();
+    let starting = Starting { progress: &progress, ..starting(&variant) };
+    let mut cluster = start_on(prepared, starting, READY_MAX, &choose).unwrap();
     for line in ["redis: a port was taken", "`no.such.property` in [broker] has no effect"] {
         assert!(said.borrow().iter().any(|said| said.contains(line)), "{line} in {:?}", said.borrow());
     }
@@ -122,7 +132,7 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     docker(&["kill", broker.container.id()], b"");
     let mut told = cluster.ended().unwrap();
     while told.is_empty() {
-        std::thread::sleep(POLL);
+        std::thread::sleep(Duration::from_millis(10));
         told = cluster.ended().unwrap();
     }
     assert!(told.len() == 1 && told[0].starts_with("broker 2 ended by itself (exit code 137)"), "{told:?}");
@@ -148,7 +158,8 @@ fn a_start_removes_what_dead_owners_left_and_nothing_else() {
     let kept = idle(&daemon, image, &format!("{}test", owner::KEPT), "kept", &dead);
     let alive = idle(&daemon, image, "shasta-test-alive", "alive", &own);
     let said = RefCell::new(vec![]);
-    let again = prepare(&variant(), &|| false, &|line| said.borrow_mut().push(line.to_owned())).unwrap();
+    let progress = |line: &str| said.borrow_mut().push(line.to_owned());
+    let again = prepare(Starting { progress: &progress, ..starting(&variant()) }).unwrap();
     assert_eq!([&left, &kept, &alive].map(|id| exists(&again.daemon, id)), [false, true, true]);
     assert!(said.borrow()[0].starts_with("removed "), "{:?}", said.borrow());
     assert_eq!(daemon.remove(TEST, |name, _| name.ends_with("test") || name.ends_with("alive")).unwrap(), 2);
@@ -160,8 +171,10 @@ fn a_start_can_be_interrupted_and_leaves_nothing() {
     let mut cluster = ContainerCluster::new(prepared, &variant());
     let asked = Cell::new(0);
     let stop = || asked.replace(asked.get() + 1) > 20;
-    let launched = cluster.launch(Held::choose().unwrap(), &stop);
-    let stopped = launched.and_then(|()| cluster.wait_ready(&stop, &|_| (), READY_MAX));
+    let launched = cluster.launch(Held::choose(3, 1).unwrap(), &stop);
+    let variant = variant();
+    let starting = Starting { stop: &stop, ..starting(&variant) };
+    let stopped = launched.and_then(|()| cluster.wait_ready(starting, READY_MAX));
     assert!(matches!(stopped, Err(ClusterError::Interrupted)));
     let run = cluster.run.clone();
     drop(cluster);
@@ -175,8 +188,8 @@ fn a_broker_that_never_gets_ready_shows_its_last_lines_and_is_removed() {
     let idle = format!("FROM {}\nENTRYPOINT []\nCMD [\"sh\", \"-c\", \"seq 30; sleep 600\"]\n", images.redis.name);
     docker(&["build", "--tag", name, "-"], idle.as_bytes());
     let variant = Variant { kafka_image: Some(name.to_owned()), ..variant() };
-    let never = prepare(&variant, &|| false, &|_| ()).unwrap();
-    let refused = never.start_on(&variant, &|| false, &|_| (), Duration::from_secs(3), &Held::choose).err().unwrap();
+    let never = prepare(starting(&variant)).unwrap();
+    let refused = start_on(never, starting(&variant), Duration::from_secs(3), &|| Held::choose(3, 1)).err().unwrap();
     let text = refused.to_string();
     assert!(text.contains(name) && text.contains("(broker 1 does not listen) and is removed"), "{text}");
     let lines: Vec<String> = (11..=30).map(|n| n.to_string()).collect();
@@ -195,9 +208,11 @@ fn an_image_that_is_not_there_and_cannot_be_pulled_is_named() {
     }
     // A registry that does not answer.
     let variant = Variant { kafka_image: Some("127.0.0.1:1/no/kafka:9".to_owned()), ..variant() };
-    let text = prepare(&variant, &|| false, &|_| ()).err().unwrap().to_string();
-    for part in ["127.0.0.1:1/no/kafka:9 is not on this machine", "kafka_image", "scripts/images", "refused"] {
-        assert!(text.contains(part), "{part} in {text}");
+    for (pull, why) in [(Pull::Missing, "refused"), (Pull::Never, "SHASTA_CLUSTER is unset")] {
+        let text = prepare(Starting { pull, ..starting(&variant) }).err().unwrap().to_string();
+        for part in ["127.0.0.1:1/no/kafka:9 is not on this machine", "kafka_image", "scripts/images", why] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 }
 
@@ -225,7 +240,7 @@ fn an_image_for_other_processors_is_refused() {
     let (name, other) = ("shasta-test-foreign:1", if daemon.architecture == "arm64" { "amd64" } else { "arm64" });
     docker(&["load"], &foreign(name, other));
     let variant = Variant { redis_image: Some(name.to_owned()), ..variant() };
-    let text = prepare(&variant, &|| false, &|_| ()).err().unwrap().to_string();
+    let text = prepare(starting(&variant)).err().unwrap().to_string();
     assert!(text.contains(&format!("{name} is for {other}")) && text.contains("docker pull --platform"), "{text}");
     docker(&["rmi", name], b"");
 }
@@ -234,7 +249,7 @@ fn an_image_for_other_processors_is_refused() {
 fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
     let Some(prepared) = prepared("a kept cluster", &variant()) else { return };
     let mut cluster = ContainerCluster::new(prepared, &variant());
-    cluster.launch(Held::choose().unwrap(), &|| false).unwrap();
+    cluster.launch(Held::choose(3, 1).unwrap(), &|| false).unwrap();
     let run = cluster.run.clone();
     let end = cluster.keep().unwrap();
     drop(cluster);
@@ -242,23 +257,4 @@ fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
     assert!(names.len() == 4 && names[0].starts_with("/shasta-kept-"), "{names:?}");
     assert!(Command::new("sh").args(["-c", &end]).output().unwrap().status.success());
     assert_eq!(containers_of(&run), [""; 0]);
-}
-
-#[test]
-fn what_a_container_said_tells_why_it_ended() {
-    let of = |log: &str| ended("broker 2".to_owned(), "exit code 1".to_owned(), log, "/var/lib/docker");
-    assert!(matches!(
-        of("Socket server failed to bind to 127.0.0.1:1: Address already in use."),
-        ClusterError::PortTaken { .. }
-    ));
-    assert!(of("java.io.IOException: No space left on device").to_string().contains("file system of /var/lib/docker"));
-    let text = of(&(1..=30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n")).to_string();
-    assert!(text.contains("broker 2 ended by itself (exit code 1)") && text.contains("log:\n11\n12\n"), "{text}");
-}
-
-#[test]
-fn the_version_is_read_from_the_log() {
-    let log = "[t] INFO Kafka version: 4.1.1 (org.apache.kafka.common.utils.AppInfoParser)\n[t] more";
-    assert_eq!(kafka_version(log).as_deref(), Some("4.1.1"));
-    assert_eq!(kafka_version("Redpanda v25"), None);
 }

@@ -1,0 +1,142 @@
+//! Latencies of one pair as counts by microsecond: exact, and as large as their range rather than their number.
+
+use crate::quantile::{Quantiles, Tallied};
+
+/// Successive values of one page of counts.
+const PAGE_US: usize = 4096;
+/// Pages, so that latencies of up to 131 ms are counted; the few beyond, and those below zero, are kept one by one.
+const PAGES: usize = 32;
+const PAGE_BYTES: usize = PAGE_US * size_of::<u32>();
+
+/// How often each latency came.
+#[derive(Debug, Clone, Default)]
+pub struct Histogram {
+    pages: [Option<Box<[u32; PAGE_US]>>; PAGES],
+    far_us: Vec<i64>,
+    missing: u64,
+}
+
+impl Histogram {
+    /// Counts a latency in µs, `None` for an event without one. Returns how many bytes more that took.
+    #[inline]
+    pub fn add(&mut self, us: Option<i64>) -> usize {
+        let Some(us) = us else {
+            self.missing += 1;
+            return 0;
+        };
+        match self.pages.get_mut(us as usize / PAGE_US) {
+            Some(Some(page)) => {
+                let count = &mut page[us as usize % PAGE_US];
+                // A run has at most 10⁹ events.
+                *count = count.saturating_add(1);
+                0
+            }
+            Some(page) => {
+                page.insert(Box::new([0; PAGE_US]))[us as usize % PAGE_US] = 1;
+                PAGE_BYTES
+            }
+            None => {
+                self.far_us.push(us);
+                size_of::<i64>()
+            }
+        }
+    }
+
+    /// Adds another's latencies.
+    pub fn merge(&mut self, other: Self) {
+        self.missing += other.missing;
+        self.far_us.extend(other.far_us);
+        for (page, other) in self.pages.iter_mut().zip(other.pages) {
+            match (page, other) {
+                (Some(page), Some(other)) => {
+                    page.iter_mut().zip(*other).for_each(|(sum, count)| *sum = sum.saturating_add(count))
+                }
+                (page @ None, other) => *page = other,
+                (Some(_), None) => (),
+            }
+        }
+    }
+
+    /// Each latency in µs that came, ascending but for the far ones, and how often; `None` for events without one.
+    pub fn counts(&self) -> impl Iterator<Item = (Option<i64>, u64)> {
+        let far = self.far_us.iter().map(|&us| (Some(us), 1));
+        far.chain(self.near().map(|(us, count)| (Some(us), count))).chain([(None, self.missing)])
+    }
+
+    /// The percentiles `ps`.
+    pub fn quantiles(&self, ps: &[f64]) -> Quantiles {
+        let mut tallied = Tallied { missing: self.missing, ..Tallied::default() };
+        let mut far_us = self.far_us.clone();
+        far_us.sort_unstable();
+        let (below, above) = far_us.split_at(far_us.partition_point(|&us| us < 0));
+        let one = |us: &i64| (*us, 1);
+        let ascending = || below.iter().map(one).chain(self.near()).chain(above.iter().map(one));
+        ascending().for_each(|(us, count)| tallied.count_many(us, count));
+        let mut counted = ascending();
+        let (mut us, mut before) = (0, 0);
+        let selected = tallied.ranks(ps).into_iter().map(|rank| {
+            while before <= rank {
+                let Some((next_us, count)) = counted.next() else { break };
+                (us, before) = (next_us, before + count);
+            }
+            (rank, us)
+        });
+        Quantiles::new(&tallied, selected.collect())
+    }
+
+    /// Latencies that pages count, ascending.
+    fn near(&self) -> impl Iterator<Item = (i64, u64)> {
+        let pages = self.pages.iter().enumerate().filter_map(|(k, page)| Some((k, page.as_ref()?)));
+        pages.flat_map(|(k, page)| {
+            let came = page.iter().enumerate().filter(|(_, count)| **count > 0);
+            came.map(move |(us, &count)| ((k * PAGE_US + us) as i64, u64::from(count)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::percentile::Distribution;
+
+    const PS: [f64; 8] = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 100.0];
+
+    proptest! {
+        #[test]
+        fn equals_the_sorted_distribution(
+            values in prop::collection::vec(
+                prop::option::weighted(0.95, prop_oneof![8 => -2_000_i64..150_000, 2 => 0_i64..3, 1 => any::<i64>()]), 0..400
+            ),
+        ) {
+            let mut halves = [Histogram::default(), Histogram::default()];
+            for (k, &us) in values.iter().enumerate() {
+                halves[k % 2].add(us);
+            }
+            let [mut all, other] = halves;
+            all.merge(other);
+            let mut counted: Vec<_> = all.counts().flat_map(|(us, count)| vec![us; count as usize]).collect();
+            counted.sort_unstable();
+            let (quantiles, sorted) = (all.quantiles(&PS), Distribution::of(values.iter().copied()));
+            prop_assert_eq!(
+                (quantiles.n(), quantiles.missing(), quantiles.over_slo(), quantiles.negative()),
+                (sorted.n(), sorted.missing(), sorted.over_slo(), sorted.negative())
+            );
+            for p in PS {
+                prop_assert_eq!(quantiles.percentile_ms(p), sorted.percentile_ms(p));
+            }
+            let mut values = values;
+            values.sort_unstable();
+            prop_assert_eq!(counted, values);
+        }
+    }
+
+    #[test]
+    fn says_what_it_takes() {
+        let mut histogram = Histogram::default();
+        let taken =
+            [Some(5), Some(4095), Some(4096), Some(131_072), Some(-1), None, Some(5)].map(|us| histogram.add(us));
+        assert_eq!(taken, [PAGE_BYTES, 0, PAGE_BYTES, 8, 8, 0, 0]);
+    }
+}

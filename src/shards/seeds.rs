@@ -1,0 +1,190 @@
+//! What a URL names: one node or several, all reached by the same user and in the same way.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::{
+    Client, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
+
+use super::{Address, Map};
+
+/// The nodes that a URL names: `redis://[user:password@]host:port[,host:port…]`, or `rediss://` for TLS.
+#[derive(Clone)]
+pub struct Seeds {
+    /// How to log in; its address is the first node's.
+    info: ConnectionInfo,
+    addresses: Vec<Address>,
+}
+
+/// What a node says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It takes writes, for all keys.
+    Primary,
+    /// It copies from another.
+    Replica,
+    /// It is a node of a cluster.
+    Cluster,
+}
+
+/// What a node's answer to HELLO means. One that may not answer is taken for a primary: its writes will show.
+pub fn kind(hello: RedisResult<HashMap<String, Value>>) -> Kind {
+    let Ok(hello) = hello else { return Kind::Primary };
+    let says = |field: &str, word: &[u8]| match hello.get(field) {
+        Some(Value::BulkString(text)) => text == word,
+        Some(Value::SimpleString(text)) => text.as_bytes() == word,
+        _ => false,
+    };
+    match (says("mode", b"cluster"), says("role", b"replica") || says("role", b"slave")) {
+        (true, _) => Kind::Cluster,
+        (false, true) => Kind::Replica,
+        (false, false) => Kind::Primary,
+    }
+}
+
+/// The error for a node that takes no writes, where no other is known that does.
+pub(super) fn is_replica(address: &Address) -> RedisError {
+    let text = format!("{address} is a replica, and no primary was named that answers");
+    RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "no primary", text))
+}
+
+impl Seeds {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(url: &str) -> RedisResult<Self> {
+        let wrong = || RedisError::from((ErrorKind::InvalidClientConfig, "Redis URL did not parse"));
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        // The last `@`, as in `redacted`; passwords are percent-encoded, so they hold neither `/` nor `?`.
+        let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (hosts, path) = rest.split_at(end);
+        let at = if url.contains('@') { "@" } else { "" };
+        let infos = hosts.split(',').map(|host| {
+            let host = host.trim();
+            if host.is_empty() && hosts.contains(',') {
+                return Err(wrong());
+            }
+            format!("{scheme}://{user}{at}{host}{path}").into_connection_info()
+        });
+        let infos: Vec<ConnectionInfo> = infos.collect::<RedisResult<_>>()?;
+        let addresses = infos.iter().map(|info| address(info.addr())).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        let first = infos.into_iter().next().ok_or_else(wrong)?;
+        Ok(Self { info: at_once(first), addresses })
+    }
+
+    /// The nodes that the URL names.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// The same, with other settings of the protocol.
+    pub fn with_settings(self, change: impl FnOnce(redis::RedisConnectionInfo) -> redis::RedisConnectionInfo) -> Self {
+        let settings = change(self.info.redis_settings().clone());
+        Self { info: self.info.set_redis_settings(settings), addresses: self.addresses }
+    }
+
+    /// The client for a node, reached as the URL says.
+    ///
+    /// # Errors
+    /// The build has no TLS.
+    pub fn client(&self, node: &Address) -> RedisResult<Client> {
+        let mut addr = self.info.addr().clone();
+        match &mut addr {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                (*host, *port) = (node.host.clone(), node.port);
+            }
+            _ => {}
+        }
+        Client::open(self.info.clone().set_addr(addr))
+    }
+
+    /// Connects to a node; `timeout` is also how long it may take to answer.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub fn open(&self, node: &Address, timeout: Duration) -> RedisResult<Connection> {
+        let connection = self.client(node)?.get_connection_with_timeout(timeout)?;
+        connection.set_read_timeout(Some(timeout))?;
+        connection.set_write_timeout(Some(timeout))?;
+        Ok(connection)
+    }
+
+    /// Whom to ask for the map, each once: the one that knows best, those that had something, those that were named.
+    pub fn to_ask(&self, hint: Option<&Address>, map: &Map) -> Vec<Address> {
+        let mut all: Vec<Address> = Vec::new();
+        for address in hint.into_iter().chain(map.nodes()).chain(&self.addresses) {
+            if !all.contains(address) {
+                all.push(address.clone());
+            }
+        }
+        all
+    }
+}
+
+impl From<&Client> for Seeds {
+    /// The one node of a client.
+    ///
+    /// # Panics
+    /// For a Unix socket.
+    fn from(client: &Client) -> Self {
+        let info = at_once(client.get_connection_info().clone());
+        let address = address(info.addr()).expect("a client of a host and a port");
+        Self { info, addresses: vec![address] }
+    }
+}
+
+fn address(addr: &ConnectionAddr) -> Option<Address> {
+    match addr {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Some(Address { host: host.clone(), port: *port })
+        }
+        _ => None,
+    }
+}
+
+/// Without Nagle's algorithm, which would hold the end of a pipeline back until the beginning is acknowledged.
+fn at_once(info: ConnectionInfo) -> ConnectionInfo {
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    info.set_tcp_settings(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_one_node_or_several() {
+        let seeds = |url: &str| {
+            let seeds = Seeds::parse(url).unwrap();
+            let user = seeds.info.redis_settings().username().map(str::to_owned);
+            let names: Vec<_> = seeds.addresses.iter().map(Address::to_string).collect();
+            (names.join(" "), user, seeds.info.redis_settings().db())
+        };
+        assert_eq!(seeds("redis://h"), ("h:6379".into(), None, 0));
+        assert_eq!(seeds("redis://me:p%2Cw@h:1,i:2/3"), ("h:1 i:2".into(), Some("me".into()), 3));
+        assert_eq!(seeds("redis://[::1]:7,[::2]"), ("[::1]:7 [::2]:6379".into(), None, 0));
+        for wrong in ["h:1", "http://h", "redis://h:1,", "redis://,", "redis://a:x,b:1", "unix:///x"] {
+            assert!(Seeds::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_what_it_says() {
+        let hello = |mode: &str, role: &str| {
+            let text = |text: &str| Value::BulkString(text.into());
+            Ok(HashMap::from([("mode".to_owned(), text(mode)), ("role".to_owned(), text(role))]))
+        };
+        assert_eq!(kind(hello("standalone", "master")), Kind::Primary);
+        assert_eq!(kind(hello("standalone", "replica")), Kind::Replica);
+        assert_eq!(kind(hello("cluster", "replica")), Kind::Cluster);
+        assert_eq!(kind(Err(RedisError::from((ErrorKind::Client, "x")))), Kind::Primary);
+    }
+}
