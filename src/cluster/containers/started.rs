@@ -90,8 +90,11 @@ impl ContainerCluster {
         drop(held);
         STARTED.store(true, Relaxed);
         for (name, image, recipe) in wanted {
-            let started = self.create(&name, image, recipe, stop)?;
-            self.containers.push(started);
+            let container = self.create(&name, image, recipe, stop)?;
+            // In the list at once: a container must not drop by itself, see `remove`.
+            self.containers.push(Running { name, container, process: None, ended: None });
+            let last = self.containers.len() - 1;
+            self.containers[last].process = self.process(self.containers[last].container.id())?;
         }
         Ok(())
     }
@@ -102,7 +105,7 @@ impl ContainerCluster {
         image: &str,
         recipe: Recipe,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Running, ClusterError> {
+    ) -> Result<ContainerAsync<GenericImage>, ClusterError> {
         let (repository, tag) = parts(image);
         let mut request = GenericImage::new(repository, tag)
             .with_network("host")
@@ -114,15 +117,11 @@ impl ContainerCluster {
             request = request.with_env_var(variable, value);
         }
         let started = self.daemon.wait(stop, request.start())?;
-        let container = started.map_err(|error| self.daemon.answer_within(&format!("start {name}"), &error))?;
-        let mut running = Running { name: name.to_owned(), container, process: None, ended: None };
-        running.process = self.process(&running)?;
-        Ok(running)
+        Ok(started.map_err(|error| self.daemon.answer_within(&format!("start {name}"), &error))?)
     }
 
     /// The process of a container, if it is one that this process sees under the same id.
-    fn process(&self, running: &Running) -> Result<Option<(u32, u64)>, ClusterError> {
-        let id = running.container.id();
+    fn process(&self, id: &str) -> Result<Option<(u32, u64)>, ClusterError> {
         let state = self.daemon.ask("look at a container", self.daemon.docker.inspect_container(id, None))?.state;
         let pid = state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok());
         let is_it =
