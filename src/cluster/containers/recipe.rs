@@ -35,14 +35,12 @@ fn kafka(index: usize, nodes: &[Ports], cluster_id: &str, variant: &Variant) -> 
     let heap = &variant.broker_heap;
     // An empty text would bring the image's own flags; `-server` is what java does anyway.
     let flags = if variant.broker_jvm.is_empty() { "-server".to_owned() } else { variant.broker_jvm.join(" ") };
+    // Nothing of the log: with KAFKA_LOG4J_ROOT_LOGLEVEL, Kafka 4.1's images lose the appender, and all output.
     environment.extend(
         [
             ("CLUSTER_ID", cluster_id.to_owned()),
             ("KAFKA_HEAP_OPTS", format!("-Xms{heap} -Xmx{heap}")),
             ("KAFKA_JVM_PERFORMANCE_OPTS", flags),
-            // As a local broker, but for the line that tells the version.
-            ("KAFKA_LOG4J_ROOT_LOGLEVEL", "WARN".to_owned()),
-            ("KAFKA_LOG4J_LOGGERS", "org.apache.kafka.common.utils.AppInfoParser=INFO".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
