@@ -162,7 +162,7 @@ pub enum ClusterError {
     },
     /// Addresses for a cluster that the harness starts itself.
     #[error(
-        "{flag} names an external cluster, but this run starts a local one; add `--cluster external` or leave it out"
+        "{flag} names an external cluster, but this run starts one of its own; add `--cluster external` or leave it out"
     )]
     NotExternal {
         /// The flag.
