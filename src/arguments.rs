@@ -51,7 +51,7 @@ pub struct Arguments {
     /// Run also what is more than this machine's CPU should carry (campaigns and searches always do)
     #[arg(long)]
     pub overload: bool,
-    /// Leave the local cluster running, and print its addresses
+    /// Leave the cluster that was started running, and print its addresses
     #[arg(long)]
     pub keep_cluster: bool,
     /// Faults in a random sequence that this number gives; they are printed, and take the place of the variant's

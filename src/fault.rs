@@ -95,17 +95,17 @@ impl Fault {
     /// In words that follow "must".
     pub fn check(&self, variant: &Variant) -> Result<(), String> {
         self.check_times(variant)?;
-        let external = variant.cluster != ClusterKind::Local;
+        let not_local = variant.cluster != ClusterKind::Local;
         match self.what {
             Action::Kill(target) | Action::Pause(target) | Action::Restart(target) => check_target(target, variant),
             Action::StepClock { worker, .. } => check_target(Target::Worker(worker), variant),
-            Action::FillRedis | Action::RollingRestart if external => Err(not_ours()),
-            Action::FailoverRedis if external => Err(not_ours()),
+            Action::FillRedis | Action::RollingRestart if not_local => Err(not_ours(variant)),
+            Action::FailoverRedis if not_local => Err(not_ours(variant)),
             Action::FailoverRedis if variant.redis_mode == RedisMode::Single => Err(
                 "used where Redis has a replica that can take over: give --redis-mode replica or --redis-mode cluster"
                     .to_owned(),
             ),
-            Action::Cut(_) | Action::Delay(..) if external => Err(not_ours()),
+            Action::Cut(_) | Action::Delay(..) if not_local => Err(not_ours(variant)),
             Action::Cut(Link { a, b }) | Action::Delay(Link { a, b }, _) => {
                 check_end(a, variant)?;
                 check_end(b, variant)?;
@@ -152,8 +152,12 @@ fn connected(from: Party, to: Party) -> bool {
     }
 }
 
-fn not_ours() -> String {
-    "done to a local cluster: this one runs elsewhere, and is not ours to stop".to_owned()
+fn not_ours(variant: &Variant) -> String {
+    let why = match variant.cluster {
+        ClusterKind::Containers => "one in containers is Docker's to stop, and has no proxies (--cluster local)",
+        _ => "this one runs elsewhere, and is not ours to stop",
+    };
+    format!("done to a local cluster: {why}")
 }
 
 fn check_target(target: Target, variant: &Variant) -> Result<(), String> {
@@ -162,7 +166,7 @@ fn check_target(target: Target, variant: &Variant) -> Result<(), String> {
         Target::Worker(worker) if worker >= workers => Err(format!("aimed at one of the workers 0 to {}", workers - 1)),
         Target::Worker(_) => Ok(()),
         Target::Broker(_) | Target::Controller | Target::Redis if variant.cluster != ClusterKind::Local => {
-            Err(not_ours())
+            Err(not_ours(variant))
         }
         Target::Broker(broker) => check_broker(broker),
         Target::Controller | Target::Redis => Ok(()),
@@ -267,6 +271,8 @@ mod tests {
         ] {
             let external = |variant: &mut Variant| variant.cluster = ClusterKind::External;
             assert!(checked(text, external).unwrap_err().contains("not ours"), "{text}");
+            let containers = |variant: &mut Variant| variant.cluster = ClusterKind::Containers;
+            assert!(checked(text, containers).unwrap_err().contains("--cluster local"), "{text}");
         }
     }
 

@@ -28,7 +28,9 @@ impl fmt::Display for Screen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.manifest;
         let interrupted = if m.interrupted { ", interrupted" } else { "" };
-        writeln!(f, "\n{}: variant {}, {} cluster{interrupted}\n", style(&m.run).bold(), m.variant_name, m.substrate)?;
+        let stand_ins = if m.cluster["stand_ins"] == true { " of stand-in images" } else { "" };
+        let cluster = format!("{} cluster{stand_ins}{interrupted}", m.substrate);
+        writeln!(f, "\n{}: variant {}, {cluster}\n", style(&m.run).bold(), m.variant_name)?;
         ledger(f, &m.ledger)?;
         table(f, "latency in ms", &m.latencies.headlines, true)?;
         table(f, "stages", &m.latencies.stages, false)?;

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "containers")]
+pub(crate) use self::check::is_image;
 pub(crate) use self::property::reserved;
 pub use self::{
     choice::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode},
@@ -109,6 +111,13 @@ pub struct Variant {
     pub min_insync_replicas: u16,
     /// What to run against.
     pub cluster: ClusterKind,
+    /// Image of the brokers' containers, with its tag; `apache/kafka` of the pinned version when not given.
+    /// `SHASTA_KAFKA_IMAGE` lies over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_image: Option<String>,
+    /// Image of Redis' container, with its tag; `redis:7` when not given. `SHASTA_REDIS_IMAGE` lies over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis_image: Option<String>,
     /// What a local cluster starts as Redis; an external one is what it is, which is found out. Not to be mixed up with
     /// the table `redis`, which has Redis' own settings.
     pub redis_mode: RedisMode,
@@ -173,6 +182,8 @@ impl Variant {
         let mine = self.clone();
         let as_mine = Self {
             cluster: mine.cluster,
+            kafka_image: mine.kafka_image,
+            redis_image: mine.redis_image,
             kafka_version: mine.kafka_version,
             broker_heap: mine.broker_heap,
             broker_jvm: mine.broker_jvm,

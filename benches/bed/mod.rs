@@ -9,8 +9,7 @@ pub mod store_script;
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use shasta::{
-    cluster::{Cluster, Endpoints, KAFKA_VERSION, Site, local, topic, topic::Topic},
-    process::Lifetime,
+    cluster::{self, Cluster, Endpoints, topic, topic::Topic},
     variant::{Layer, Variant},
 };
 
@@ -31,22 +30,12 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Starts so many brokers, none where Redis is enough.
+    /// Starts so many brokers, none where Redis is enough, in containers or not.
     pub fn start(bench: &str, brokers: usize) -> Self {
         let (_, variant) = Variant::load("laptop", &Layer::default()).expect("the repository has this variant");
-        let (site, progress) = (Site::from_env(), |line: &str| eprintln!("{bench}: {line}"));
-        let (lifetime, variant_of_start) = (Lifetime::WithParent, &variant);
-        let starting = local::Starting {
-            variant: variant_of_start,
-            brokers,
-            network: None,
-            site: &site,
-            lifetime,
-            stop: &|| false,
-            progress: &progress,
-        };
-        let cluster = local::start(starting).unwrap_or_else(|error| panic!("{error}"));
-        let bed = Self { cluster: Box::new(cluster), variant };
+        let progress = |line: &str| eprintln!("{bench}: {line}");
+        let cluster = cluster::for_benches(&variant, brokers, &progress).unwrap_or_else(|error| panic!("{error}"));
+        let bed = Self { cluster, variant };
         if !test_mode() {
             bed.note(bench, brokers);
         }
@@ -74,14 +63,14 @@ impl Bed {
     }
 
     fn note(&self, bench: &str, brokers: usize) {
-        let version = redis::Client::open(self.endpoints().redis_url.as_str())
-            .and_then(|client| client.get_connection())
-            .and_then(|mut connection| redis::cmd("INFO").arg("server").query::<redis::InfoDict>(&mut connection))
-            .ok()
-            .and_then(|info| info.get::<String>("redis_version"));
-        let kafka = (brokers > 0).then_some(KAFKA_VERSION);
-        let substrate = self.cluster.substrate();
-        let told = serde_json::json!({ "substrate": substrate, "kafka": kafka, "redis": version });
+        let settings = self.cluster.settings();
+        let kafka = (brokers > 0).then_some(&settings["kafka_version"]);
+        let told = serde_json::json!({
+            "substrate": self.cluster.substrate(),
+            "stand_ins": settings["stand_ins"],
+            "kafka": kafka,
+            "redis": settings["redis"]["server"]["redis_version"],
+        });
         note(&format!("substrate-{bench}"), &told);
     }
 }

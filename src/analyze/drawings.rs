@@ -11,6 +11,7 @@ use crate::{
     columns::{CHAIN, HEADLINES, READ, SCHEDULED_TO_STORED},
     document::Block,
     figures,
+    manifest::Manifest,
     markdown::count,
     pairs::{METRICS, above_median},
     percentile::{FEW, Value},
@@ -107,7 +108,7 @@ fn draw(drawings: Vec<Drawing>, directory: &Path) -> Result<Vec<Block>, chart::E
 fn behind(run: &Run) -> String {
     let mut text = format!("{} · n = {} planned", run.name, count(run.planned()));
     if let Some(manifest) = &run.manifest {
-        if let Some(substrate) = &manifest.substrate {
+        if let Some(substrate) = manifest.substrate() {
             text += &format!(" · substrate {substrate}");
         }
         if manifest.host.cores > 0 {
@@ -122,10 +123,8 @@ fn behind(run: &Run) -> String {
 }
 
 fn substrates(runs: &[(&Run, &Measured)]) -> String {
-    let mut all: Vec<&str> = runs
-        .iter()
-        .map(|(run, _)| run.manifest.as_ref().and_then(|manifest| manifest.substrate.as_deref()).unwrap_or("unknown"))
-        .collect();
+    let of = |run: &Run| run.manifest.as_ref().and_then(Manifest::substrate).unwrap_or_else(|| "unknown".to_owned());
+    let mut all: Vec<String> = runs.iter().map(|(run, _)| of(run)).collect();
     all.sort_unstable();
     all.dedup();
     let n: u64 = runs.iter().map(|(run, _)| run.planned()).sum();

@@ -79,6 +79,9 @@ pub struct Manifest {
     /// What it ran against: `local`, `containers`, `external`.
     #[serde(default)]
     pub substrate: Option<String>,
+    /// Settings of that; of containers also whether images were stand-ins.
+    #[serde(default)]
+    pub cluster: serde_json::Value,
     /// The resolved variant.
     #[serde(default)]
     pub variant: Variant,
@@ -166,6 +169,12 @@ impl From<&Ms> for Value {
 }
 
 impl Manifest {
+    /// What it ran against, for people.
+    pub fn substrate(&self) -> Option<String> {
+        let stand_ins = if self.cluster["stand_ins"] == true { " (stand-in images)" } else { "" };
+        self.substrate.as_ref().map(|substrate| format!("{substrate}{stand_ins}"))
+    }
+
     /// The manifest of a run: its own, or its parts' put together, each host having counted what it saw. None when there
     /// is none.
     ///

@@ -93,7 +93,7 @@ fn setting(manifest: &Manifest) -> String {
             variant.partitions
         );
     }
-    if let Some(substrate) = &manifest.substrate {
+    if let Some(substrate) = manifest.substrate() {
         text += &format!("; substrate {substrate}");
     }
     if manifest.host.cores > 0 {
@@ -261,7 +261,7 @@ fn beside_published(run: &Run, Measured { pairs, pooled, .. }: &Measured) -> Vec
             connections: variant.connections as u64,
             rate_per_s: variant.rate,
             workers: variant.workers,
-            substrate: manifest.substrate.clone().unwrap_or_else(|| "unknown".to_owned()),
+            substrate: manifest.substrate().unwrap_or_else(|| "unknown".to_owned()),
         },
         metrics: [0, 1, 2, 3].map(|k: usize| metrics[k].spread),
         samples_past: [0, 1, 2, 3].map(|k: usize| metrics[k].samples_past),

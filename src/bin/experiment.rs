@@ -191,9 +191,13 @@ fn code(finished: &Finished, assert_slo: bool) -> u8 {
 /// The first Ctrl-C or SIGTERM lets the run drain, a second one gives that up; one that finds nothing to give up ends the
 /// process at once, and the system takes the children along.
 fn stop_on_signals(stop: Stop) -> anyhow::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the user insists, and children die with this process anyway")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the user insists, children die with this process anyway, and containers are gone"
+    )]
     let ask = move || {
         if stop.request() {
+            shasta::cluster::end_at_once();
             std::process::exit(INTERRUPTED.into());
         }
     };

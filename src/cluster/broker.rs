@@ -75,6 +75,20 @@ pub(super) fn check_properties(broker: &BTreeMap<String, String>) -> Result<(), 
 
 /// `server.properties` of node `index`, with the variant's own on top of what a run needs.
 pub(super) fn properties(index: usize, listeners: &[Listeners], data: &Path, variant: &Variant) -> String {
+    let mut text = String::new();
+    for (name, value) in settings(index, listeners, data, variant) {
+        writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
+    }
+    text
+}
+
+/// The same by name, for brokers that take them otherwise.
+pub(super) fn settings<'a>(
+    index: usize,
+    listeners: &[Listeners],
+    data: &Path,
+    variant: &'a Variant,
+) -> BTreeMap<&'a str, String> {
     let voters: Vec<_> =
         listeners.iter().enumerate().map(|(i, of)| format!("{}@127.0.0.1:{}", i + 1, of.controller())).collect();
     let mut set = BTreeMap::from([
@@ -95,11 +109,7 @@ pub(super) fn properties(index: usize, listeners: &[Listeners], data: &Path, var
         let fewer = REPLICATED.iter().map(|name| (*name, listeners.len().to_string()));
         set.extend(fewer.chain(IN_SYNC.iter().map(|name| (*name, "1".to_owned()))));
     }
-    let mut text = String::new();
-    for (name, value) in set {
-        writeln!(text, "{name}={}", value.replace('\\', "\\\\")).expect("a String takes every write");
-    }
-    text
+    set
 }
 
 /// The flags of a broker's JVM.

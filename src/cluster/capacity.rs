@@ -37,7 +37,7 @@ const OFFSETS_PARTITIONS: u64 = 50;
 
 /// What a machine lacks for a variant, each with the override that helps.
 #[derive(Debug, Error, PartialEq)]
-#[error("this machine cannot carry the variant on a local cluster:{}", lines(.0))]
+#[error("this machine cannot carry the variant with a cluster of its own:{}", lines(.0))]
 pub struct TooLarge(pub Vec<Shortage>);
 
 /// One resource that falls short.
@@ -84,7 +84,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Checks a variant against this machine before a local cluster starts; rows go to `out`, brokers' data to `temp`. Where
+/// Checks a variant against this machine before a cluster starts on it; rows go to `out`, brokers' data to `temp`. Where
 /// `overload` is wanted, too little CPU is no reason against it.
 ///
 /// # Errors

@@ -32,8 +32,12 @@ pub(super) fn ended(child: &Child, status: ExitStatus, dir: &Path) -> ClusterErr
     if log.contains("No space left on device") || log.contains("Disk quota exceeded") {
         return ClusterError::DiskFull { dir: dir.to_path_buf() };
     }
-    let hint = HINTS.iter().find_map(|(said, hint)| log.contains(said).then_some(*hint)).unwrap_or_default();
-    ClusterError::Exited { name, status: status.to_string(), hint, lines: child.last_lines(LOG_LINES) }
+    ClusterError::Exited { name, status: status.to_string(), hint: hint(&log), lines: child.last_lines(LOG_LINES) }
+}
+
+/// What to do then, as far as the log tells; empty, or to be put after the status.
+pub(super) fn hint(log: &str) -> &'static str {
+    HINTS.iter().find_map(|(said, hint)| log.contains(said).then_some(*hint)).unwrap_or_default()
 }
 
 #[cfg(test)]

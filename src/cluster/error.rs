@@ -11,6 +11,19 @@ use crate::process::ProcessError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClusterError {
+    /// What is wrong with Docker or its images.
+    #[cfg(feature = "containers")]
+    #[error(transparent)]
+    Containers(#[from] super::containers::ContainersError),
+    /// Containers in a build without them.
+    #[error(
+        "this build leaves containers out; build with `cargo build --features containers` (they are in by default), or use \
+         --cluster local"
+    )]
+    NeedsContainers,
+    /// `SHASTA_CLUSTER` names nothing that benches run on.
+    #[error("SHASTA_CLUSTER={0}: must be containers or local; unset, benches take containers where Docker answers")]
+    NoSuchCluster(String),
     /// The caller's `stop` said so.
     #[error("interrupted while the cluster was starting")]
     Interrupted,
@@ -48,7 +61,7 @@ pub enum ClusterError {
         kafka: &'static str,
     },
     /// A setting that this harness must choose itself.
-    #[error("`{name}` in [{section}] is set by the local cluster itself ({why}); leave it out")]
+    #[error("`{name}` in [{section}] is set by the run itself ({why}); leave it out")]
     Owned {
         /// The variant's section.
         section: &'static str,
@@ -149,7 +162,7 @@ pub enum ClusterError {
     },
     /// Addresses for a cluster that the harness starts itself.
     #[error(
-        "{flag} names an external cluster, but this run starts a local one; add `--cluster external` or leave it out"
+        "{flag} names an external cluster, but this run starts one of its own; add `--cluster external` or leave it out"
     )]
     NotExternal {
         /// The flag.

@@ -3,24 +3,21 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::admin::ConfigEntry;
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site,
-    admin::Admin,
-    broker,
+    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site, applied, broker,
     ended::ended,
     error::file_error,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
     listeners,
     ports::Held,
+    ready::not_ready,
     redis_nodes::RedisNodes,
     redis_server,
     scratch::Scratch,
@@ -187,7 +184,8 @@ impl LocalCluster {
                 return Err(ClusterError::Interrupted);
             }
             self.check()?;
-            let Some(waiting_for) = self.not_ready(&mut admin)? else { break };
+            let waiting_for = not_ready(&self.client_ports, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
+            let Some(waiting_for) = waiting_for else { break };
             if start.elapsed() > READY_MAX {
                 let tails = self.children.iter().map(|child| format!("{}:\n{}", child.name(), child.last_lines(4)));
                 let lines = tails.collect::<Vec<_>>().join("\n");
@@ -200,66 +198,11 @@ impl LocalCluster {
             starting.brokers,
             start.elapsed().as_secs_f64()
         ));
-        // A broker takes a misspelt property without a word.
-        if let Some(Ok(described)) = admin.map(|admin| admin.broker_settings(1)) {
-            let why = |name: &String| Some((name.clone(), why_not_applied(name, described.get(name))?));
-            for (name, why) in self.variant.broker.keys().filter_map(why) {
-                (starting.progress)(&format!("`{name}` in [broker] has no effect: {why}"));
-            }
+        if let Some(admin) = admin {
+            applied::tell(&admin, &self.variant.broker, starting.progress);
         }
         Ok(())
     }
-
-    /// What does not answer yet; nothing when all do. Returns within 100 ms, so that the caller can be stopped.
-    fn not_ready(&mut self, admin: &mut Option<Admin>) -> Result<Option<String>, ClusterError> {
-        const LOOK: Duration = Duration::from_millis(50);
-        if admin.is_none() {
-            // A plain connection first: a Kafka client that starts too early backs off.
-            let closed =
-                |port: &u16| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), LOOK).is_err();
-            if let Some(i) = self.client_ports.iter().position(closed) {
-                return Ok(Some(format!("broker {} does not listen", i + 1)));
-            }
-            if let Some(missing) = self.redis.not_ready(LOOK) {
-                return Ok(Some(missing));
-            }
-            if self.client_ports.is_empty() {
-                return Ok(None);
-            }
-            *admin = Some(Admin::connect(&self.endpoints.kafka)?);
-        }
-        let wanted = self.client_ports.len();
-        let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
-        Ok((seen < wanted).then(|| format!("{seen} of {wanted} brokers in the metadata")))
-    }
-
-    fn brokers(&self) -> Value {
-        let asked = &self.variant.broker;
-        let described = Admin::connect(&self.endpoints.kafka).and_then(|admin| admin.broker_settings(1));
-        let described = match described {
-            Ok(described) => described,
-            Err(error) => return json!({ "asked": asked, "error": error.to_string() }),
-        };
-        let mut not_applied: Vec<Value> = vec![];
-        let mut applied = serde_json::Map::new();
-        for (name, value) in asked {
-            let entry = described.get(name);
-            match why_not_applied(name, entry) {
-                Some(why) => not_applied.push(json!({ "property": name, "value": value, "why": why })),
-                None => drop(applied.insert(name.clone(), json!(entry.and_then(|entry| entry.value.clone())))),
-            }
-        }
-        let shown = described.values().filter(|entry| !entry.is_sensitive);
-        let all: serde_json::Map<_, _> = shown.map(|entry| (entry.name.clone(), json!(entry.value))).collect();
-        json!({ "applied": applied, "not_applied": not_applied, "broker_1": all })
-    }
-}
-
-/// Why a property of the variant has no effect on a broker that describes it so, if it has none.
-fn why_not_applied(name: &str, entry: Option<&ConfigEntry>) -> Option<&'static str> {
-    // A broker hides the value of a property that it does not know, as it does for a password.
-    let unknown = entry.is_none_or(|entry| entry.is_sensitive).then_some("this Kafka does not know it");
-    broker::not_applied(name).or(unknown)
 }
 
 impl Cluster for LocalCluster {
@@ -318,7 +261,7 @@ impl Cluster for LocalCluster {
             "kafka_version_differs": wanted != KAFKA_VERSION,
             "java_version": self.java.version,
             "jvm_flags": broker::jvm_flags(&self.variant),
-            "brokers": self.brokers(),
+            "brokers": applied::described(&self.endpoints.kafka, &self.variant.broker),
             "proxies": self.network.as_ref().map(|network| network.links()),
             "redis": redis_server::described(&self.endpoints.redis_url),
             "redis_nodes": self.redis.described(),
@@ -354,7 +297,11 @@ impl Drop for LocalCluster {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, net::TcpListener, path::Path};
+    use std::{
+        cell::RefCell,
+        net::{Ipv4Addr, TcpListener},
+        path::Path,
+    };
 
     use rdkafka::{
         ClientConfig, Message, Offset, TopicPartitionList,

@@ -6,8 +6,12 @@ mod access;
 mod addresses;
 mod admin;
 mod advice;
+mod applied;
+mod at_hand;
 mod broker;
 pub mod capacity;
+#[cfg(feature = "containers")]
+pub mod containers;
 mod ended;
 mod error;
 pub mod external;
@@ -18,6 +22,7 @@ mod machine;
 mod null;
 mod parts;
 mod ports;
+mod ready;
 mod redis_nodes;
 mod redis_server;
 mod scratch;
@@ -26,6 +31,7 @@ pub mod topic;
 
 pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
+pub use at_hand::for_benches;
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
@@ -34,7 +40,7 @@ pub(crate) use redis_nodes::Temporary as TemporaryNodes;
 #[cfg(test)]
 pub(crate) use redis_server::temporary as temporary_redis;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     network::{Network, Party},
@@ -60,14 +66,15 @@ pub trait Cluster {
     /// `local`, `containers`, `external` or `null`.
     fn substrate(&self) -> &'static str;
 
-    /// Name and process id of each child ("broker 1", "redis"); none for an external cluster.
+    /// Name and process id of each child or container ("broker 1", "redis"), as far as they can be seen from here; none for
+    /// an external cluster.
     fn processes(&self) -> Vec<(String, u32)>;
 
-    /// The children that have ended by themselves, each with its name, its exit status or signal, and why as far as
-    /// its log says.
+    /// The children or containers that have ended by themselves, each with its name, its exit status or signal, and why
+    /// as far as its log says.
     ///
     /// # Errors
-    /// When the operating system does not say.
+    /// When the operating system, or Docker, does not say.
     fn ended(&mut self) -> Result<Vec<String>, ClusterError>;
 
     /// Its parts that can be stopped and started again while a run goes on; none of a cluster that runs elsewhere.
@@ -88,7 +95,7 @@ pub trait Cluster {
     fn failover_redis(&mut self) -> Result<String, ClusterError>;
 
     /// Leaves everything running after the drop, and returns the shell command that ends it. Only what was started
-    /// with [`Lifetime::Detached`] also outlives this process.
+    /// with [`Lifetime::Detached`], or in containers, also outlives this process.
     ///
     /// # Errors
     /// When that cannot be recorded.
@@ -101,7 +108,7 @@ pub trait Cluster {
 /// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::process`].
 ///
 /// # Errors
-/// See [`local::start`] and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
+/// See [`local::start`], `containers::start` and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.
 pub fn start(
     variant: &Variant,
     external: Option<Addresses>,
@@ -110,20 +117,54 @@ pub fn start(
     progress: &dyn Fn(&str),
 ) -> Result<Box<dyn Cluster>, ClusterError> {
     let external = external.unwrap_or_default();
+    if let Some(flag) = external.first_flag().filter(|_| variant.cluster != ClusterKind::External) {
+        return Err(ClusterError::NotExternal { flag });
+    }
     match variant.cluster {
         ClusterKind::Local => {
-            if let Some(flag) = external.first_flag() {
-                return Err(ClusterError::NotExternal { flag });
-            }
             let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
             Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
-        ClusterKind::Null => match external.first_flag() {
-            Some(flag) => Err(ClusterError::NotExternal { flag }),
-            None => Ok(Box::new(null::Nothing::new())),
-        },
+        ClusterKind::Containers => in_containers(variant, stop, progress),
+        ClusterKind::Null => Ok(Box::new(null::Nothing::new())),
         ClusterKind::External => Ok(Box::new(external::connect(external.resolve()?, stop, progress)?)),
     }
+}
+
+#[cfg(feature = "containers")]
+fn in_containers(
+    variant: &Variant,
+    stop: &dyn Fn() -> bool,
+    progress: &dyn Fn(&str),
+) -> Result<Box<dyn Cluster>, ClusterError> {
+    let (brokers, pull) = (broker::NODES, containers::Pull::Missing);
+    Ok(Box::new(containers::start(containers::Starting { variant, brokers, pull, stop, progress })?))
+}
+
+#[cfg(not(feature = "containers"))]
+fn in_containers(_: &Variant, _: &dyn Fn() -> bool, _: &dyn Fn(&str)) -> Result<Box<dyn Cluster>, ClusterError> {
+    Err(ClusterError::NeedsContainers)
+}
+
+/// Where the brokers and the Redis of this variant will keep their data; none where none is started.
+///
+/// # Errors
+/// When Docker, which is asked, does not answer.
+pub fn data_dir(variant: &Variant) -> Result<Option<PathBuf>, ClusterError> {
+    match variant.cluster {
+        ClusterKind::Local => Ok(Some(Site::from_env().temp)),
+        #[cfg(feature = "containers")]
+        ClusterKind::Containers => containers::data_dir().map(Some),
+        #[cfg(not(feature = "containers"))]
+        ClusterKind::Containers => Err(ClusterError::NeedsContainers),
+        ClusterKind::External | ClusterKind::Null => Ok(None),
+    }
+}
+
+/// Ends what would outlive this process if it ended without its destructors, as in a signal's handler.
+pub fn end_at_once() {
+    #[cfg(feature = "containers")]
+    containers::remove_own();
 }
 
 #[cfg(test)]
@@ -174,6 +215,8 @@ pub(crate) mod tests {
             replication_factor: 3,
             min_insync_replicas: 2,
             cluster: ClusterKind::Local,
+            kafka_image: None,
+            redis_image: None,
             redis_mode: RedisMode::Single,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,

@@ -1,4 +1,4 @@
-//! Free ports for the children of a local cluster.
+//! Free ports for brokers and a Redis that are about to be started.
 
 use std::{
     io,

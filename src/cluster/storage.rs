@@ -90,7 +90,7 @@ fn tool(starting: &Starting<'_>, java: &Java, dir: &Path, cluster_id: &str) -> R
 }
 
 /// A random UUID as Kafka writes them: 22 characters of URL-safe base64.
-fn new_cluster_id() -> Result<String, ClusterError> {
+pub(super) fn new_cluster_id() -> Result<String, ClusterError> {
     let source = Path::new("/proc/sys/kernel/random/uuid");
     let hex = fs::read_to_string(source).map_err(file_error(source, "read"))?.trim().replace('-', "");
     let uuid = u128::from_str_radix(&hex, 16).expect("the kernel writes 32 hexadecimal digits");

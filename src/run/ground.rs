@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Request, RunError, Stop};
 use crate::{
-    cluster::{self, Cluster, Site, capacity},
+    cluster::{self, Cluster, capacity},
     live::Live,
     process::Lifetime,
     variant::{ClusterKind, Variant},
@@ -66,8 +66,8 @@ fn check(request: &Request) -> Result<(), RunError> {
             None => Ok(()),
         };
     }
-    if request.variant.cluster == ClusterKind::Local {
-        capacity::check(&request.variant, &request.out, &Site::from_env().temp, request.overload)?;
+    if let Some(data) = cluster::data_dir(&request.variant)? {
+        capacity::check(&request.variant, &request.out, &data, request.overload)?;
     }
     capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
     Ok(())

@@ -10,14 +10,14 @@ use crate::tag_data::{BYTES_MAX, EventShape};
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
 const PLANNED_MAX: f64 = 1e9;
 
-/// Brokers of a local cluster.
+/// Brokers of a cluster that a run starts itself.
 const BROKERS_LOCAL: u16 = 3;
 
 /// A setting, what it must be in words (the message's end), and whether a variant's is.
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 43] = [
+const SETTINGS: [Setting; 45] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -57,7 +57,9 @@ const SETTINGS: [Setting; 43] = [
     ("min_insync_replicas", "a whole number from 1, at most replication_factor", |v| {
         (1..=v.replication_factor).contains(&v.min_insync_replicas)
     }),
-    ("cluster", "\"local\", \"external\" or \"null\"", |_| true),
+    ("cluster", "\"local\", \"containers\", \"external\" or \"null\"", |_| true),
+    ("kafka_image", IMAGE, |v| v.kafka_image.as_ref().is_none_or(|s| is_image(s))),
+    ("redis_image", IMAGE, |v| v.redis_image.as_ref().is_none_or(|s| is_image(s))),
     ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
@@ -71,7 +73,9 @@ const SETTINGS: [Setting; 43] = [
     ("redis", "a table of Redis settings: [redis]", |v| are_properties(&v.redis)),
 ];
 
-const OPTIONAL: [&str; 4] = ["published", "seed", "broker_instance", "fault"];
+const IMAGE: &str = "the name of an image in quotes, such as \"apache/kafka:4.1.1\"";
+
+const OPTIONAL: [&str; 6] = ["published", "seed", "kafka_image", "redis_image", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {
@@ -106,15 +110,16 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
         let setting = keys.iter().map(|key| describe(key)).collect::<Vec<_>>().join("; ");
         Err(VariantError::Wrong { must: as_given(&setting, &must), setting })
     };
-    if variant.cluster == ClusterKind::Local && variant.replication_factor > BROKERS_LOCAL {
-        let must = format!("at most {BROKERS_LOCAL} on a local cluster, which has {BROKERS_LOCAL} brokers");
+    if variant.cluster != ClusterKind::External && variant.replication_factor > BROKERS_LOCAL {
+        let must = format!("at most {BROKERS_LOCAL} on a cluster of the run's own, which has {BROKERS_LOCAL} brokers");
         return refuse(&["replication_factor"], must);
     }
-    if variant.cluster == ClusterKind::External && variant.redis_rtt.0 > Duration::ZERO {
-        return refuse(
-            &["redis_rtt", "cluster"],
-            "\"0s\" with an external cluster, which has a network of its own".into(),
-        );
+    if variant.cluster != ClusterKind::Local && variant.redis_rtt.0 > Duration::ZERO {
+        let must = "\"0s\" but with a local cluster, the only one that has proxies";
+        return refuse(&["redis_rtt", "cluster"], must.into());
+    }
+    if variant.cluster == ClusterKind::Containers && variant.redis_mode != RedisMode::Single {
+        return refuse(&["redis_mode", "cluster"], "\"single\" in containers; a local cluster has the others".into());
     }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
@@ -186,6 +191,12 @@ fn is_topic(name: &str) -> bool {
 
 fn is_version(text: &str) -> bool {
     text.split('.').count() >= 2 && text.split('.').all(|part| part.parse::<u16>().is_ok())
+}
+
+/// What can be an image's name; whether there is such an image is Docker's to say.
+pub(crate) fn is_image(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    name.len() <= 255 && name.chars().all(plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn is_heap(text: &str) -> bool {
@@ -275,12 +286,16 @@ mod tests {
     #[test]
     fn words_that_are_none_of_the_choices() {
         refused("engine = \"kafkajs\"", "must be \"rskafka\" or \"librdkafka\"");
-        refused("cluster = \"cloud\"", "must be \"local\" or \"external\"");
+        refused("cluster = \"cloud\"", "must be \"local\", \"containers\", \"external\" or \"null\"");
         refused("group_protocol = \"sticky\"", "must be \"cooperative-sticky\"");
         refused("question = \"\"", "must be the question");
         refused("broker_jvm = [\"Xmx1g\"]", "starting with `-`");
         for heap in ["512", "m", "0m", "+5m", "5t", "0.5g", "9999999999g", " 5m", "5mm"] {
             refused(&format!("broker_heap = \"{heap}\""), "such as \"512m\" or \"64g\"");
+        }
+        for image in ["", "-it", "a b", "/x", "ü", "a;b"] {
+            refused(&format!("kafka_image = \"{image}\""), "must be the name of an image");
+            refused(&format!("redis_image = \"{image}\""), "must be the name of an image");
         }
         for version in ["4", "", "4.1.x", "v4.1", "4..1"] {
             refused(&format!("kafka_version = \"{version}\""), "such as \"4.1.1\"");
@@ -300,9 +315,16 @@ mod tests {
         );
         refused(
             "cluster = \"external\"\nredis_rtt = \"1ms\"",
-            "x.toml:3: redis_rtt = \"1ms\"; x.toml:2: cluster = \"external\": must be \"0s\" with an external cluster",
+            "x.toml:3: redis_rtt = \"1ms\"; x.toml:2: cluster = \"external\": must be \"0s\" but with a local cluster",
         );
-        refused("replication_factor = 4", "x.toml:2: replication_factor = 4: must be at most 3 on a local cluster");
+        refused(
+            "cluster = \"containers\"\nredis_mode = \"cluster\"",
+            "x.toml:3: redis_mode = \"cluster\"; x.toml:2: cluster = \"containers\": must be \"single\" in containers",
+        );
+        refused(
+            "replication_factor = 4",
+            "x.toml:2: replication_factor = 4: must be at most 3 on a cluster of the run's own",
+        );
         refused("rate = 0.01\nduration = \"99s\"", "rate × duration is below 1");
         refused("connections = 100000\nduration = \"6h\"", "plans 2.160e10 events, and a run holds at most 1e9");
         refused("rate = 1e300", "and a run holds at most 1e9");

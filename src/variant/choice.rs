@@ -42,6 +42,8 @@ pub enum GroupProtocol {
 pub enum ClusterKind {
     /// Three brokers and a Redis as child processes on this machine.
     Local,
+    /// The same in Docker's containers on this machine.
+    Containers,
     /// Brokers and a Redis that are there already (Amazon MSK and MemoryDB, or any other).
     External,
     /// Nothing: each event is encoded and acked at once. What the harness alone costs.

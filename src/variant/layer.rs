@@ -117,6 +117,12 @@ pub struct Layer {
     /// What to run against
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
+    /// Image of the brokers' containers.
+    #[arg(skip)]
+    pub kafka_image: Option<String>,
+    /// Image of Redis' container.
+    #[arg(skip)]
+    pub redis_image: Option<String>,
     /// What a local cluster starts as Redis: one, a primary with a replica, or three shards with a replica each
     #[arg(long, value_enum)]
     pub redis_mode: Option<RedisMode>,

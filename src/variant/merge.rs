@@ -284,7 +284,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_values_of_any_settings_are_answered(
-            lines in proptest::collection::vec((0..42usize, 0..16usize), 0..12),
+            lines in proptest::collection::vec((0..45usize, 0..16usize), 0..12),
         ) {
             let keys: Vec<_> = check::keys().chain(["extends"]).collect();
             let values = [

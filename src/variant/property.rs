@@ -70,7 +70,7 @@ const CONSUMER: [(&str, &str); 17] = [
 /// Why the harness does not take a property of `[broker]`, `[consumer]` or `[redis]`, if it does not. Of an external
 /// cluster's brokers and Redis, the variant only says how they are.
 pub(crate) fn reserved(section: &str, name: &str, cluster: ClusterKind) -> Option<&'static str> {
-    let local = cluster == ClusterKind::Local;
+    let local = cluster != ClusterKind::External;
     match section {
         "broker" if local && BROKER.contains(&name) => Some("ports, ids and directories are chosen for each run"),
         "redis" if local && REDIS.contains(&name.to_ascii_lowercase().as_str()) => {

@@ -66,7 +66,9 @@ fn substrate(run: &Run) -> String {
         let bench = name.strip_prefix("substrate-")?;
         let version = |what: &str| note[what.to_lowercase()].as_str().map(|version| format!(" {what} {version}"));
         let versions: Vec<_> = ["Kafka", "Redis"].into_iter().filter_map(version).collect();
-        Some(format!("`{bench}` on substrate `{}` with{}", note["substrate"].as_str()?, versions.join(" and")))
+        let stand_ins = if note["stand_ins"] == true { " (stand-in images)" } else { "" };
+        let substrate = note["substrate"].as_str()?;
+        Some(format!("`{bench}` on substrate `{substrate}`{stand_ins} with{}", versions.join(" and")))
     };
     let told: Vec<String> = run.notes.iter().filter_map(told).collect();
     if told.is_empty() { "nothing that needs Kafka or Redis was run".to_owned() } else { told.join(", ") }

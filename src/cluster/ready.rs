@@ -1,0 +1,37 @@
+//! Whether brokers and Redis that were just started answer yet.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use super::{ClusterError, KafkaAccess, admin::Admin, redis_nodes::RedisNodes};
+
+/// What does not answer yet; nothing when all do. `admin` is there from the first answer on, unless there are no brokers.
+/// Returns within 100 ms, so that the caller can be stopped.
+pub(super) fn not_ready(
+    client_ports: &[u16],
+    kafka: &KafkaAccess,
+    redis: &mut RedisNodes,
+    admin: &mut Option<Admin>,
+) -> Result<Option<String>, ClusterError> {
+    const LOOK: Duration = Duration::from_millis(50);
+    if admin.is_none() {
+        // A plain connection first: a Kafka client that starts too early backs off.
+        let closed =
+            |port: &u16| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), LOOK).is_err();
+        if let Some(i) = client_ports.iter().position(closed) {
+            return Ok(Some(format!("broker {} does not listen", i + 1)));
+        }
+        if let Some(missing) = redis.not_ready(LOOK) {
+            return Ok(Some(missing));
+        }
+        if client_ports.is_empty() {
+            return Ok(None);
+        }
+        *admin = Some(Admin::connect(kafka)?);
+    }
+    let wanted = client_ports.len();
+    let seen = admin.as_ref().and_then(|admin| admin.metadata(LOOK).ok()).map_or(0, |found| found.brokers().len());
+    Ok((seen < wanted).then(|| format!("{seen} of {wanted} brokers in the metadata")))
+}
