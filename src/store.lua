@@ -13,26 +13,26 @@ if not generation or (meta[3] and not tonumber(meta[3])) then
   return redis.error_reply('WRONGTYPE ' .. KEYS[3] .. ' is not what the store writes')
 end
 generation, position = tonumber(generation), tonumber(position)
-if generation > tonumber(ARGV[1]) then return 0 end
-if generation == tonumber(ARGV[1]) and position >= tonumber(ARGV[2]) then return 0 end
+local own = tonumber(ARGV[1])
+if generation > own then return 0 end
+if generation == own and position >= tonumber(ARGV[2]) then return 0 end
 local same_run = meta[2] == ARGV[3]
 if same_run and ARGV[4] ~= '' and meta[3] and tonumber(meta[3]) >= tonumber(ARGV[5]) then return 3 end
 
 -- A script is not rolled back: whatever can fail comes before the first write that cannot.
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'hash' and kind ~= 'none' then
-  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. kind .. ', not a snapshot hash')
-end
+redis.call('HLEN', KEYS[1])
 local least = tonumber(ARGV[9])
-if least > 0 and (generation < tonumber(ARGV[1]) or position < least) then return 2 end
+if least > 0 and (generation < own or position < least) then return 2 end
 local id = ARGV[1] .. '-' .. ARGV[2]
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[8], id, 'name', ARGV[6], 'data', ARGV[7], 'previous', version)
 redis.call('HSET', KEYS[1], ARGV[6], ARGV[7])
 if ARGV[4] == '' then
   redis.call('HSET', KEYS[3], 'version', id)
+elseif same_run then
+  redis.call('HSET', KEYS[3], 'version', id, ARGV[4], ARGV[5])
 else
   -- Sequences of another run say nothing of this one, and would pile up.
-  if not same_run and meta[2] then redis.call('DEL', KEYS[3]) end
+  if meta[2] then redis.call('DEL', KEYS[3]) end
   redis.call('HSET', KEYS[3], 'version', id, 'run', ARGV[3], ARGV[4], ARGV[5])
 end
 return 1
