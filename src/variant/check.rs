@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn words_that_are_none_of_the_choices() {
         refused("engine = \"kafkajs\"", "must be \"rskafka\" or \"librdkafka\"");
-        refused("cluster = \"cloud\"", "must be \"local\" or \"external\"");
+        refused("cluster = \"cloud\"", "must be \"local\", \"external\" or \"null\"");
         refused("group_protocol = \"sticky\"", "must be \"cooperative-sticky\"");
         refused("question = \"\"", "must be the question");
         refused("broker_jvm = [\"Xmx1g\"]", "starting with `-`");
