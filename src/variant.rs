@@ -327,6 +327,24 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_suits_another_load_but_no_other_broker_topic_or_fault() {
+        let goal = load("goal");
+        assert!(goal.same_cluster(&load(DEFAULT)), "more connections, workers and another window");
+        let other = |change: &dyn Fn(&mut Variant)| {
+            let mut other = goal.clone();
+            change(&mut other);
+            goal.same_cluster(&other)
+        };
+        assert!(other(&|v| drop(v.consumer.insert("fetch.min.bytes".into(), "9".into()))));
+        assert!(!other(&|v| v.partitions = 12));
+        assert!(!other(&|v| v.broker_heap = "1g".into()));
+        assert!(!other(&|v| drop(v.broker.insert("num.io.threads".into(), "9".into()))));
+        assert!(!other(&|v| v.redis_rtt = "1ms".parse().unwrap()));
+        let faulty = load("takeover");
+        assert!(!faulty.same_cluster(&faulty));
+    }
+
+    #[test]
     fn laptop_resolves_a_p9999() {
         let laptop = load(DEFAULT);
         assert_eq!((laptop.planned(), laptop.workers, laptop.partitions), (120_000.0, 2, 24));

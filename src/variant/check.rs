@@ -308,6 +308,9 @@ mod tests {
     #[test]
     fn settings_at_odds_with_each_other() {
         refused("min_insync_replicas = 4", "replication_factor = 3; x.toml:2: min_insync_replicas = 4: must be");
+        refused("acks = \"1\"", "must be \"all\" with the engine rskafka, which knows no other");
+        refused("acks = 1", "must be \"all\" or \"1\"");
+        refused("cluster = \"null\"\nreaders = 1", "must be left out with the cluster null");
         refused("linger = \"5ms\"", "must be \"0s\" with the engine rskafka, which sends each event at once");
         refused(
             "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",
