@@ -123,7 +123,6 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     assert_eq!((cluster.substrate(), &settings["kafka_version"]), ("containers", &json!(KAFKA_VERSION)));
     assert_eq!(settings["images"]["kafka"]["name"], format!("apache/kafka:{KAFKA_VERSION}"));
     assert!(settings["images"]["redis"]["id"].as_str().unwrap().starts_with("sha256:"));
-    assert_eq!(settings["kafka_version"], "4.1.1");
     assert_eq!(settings["brokers"]["applied"], json!({ "num.io.threads": "2" }));
     assert_eq!(settings["brokers"]["broker_1"]["min.insync.replicas"], "2");
     assert_eq!(settings["redis"]["config"]["appendonly"], "yes");
