@@ -24,6 +24,8 @@ pub fn test_mode() -> bool {
 
 /// Brokers and a Redis, with the settings of variant `laptop`.
 pub struct Bed {
+    bench: String,
+    brokers: usize,
     cluster: Box<dyn Cluster>,
     /// The settings.
     pub variant: Variant,
@@ -35,11 +37,7 @@ impl Bed {
         let (_, variant) = Variant::load("laptop", &Layer::default()).expect("the repository has this variant");
         let progress = |line: &str| eprintln!("{bench}: {line}");
         let cluster = cluster::for_benches(&variant, brokers, &progress).unwrap_or_else(|error| panic!("{error}"));
-        let bed = Self { cluster, variant };
-        if !test_mode() {
-            bed.note(bench, brokers);
-        }
-        bed
+        Self { bench: bench.to_owned(), brokers, cluster, variant }
     }
 
     /// How to reach both.
@@ -61,17 +59,23 @@ impl Bed {
         variant.min_insync_replicas = variant.min_insync_replicas.min(variant.replication_factor);
         topic::prepare(&self.endpoints().kafka, &variant, &|| false).unwrap_or_else(|error| panic!("{error}"))
     }
+}
 
-    fn note(&self, bench: &str, brokers: usize) {
+impl Drop for Bed {
+    // At the end, when brokers have surely said which version they are.
+    fn drop(&mut self) {
+        if test_mode() {
+            return;
+        }
         let settings = self.cluster.settings();
-        let kafka = (brokers > 0).then_some(&settings["kafka_version"]);
+        let kafka = (self.brokers > 0).then_some(&settings["kafka_version"]);
         let told = serde_json::json!({
             "substrate": self.cluster.substrate(),
             "stand_ins": settings["stand_ins"],
             "kafka": kafka,
             "redis": settings["redis"]["server"]["redis_version"],
         });
-        note(&format!("substrate-{bench}"), &told);
+        note(&format!("substrate-{}", self.bench), &told);
     }
 }
 

@@ -41,8 +41,6 @@ pub struct ContainerCluster {
     client_ports: Vec<u16>,
     redis: RedisNodes,
     variant: Variant,
-    /// As broker 1 said at its start.
-    kafka_version: Option<String>,
     /// When Docker was last asked about the containers.
     pub(super) looked: Instant,
 }
@@ -68,7 +66,6 @@ impl ContainerCluster {
             client_ports: Vec::new(),
             redis: RedisNodes::new(RedisMode::Single, Vec::new()),
             variant: variant.clone(),
-            kafka_version: None,
             looked: Instant::now(),
         }
     }
@@ -147,13 +144,17 @@ impl ContainerCluster {
         }
         let seconds = start.elapsed().as_secs_f64();
         progress(&format!("{brokers} brokers and Redis are ready after {seconds:.1} s"));
-        let said = self.containers.iter().find(|running| running.name == "broker 1");
-        self.kafka_version =
-            said.and_then(|running| kafka_version(&self.daemon.first_said(running.container.id(), 1 << 18)));
         if let Some(admin) = admin {
             applied::tell(&admin, &self.variant.broker, progress);
         }
         Ok(())
+    }
+
+    /// As broker 1 said once it had started.
+    fn kafka_version(&self) -> Option<String> {
+        const STARTING_BYTES: usize = 1 << 18;
+        let first = self.containers.iter().find(|running| running.name == "broker 1")?;
+        kafka_version(&self.daemon.first_said(first.container.id(), STARTING_BYTES))
     }
 
     fn unready(&self, waiting_for: String, ready_max: Duration) -> ClusterError {
@@ -214,14 +215,15 @@ impl Cluster for ContainerCluster {
 
     fn settings(&self) -> Value {
         let Images { kafka, redis } = &self.images;
+        let kafka_version = self.kafka_version();
         json!({
             "images": { "kafka": kafka.json(), "redis": redis.json() },
             "stand_ins": kafka.stand_in || redis.stand_in,
             "network": "host",
             "docker": { "version": self.daemon.version, "storage_driver": self.daemon.storage },
-            "kafka_version": self.kafka_version,
+            "kafka_version": kafka_version,
             "kafka_version_of_variant": self.variant.kafka_version,
-            "kafka_version_differs": self.kafka_version.as_ref() != Some(&self.variant.kafka_version),
+            "kafka_version_differs": kafka_version.as_ref() != Some(&self.variant.kafka_version),
             "jvm_flags": broker::jvm_flags(&self.variant),
             "brokers": applied::described(&self.endpoints.kafka, &self.variant.broker),
             "redis": redis_server::described(&self.endpoints.redis_url),
