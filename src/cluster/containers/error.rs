@@ -164,7 +164,9 @@ fn unreached(error: &DockerError, socket: &str) -> Option<ContainersError> {
     if let DockerError::SocketNotFoundError(_) = error {
         return Some(ContainersError::NoDaemon { socket, reason: "there is no such socket".to_owned() });
     }
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    // This one says of itself what its cause says, and does not name it.
+    let mut cause: Option<&(dyn Error + 'static)> =
+        Some(if let DockerError::IOError { err } = error { err } else { error });
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             return match io.kind() {
