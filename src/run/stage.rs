@@ -21,7 +21,7 @@ use crate::{
     schedule::Pace,
     shards::Primaries,
     tag_data::{EventShape, Stamps},
-    variant::Variant,
+    variant::{ClusterKind, Variant},
     verify::{self, Subject, Verification},
     worker,
 };
