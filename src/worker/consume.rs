@@ -26,8 +26,14 @@ use crate::{cluster::KafkaAccess, variant::GroupProtocol};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
-/// The same while the look-ahead is full: how soon it sees that there is room again.
+/// The same while the look-ahead is full and partitions are paused: how soon it sees that there is room again.
 const HELD_POLL: Duration = Duration::from_millis(5);
+/// How long room in a full look-ahead is waited for, without polling, before partitions are paused. A pause is dear: the
+/// client forgets what it has fetched, and looks only once a second which partitions may be fetched again. A worker that
+/// drained a backlog stood still for 0.6 s of each second with it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How soon it sees meanwhile that there is room.
+const ROOM: Duration = Duration::from_millis(1);
 /// How long a worker that is to stop goes on reading again what Redis has lost.
 const OWED_MAX: Duration = Duration::from_secs(10);
 
@@ -127,27 +133,35 @@ pub(super) fn subscribe(
     Ok(consumer)
 }
 
+/// Records that the look-ahead has no room for, and what was done about that.
+#[derive(Default)]
+struct Held<'a> {
+    /// Rarely more than one: what came before a pause took hold.
+    queue: VecDeque<Ahead<'a>>,
+    full_since: Option<Instant>,
+    paused: bool,
+}
+
 /// Polls until told to stop, and until what Redis has lost was read again. While the look-ahead is full it takes nothing
-/// more, and goes on polling all the same: a consumer that does not is put out of its group.
+/// more, and after a while goes on polling all the same: a consumer that does not is put out of its group.
 pub(super) fn poll<'a>(
     consumer: &'a BaseConsumer<Rebalances>,
     (config, clock): (&Config, &HostClock),
     ahead: SyncSender<Ahead<'a>>,
     (seeks, stop): (&Seeks, &AtomicBool),
 ) -> Result<(), WorkerError> {
-    // What came before a pause took hold: rarely more than one.
-    let (mut held, mut paused) = (VecDeque::new(), false);
+    let mut held = Held::default();
     let mut stopped = None;
     let mut owes = || seeks.owed() && stopped.get_or_insert_with(Instant::now).elapsed() <= OWED_MAX;
     while !stop.load(Relaxed) || owes() {
         if let Some(places) = seeks.take() {
-            held.push_back(Ahead::WentBack(go_back(consumer, &config.topic, &places)));
+            held.queue.push_back(Ahead::WentBack(go_back(consumer, &config.topic, &places)));
         }
-        match consumer.poll(if held.is_empty() { POLL } else { HELD_POLL }) {
+        match held.poll(consumer) {
             Some(Ok(message)) => {
                 let after_consume_us = clock.now_us();
-                held.push_back(Ahead::Record(Consumed { message, after_consume_us }));
-                if paused {
+                held.queue.push_back(Ahead::Record(Consumed { message, after_consume_us }));
+                if held.paused {
                     // A rebalance has brought partitions that are not paused.
                     consumer.pause(&consumer.assignment()?)?;
                 }
@@ -156,39 +170,54 @@ pub(super) fn poll<'a>(
             Some(Err(error)) => tracing::warn!("Kafka: {error}"),
             None => {}
         }
-        if !held.is_empty() && !hand_over(consumer, (&mut held, &mut paused), &ahead)? {
+        if !held.hand_over(consumer, &ahead)? {
             return Ok(()); // The store thread has ended, and says why.
         }
     }
     // The store thread takes what is left, or gives it up.
-    let _ = held.into_iter().try_for_each(|next| ahead.send(next));
+    let _ = held.queue.into_iter().try_for_each(|next| ahead.send(next));
     Ok(())
 }
 
-/// Hands over what is held, as far as there is room; pauses the partitions when there is none, and lets them go on when
-/// there is again. Returns whether anybody is left to take it.
-fn hand_over<'a>(
-    consumer: &BaseConsumer<Rebalances>,
-    (held, paused): (&mut VecDeque<Ahead<'a>>, &mut bool),
-    ahead: &SyncSender<Ahead<'a>>,
-) -> Result<bool, WorkerError> {
-    while let Some(next) = held.pop_front() {
-        match ahead.try_send(next) {
-            Ok(()) => {}
-            Err(TrySendError::Disconnected(_)) => return Ok(false),
-            Err(TrySendError::Full(next)) => {
-                held.push_front(next);
-                if !std::mem::replace(paused, true) {
-                    consumer.pause(&consumer.assignment()?)?;
-                }
-                return Ok(true);
+impl<'a> Held<'a> {
+    fn poll(&self, consumer: &'a BaseConsumer<Rebalances>) -> Option<Result<BorrowedMessage<'a>, KafkaError>> {
+        match self.full_since {
+            None => consumer.poll(POLL),
+            Some(_) if self.paused => consumer.poll(HELD_POLL),
+            Some(_) => {
+                std::thread::sleep(ROOM);
+                None
             }
         }
     }
-    if std::mem::take(paused) {
-        consumer.resume(&consumer.assignment()?)?;
+
+    /// Hands over what is held, as far as there is room; pauses the partitions when there has been none for long, and lets
+    /// them go on when there is again. Returns whether anybody is left to take it.
+    fn hand_over(
+        &mut self,
+        consumer: &BaseConsumer<Rebalances>,
+        ahead: &SyncSender<Ahead<'a>>,
+    ) -> Result<bool, WorkerError> {
+        while let Some(next) = self.queue.pop_front() {
+            match ahead.try_send(next) {
+                Ok(()) => {}
+                Err(TrySendError::Disconnected(_)) => return Ok(false),
+                Err(TrySendError::Full(next)) => {
+                    self.queue.push_front(next);
+                    let since = *self.full_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= PATIENCE && !std::mem::replace(&mut self.paused, true) {
+                        consumer.pause(&consumer.assignment()?)?;
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        self.full_since = None;
+        if std::mem::take(&mut self.paused) {
+            consumer.resume(&consumer.assignment()?)?;
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// The client gets over most errors by itself; these it does not.
