@@ -91,13 +91,15 @@ def line(name, fault, manifest):
     return "| " + " | ".join(cells) + " |"
 
 
-def introduction(manifest):
+def introduction(manifests):
     """What stands above the table."""
-    host, versions = manifest["host"], manifest["versions"]
+    host = manifests[0]["host"]
+    found = dict.fromkeys((manifest["versions"].get("git_revision") or "?")[:12] for manifest in manifests)
+    revisions = ("revision " if len(found) == 1 else "revisions ") + ", ".join(f"`{revision}`" for revision in found)
     return (
         "# What each fault did\n\n"
         "One run a line, made by `scripts/faults`: 500 events/s from 50 connections, two workers, three brokers and a Redis "
-        f"together on {host['cores']} cores ({host['cpu']}); revision `{versions.get('git_revision') or '?'}`. "
+        f"together on {host['cores']} cores ({host['cpu']}); {revisions}. "
         "Latencies are scheduled → stored, in ms. An event that was on its way at any moment of the fault belongs to "
         "*during*. *Normal* is the moment from which for 5 s no event was late on its way, past 100 ms or the p99.9 of "
         "before. *Twice* were delivered twice, and stored once. Descriptive: one run each says nothing of how repeatable "
@@ -113,7 +115,7 @@ def main():
     verify = ["--verify"] if verifies() else []
     with tempfile.TemporaryDirectory() as scratch:
         out = os.environ.get("SHASTA_FAULTS_OUT", scratch)
-        lines, text = [], ""
+        lines, manifests = [], []
         for name, fault, variant, more in KINDS:
             if NAMES and name not in NAMES:
                 continue
@@ -128,8 +130,9 @@ def main():
                 continue
             with open(path, encoding="utf-8") as file:
                 manifest = json.load(file)
-            text = text or introduction(manifest)
+            manifests.append(manifest)
             lines.append(line(name, fault, manifest))
+    text = introduction(manifests) if manifests else ""
     table = text + "\n".join([HEADER, "|---|" + "---:|" * 12 + "---|", *lines]) + "\n"
     if NAMES:
         print(table)
