@@ -209,17 +209,14 @@ fn append_whole(shape: &EventShape, sequence: u64, buffer: &mut Vec<u8>) {
     append_headers(buffer);
 }
 
-/// Each header as Kafka has it on the wire, lengths in one byte. The buffer grows once for all of them.
+/// Each header as Kafka has it on the wire, lengths in one byte.
 fn append_headers(buffer: &mut Vec<u8>) {
-    let (mut headers, mut end) = ([0; 128], 0);
     black_box(stamps()).each(|name, value| {
-        for field in [name.as_bytes(), value] {
-            headers[end] = field.len() as u8;
-            headers[end + 1..][..field.len()].copy_from_slice(field);
-            end += 1 + field.len();
-        }
+        buffer.push(name.len() as u8);
+        buffer.extend_from_slice(name.as_bytes());
+        buffer.push(value.len() as u8);
+        buffer.extend_from_slice(value);
     });
-    buffer.extend_from_slice(&headers[..end]);
 }
 
 /// Reads back what [`append_whole`] wrote.
