@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Campaign, CampaignError, order::Slot, validity::Validity};
+use crate::manifest::whole_json;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,14 +98,13 @@ impl Book {
     /// # Errors
     /// When it cannot be read, is no book, or what decides the campaign has changed since it was begun.
     pub fn open(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
-        let (path, new) = (Self::path(campaign, out), Self::new(campaign));
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(new),
-            text => text.map_err(|source| CampaignError::File { path: path.clone(), source })?,
+        let new = Self::new(campaign);
+        let old = match Self::read(campaign, out) {
+            Err(CampaignError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(new),
+            read => read?,
         };
-        let old = Self::parse(&path, &text)?;
         match old.differs(&new) {
-            Some(what) => Err(CampaignError::Changed { path, what }),
+            Some(what) => Err(CampaignError::Changed { path: Self::path(campaign, out), what }),
             None => Ok(old),
         }
     }
@@ -116,12 +116,8 @@ impl Book {
     pub fn read(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
         let path = Self::path(campaign, out);
         let text = fs::read_to_string(&path).map_err(|source| CampaignError::File { path: path.clone(), source })?;
-        Self::parse(&path, &text)
-    }
-
-    fn parse(path: &Path, text: &str) -> Result<Self, CampaignError> {
-        serde_json::from_str(text).map_err(|error| CampaignError::Syntax {
-            path: path.into(),
+        serde_json::from_str(&text).map_err(|error| CampaignError::Syntax {
+            path,
             line: error.line(),
             message: format!("not the book of a campaign: {error}"),
         })
@@ -171,11 +167,7 @@ impl Book {
         let failed = |source| CampaignError::File { path: path.into(), source };
         let directory = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        serde_json::to_writer_pretty(&mut file, self).map_err(|error| failed(error.into()))?;
-        let readable_by_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(readable_by_all).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
+        whole_json(self, directory).map_err(failed)?.persist(path).map_err(|error| failed(error.error))?;
         Ok(())
     }
 }

@@ -8,7 +8,11 @@ use super::{
     file::Keep,
     order::{Slot, order},
 };
-use crate::{run::Finished, variant::Span};
+use crate::{
+    cluster::capacity::{ROW_BYTES, free_bytes},
+    run::Finished,
+    variant::Span,
+};
 
 /// What came of one run.
 #[derive(Debug)]
@@ -42,9 +46,7 @@ const FAILED_MAX: usize = 3;
 
 /// How a campaign stands when a run of it begins.
 #[derive(Debug)]
-pub struct Progress<'a> {
-    /// Name of the arm.
-    pub arm: &'a str,
+pub struct Progress {
     /// Number of the run among all, from 1.
     pub nth: usize,
     /// Runs in all.
@@ -81,7 +83,7 @@ pub fn conduct(
     for (k, slot) in left.iter().enumerate() {
         let arm = &campaign.arms[slot.arm].name;
         let nth = slots.len() - left.len() + k + 1;
-        let progress = Progress { arm, nth, of: slots.len(), left: minutes(takes(&left[k..])) };
+        let progress = Progress { nth, of: slots.len(), left: minutes(takes(&left[k..])) };
         let Outcome { run, state } = measure(slot, &progress);
         let interrupted = state == State::Interrupted;
         let failure = if let State::Failed(why) = &state { Some(why.clone()) } else { None };
@@ -98,9 +100,6 @@ pub fn conduct(
     Ok(book)
 }
 
-/// Bytes of a row in CSV, and a little more.
-const ROW_BYTES: f64 = 150.0;
-
 fn check_disk(campaign: &Campaign, left: &[&Slot], out: &Path) -> Result<(), CampaignError> {
     let rows = left.iter().map(|slot| campaign.arms[slot.arm].variant.planned());
     let planned: f64 = match campaign.rows {
@@ -109,10 +108,7 @@ fn check_disk(campaign: &Campaign, left: &[&Slot], out: &Path) -> Result<(), Cam
         Keep::Manifest => rows.fold(0.0, f64::max),
     };
     let bytes = planned * ROW_BYTES;
-    let there = out.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
-    // Where the system does not say, each run finds out by itself.
-    let Ok(found) = rustix::fs::statvfs(there) else { return Ok(()) };
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let free = free_bytes(out);
     if bytes < free as f64 {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{
     advice::{Advice, Knob},
     broker::NODES,
-    machine::{Machine, gib},
+    machine::{self, Machine, gib},
 };
 use crate::{
     network::Scope,
@@ -27,13 +27,19 @@ const WORKER_MS: f64 = 0.2;
 /// What a broker's JVM takes beside its heap.
 const JVM_BYTES: u64 = 150 << 20;
 const WORKER_BYTES: u64 = 60 << 20;
-const ROW_BYTES: f64 = 150.0;
+/// Bytes of a row in CSV, and a little more.
+pub(crate) const ROW_BYTES: f64 = 150.0;
 /// Stored bytes of an event for each of its own: keys, headers, batch overhead, indexes.
 const STORED: f64 = 1.3;
 /// Memory maps and open files of a broker that holds no partitions.
 const BROKER_BASE: u64 = 1500;
 /// Partitions of Kafka's own offsets topic, three times replicated.
 const OFFSETS_PARTITIONS: u64 = 50;
+
+/// Bytes that are free where `path` is, or will be; all there can be where the system does not say.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    machine::place(path).free_bytes
+}
 
 /// What a machine lacks for a variant, each with the override that helps.
 #[derive(Debug, Error, PartialEq)]

@@ -311,7 +311,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{Part, external, tests::variant, topic},
+        cluster::{
+            Part, external,
+            tests::{taken_first, variant},
+            topic,
+        },
         process::start_time_ticks,
         variant::RedisMode,
     };
@@ -335,14 +339,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let said = RefCell::new(vec![]);
-        let choose = || {
-            let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-            let mut held = Held::choose(3, 1)?;
-            if first {
-                held.redis[0].client = taken.local_addr()?.port();
-            }
-            Ok(held)
-        };
+        let choose = || taken_first(&taken, &said);
         let progress = |line: &str| said.borrow_mut().push(line.to_owned());
         let variant = Variant { kafka_version: "3.3.2".to_owned(), ..variant() };
         let site = site(temp.path());

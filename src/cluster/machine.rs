@@ -52,7 +52,7 @@ fn memory_bytes() -> u64 {
 }
 
 /// The file system on which `path` is, or will be once it is created.
-fn place(path: &Path) -> Place {
+pub(super) fn place(path: &Path) -> Place {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let found =
         absolute.ancestors().find_map(|dir| Some((fs::metadata(dir).ok()?.dev(), rustix::fs::statvfs(dir).ok()?)));

@@ -128,8 +128,7 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
         return refuse(&["acks"], "\"all\" with the engine rskafka, which knows no other".into());
     }
     if variant.cluster == ClusterKind::Null {
-        let delayed = variant.redis_rtt.0 > Duration::ZERO;
-        let more = [("readers", variant.readers > 0), ("redis_rtt", delayed), ("fault", !variant.fault.is_empty())];
+        let more = [("readers", variant.readers > 0), ("fault", !variant.fault.is_empty())];
         if let Some((key, _)) = more.into_iter().find(|(_, given)| *given) {
             return refuse(
                 &[key, "cluster"],

@@ -19,7 +19,11 @@ use testcontainers::{
 
 use super::{image::parts, *};
 use crate::{
-    cluster::{Cluster, external, tests::variant, topic},
+    cluster::{
+        Cluster, external,
+        tests::{taken_first, variant},
+        topic,
+    },
     output::say,
 };
 
@@ -96,14 +100,7 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     let Some(prepared) = prepared("a cluster in containers", &variant) else { return };
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let said = RefCell::new(vec![]);
-    let choose = || {
-        let first = said.borrow().iter().all(|line: &String| !line.contains("taken"));
-        let mut held = Held::choose(3, 1)?;
-        if first {
-            held.redis[0].client = taken.local_addr()?.port();
-        }
-        Ok(held)
-    };
+    let choose = || taken_first(&taken, &said);
     let progress = |line: &str| said.borrow_mut().push(line.to_owned());
     let starting = Starting { progress: &progress, ..starting(&variant) };
     let mut cluster = start_on(prepared, starting, READY_MAX, &choose).unwrap();
