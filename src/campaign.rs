@@ -52,6 +52,9 @@ pub enum CampaignError {
         /// What is wrong.
         message: String,
     },
+    /// It has a key that no campaign has.
+    #[error(transparent)]
+    UnknownKey(Box<VariantError>),
     /// A value is out of range.
     #[error("{path}: {key}: must be {must}", path = .path.display())]
     Wrong {

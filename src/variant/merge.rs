@@ -49,7 +49,7 @@ impl Merged {
 
     fn lay(&mut self, table: &Table, origin: impl Fn(&str, Option<&str>) -> Origin) -> Result<(), VariantError> {
         for (key, value) in table.iter().filter(|(key, _)| *key != "extends") {
-            if !check::keys().any(|known| known == key) {
+            if !super::is_setting(key) {
                 let nearest = find::nearest(key, check::keys().chain(["extends"]));
                 return Err(VariantError::UnknownKey { at: origin(key, None), key: find::shorten(key), nearest });
             }
