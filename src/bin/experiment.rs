@@ -13,7 +13,7 @@ use shasta::{
     output::{self, print, say, with_causes},
     run::{Finished, Request, RunError, Stop, run},
     screen::Screen,
-    search::{self, Search, SearchError},
+    search::{self, Search},
     slo::Verdict,
     variant::{self, Layer, Variant},
     worker,
@@ -48,10 +48,7 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         say(format_args!("error: {}", with_causes(error.chain())));
-        let in_search =
-            |error: &SearchError| matches!(error, SearchError::Run { source, .. } if source.is_interrupted());
-        let interrupted =
-            error.downcast_ref().is_some_and(RunError::is_interrupted) || error.downcast_ref().is_some_and(in_search);
+        let interrupted = error.downcast_ref().is_some_and(RunError::is_interrupted);
         ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
     })
 }
@@ -137,7 +134,7 @@ fn search(search: &Search, arguments: &Arguments, mut variants: Vec<(String, Var
     let (found, path) = search::perform(search, &like, &resolve, &stop, &Live::default())?;
     print(found.markdown()).context(UNPRINTED)?;
     say(format_args!("wrote {}", path.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(if found.interrupted() { INTERRUPTED } else { 0 }))
 }
 
 /// The run is over and written down: that it cannot be shown changes neither.

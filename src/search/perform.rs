@@ -78,10 +78,12 @@ pub struct Found {
     name: String,
     bisection: Bisection,
     steps: Vec<Step>,
+    /// The value whose run the user ended, and the search with it.
+    interrupted: Option<f64>,
 }
 
 /// Searches; `like` has all of a run but its name and variant, and `resolve` gives the variant with more overrides on top.
-/// Returns what was found, and the file that has it.
+/// Returns what was found, and the file that has it; both may be of a search that `stop` has ended early.
 ///
 /// # Errors
 /// A step that cannot be run or judged, or bounds that do not bracket. The curve so far is written all the same.
@@ -101,10 +103,15 @@ pub fn perform(
     let name = like.run.clone().unwrap_or_else(|| format!("{}-{}-{stamp}", like.name, search.setting.name()));
     let seed = like.variant.seed.unwrap_or(time.as_microsecond() as u64);
     let path = like.out.join("searches").join(format!("{name}.md"));
-    let (mut found, mut ground) = (Found { search: search.clone(), name, bisection, steps: Vec::new() }, None);
+    let mut found = Found { search: search.clone(), name, bisection, steps: Vec::new(), interrupted: None };
+    let (mut ground, mut told) = (None, false);
     while let Some(value) = found.bisection.next().map_err(SearchError::Bounds)? {
         let nth = found.steps.len();
         let step = search.step(&like.variant, value, hash(seed, nth as u64 + 1, 0) >> 33);
+        if !told && let Some(lengthened) = search.lengthened(&like.variant, value, &step) {
+            live.step(&lengthened);
+            told = true;
+        }
         live.step(&format!("step {}: {} = {value}", nth + 1, search.setting.name()));
         let request = Request {
             variant: resolve(&step)?,
@@ -113,12 +120,19 @@ pub fn perform(
             keep_rows: false,
             ..like.clone()
         };
-        found.take(value, measure(value, search, &mut ground, &request, stop, live)?, live);
+        match measure(value, search, &mut ground, &request, stop, live)? {
+            Some(finished) => found.take(value, finished, live),
+            None => found.interrupted = Some(value),
+        }
         found.write(&path)?;
+        if found.interrupted() {
+            break;
+        }
     }
     Ok((found, path))
 }
 
+/// One step; none when the user has ended it.
 fn measure(
     value: f64,
     search: &Search,
@@ -126,16 +140,17 @@ fn measure(
     request: &Request,
     stop: &Stop,
     live: &Live,
-) -> Result<Finished, SearchError> {
+) -> Result<Option<Finished>, SearchError> {
     let setting = search.setting.name();
-    let failed = |source| SearchError::Run { setting, value, source: Box::new(source) };
-    let finished = run_on(ground, request, stop, live).map_err(failed)?;
-    if finished.manifest.interrupted {
-        return Err(failed(RunError::Interrupted));
-    }
+    let finished = match run_on(ground, request, stop, live) {
+        Err(RunError::Interrupted) => return Ok(None),
+        Err(source) => return Err(SearchError::Run { setting, value, source: Box::new(source) }),
+        Ok(finished) if finished.manifest.interrupted => return Ok(None),
+        Ok(finished) => finished,
+    };
     match finished.manifest.ledger.problems.first() {
         Some(why) => Err(SearchError::Invalid { setting, value, why: why.clone() }),
-        None => Ok(finished),
+        None => Ok(Some(finished)),
     }
 }
 
@@ -167,10 +182,18 @@ impl Found {
         written.map_err(|source| SearchError::File { path: path.into(), source })
     }
 
+    /// Whether the user has ended it.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
     /// The load–latency curve and where it crosses the limit.
     pub fn markdown(&self) -> String {
         let (setting, p) = (self.search.setting.name(), self.search.percentile);
         let mut page = format!("# Search `{}`: {}\n\n{}\n\n", self.name, self.search, self.border());
+        if let Some(value) = self.interrupted {
+            let _ = writeln!(page, "Interrupted: the run at {setting} = {value} was ended, and no other was made.\n");
+        }
         let _ = writeln!(page, "| {setting} | events/s | planned | p50 | p99 | p{p} | ≥ 100 ms | | run | remark |");
         page += "|---:|---:|---:|---:|---:|---:|---:|---|---|---|\n";
         let mut steps: Vec<&Step> = self.steps.iter().collect();
@@ -235,10 +258,31 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_interrupted_leaves_the_curve_so_far() {
+        let out = tempfile::tempdir().unwrap();
+        let load = |step: Layer| request(out.path(), Layer { connections: Some(1_000), ..step });
+        let like = load(Layer { rate: Some(100.0), duration: "1s".parse().ok(), ..Layer::default() });
+        let search: Search = "rate from 100 to 200 until p99.99 > 1h".parse().unwrap();
+        let stop = Stop::default();
+        let resolve = |step: &Layer| {
+            if step.rate == Some(200.0) {
+                stop.request();
+            }
+            Ok(load(step.clone()).variant)
+        };
+        let (found, path) = perform(&search, &like, &resolve, &stop, &Live::default()).unwrap();
+        assert!(found.interrupted());
+        let page = fs::read_to_string(path).unwrap();
+        assert_eq!(page, found.markdown());
+        assert!(page.contains("Interrupted: the run at rate = 200 was ended, and no other was made."), "{page}");
+        assert!(page.contains("| 100 | 100000 | 100,000 |") && !page.contains("| 200 |"), "{page}");
+    }
+
+    #[test]
     fn the_curve_is_in_the_order_of_load_and_says_where_it_crosses() {
         let search: Search = "rate from 1 to 4 until p99.99 > 100ms".parse().unwrap();
-        let mut found =
-            Found { search, name: "s".to_owned(), bisection: Bisection::between([1.0, 4.0], false), steps: vec![] };
+        let bisection = Bisection::between([1.0, 4.0], false);
+        let mut found = Found { search, name: "s".to_owned(), bisection, steps: vec![], interrupted: None };
         assert!(found.markdown().contains("The limit is not bracketed yet."));
         for (value, p9999, side) in
             [(1.0, 20.0, Side::Within), (4.0, f64::INFINITY, Side::Past), (2.0, 50.0, Side::Within)]
