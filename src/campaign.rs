@@ -16,7 +16,7 @@ pub mod validity;
 use std::path::PathBuf;
 
 pub use self::{
-    book::{Book, State},
+    book::{Book, State, TRIES_MAX},
     conduct::{Outcome, conduct},
     file::{Arm, Campaign},
     perform::perform,

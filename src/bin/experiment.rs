@@ -119,7 +119,14 @@ fn campaign(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let table = campaign::perform::write(&campaign, &book, &arguments.out)?;
     print(campaign::table::markdown(&campaign, &book, &arguments.out)).context(UNPRINTED)?;
     say(format_args!("wrote {}", table.display()));
-    Ok(ExitCode::from(if stop.requested() { INTERRUPTED } else { 0 }))
+    Ok(ExitCode::from(match book.without(&campaign) {
+        _ if stop.requested() => INTERRUPTED,
+        Some(without) if !arguments.table => {
+            say(format_args!("INVALID: {without}"));
+            INVALID
+        }
+        _ => 0,
+    }))
 }
 
 fn search(search: &Search, arguments: &Arguments, mut variants: Vec<(String, Variant)>) -> anyhow::Result<ExitCode> {

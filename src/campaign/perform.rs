@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Book, Campaign, CampaignError, Outcome, State, conduct, file::Keep, table};
+use super::{
+    Book, Campaign, CampaignError, Outcome, State, TRIES_MAX,
+    conduct::{Progress, conduct},
+    file::Keep,
+    table,
+};
 use crate::{
     live::Live,
     output::with_causes,
@@ -23,13 +28,12 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
     let mut ground: Option<Ground> = None;
     let made = conduct(campaign, &like.out, |slot, progress| {
         let arm = &campaign.arms[slot.arm];
+        let Progress { nth, of, tried, left } = progress;
+        let again = if *tried > 0 { format!(" again, try {} of {TRIES_MAX}", tried + 1) } else { String::new() };
         live.step(&format!(
-            "run {} of {}: {}, repetition {}; about {} left",
-            progress.nth,
-            progress.of,
+            "run {nth} of {of}{again}: {}, repetition {}; about {left} left",
             arm.name,
-            slot.repetition + 1,
-            progress.left
+            slot.repetition + 1
         ));
         let out = Book::directory(campaign, &like.out);
         let request = Request {
@@ -83,7 +87,7 @@ pub fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, Ca
     Ok(path)
 }
 
-/// The name, or, where an interrupted run has it, one with a number after it. The rows of a run that was killed before it
+/// The name, or, where an earlier try has it, one with a number after it. The rows of a run that was killed before it
 /// had a manifest are of no use to a campaign, and go.
 fn free_name(out: &Path, name: &str) -> String {
     let has = |name: &str, extension| out.join(format!("{name}.{extension}")).exists();
