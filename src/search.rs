@@ -3,13 +3,15 @@
 //! fresh seeds, since one run at a border says little.
 
 pub mod bisect;
+mod found;
 mod perform;
 
 use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::{
     bisect::{Bisection, Side},
-    perform::{Found, SearchError, perform},
+    found::Found,
+    perform::{SearchError, perform},
 };
 use crate::{
     screen::thousands,
@@ -191,7 +193,10 @@ mod tests {
         let told = search.lengthened(&goal, 50.0, &step).unwrap();
         assert_eq!(
             told,
-            format!("a verdict takes 100,000 events, so a step at connections = 50 lasts 33m20s, not {}", goal.duration)
+            format!(
+                "a verdict takes 100,000 events, so a step at connections = 50 lasts 33m20s, not {}",
+                goal.duration
+            )
         );
         let long = search.step(&goal, 5000.0, 9);
         assert_eq!((long.duration, search.lengthened(&goal, 5000.0, &long)), (Some(goal.duration), None));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     live::Live,
-    output::with_causes,
+    output::{print, say, with_causes},
     record::Format,
     run::{Ground, Request, RunError, Stop, run_on},
     variant::Variant,
@@ -75,11 +75,18 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
     }
 }
 
-/// Writes the tables of what the book has, beside it. Returns their file.
+/// Writes the tables of what the book has, beside it, and prints them.
 ///
 /// # Errors
-/// Those of writing.
-pub fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
+/// Those of writing and printing.
+pub fn report(campaign: &Campaign, book: &Book, out: &Path) -> Result<(), CampaignError> {
+    let path = write(campaign, book, out)?;
+    print(table::markdown(campaign, book, out))?;
+    say(format_args!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
     let path = Book::path(campaign, out).with_extension("md");
     let written = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
         .and_then(|()| fs::write(&path, table::markdown(campaign, book, out)));
