@@ -36,7 +36,7 @@ pub struct Found {
     search: Search,
     name: String,
     /// The page that has it.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) bisection: Bisection,
     steps: Vec<Step>,
     /// The value whose run the user ended, and the search with it.

@@ -96,6 +96,9 @@ pub fn perform(
             None => found.interrupted = Some(value),
         }
         found.write()?;
+        if nth == 1 {
+            live.step(&format!("the curve so far is in {}", found.path.display()));
+        }
         if found.interrupted() {
             break;
         }
