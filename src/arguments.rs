@@ -1,14 +1,21 @@
 //! The command line of `experiment`.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, ValueEnum};
 
 use crate::{
     cluster::{Addresses, redacted},
+    fault,
+    output::say,
     record::Format,
+    run::Request,
     search::Search,
-    variant::{self, Layer},
+    variant::{self, Layer, Variant, VariantError},
 };
 
 /// Measures TagData → Kafka → workers → Redis under a declared load, event by event.
@@ -83,6 +90,82 @@ pub enum Role {
     Worker,
     /// It is all readers of a run.
     Reader,
+}
+
+/// What was asked for cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgumentsError {
+    /// A variant does not load.
+    #[error(transparent)]
+    Variant(#[from] VariantError),
+    /// No fault fits into the window.
+    #[error("--faults-from-seed {0}: the window is too short; give a longer --duration")]
+    Short(u64),
+    /// Workers could not be started.
+    #[error("the program does not know its own path, which workers are started from: {0}")]
+    Program(io::Error),
+    /// The file that lists rows cannot be written.
+    #[error("--rows-to {path}: {source}", path = .path.display())]
+    RowsTo {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Arguments {
+    /// The variants that are asked for with their names, overrides and the faults of a seed laid over each.
+    ///
+    /// # Errors
+    /// One does not load, or has no time for the faults.
+    pub fn variants(&self) -> Result<Vec<(String, Variant)>, ArgumentsError> {
+        self.variant.iter().map(|name| self.load(name)).collect()
+    }
+
+    fn load(&self, name: &str) -> Result<(String, Variant), ArgumentsError> {
+        let (name_shown, variant) = Variant::load(name, &self.overrides)?;
+        let Some(seed) = self.faults_from_seed else { return Ok((name_shown, variant)) };
+        let faults = fault::from_seed(seed, &variant);
+        if faults.is_empty() {
+            return Err(ArgumentsError::Short(seed));
+        }
+        say(format_args!("seed {seed} gives {}", fault::Flags(&faults)));
+        Ok(Variant::load(name, &Layer { fault: Some(faults), ..self.overrides.clone() })?)
+    }
+
+    /// A run of a variant.
+    ///
+    /// # Errors
+    /// The program does not know where it is.
+    pub fn request(&self, name: String, variant: Variant) -> Result<Request, ArgumentsError> {
+        Ok(Request {
+            name,
+            variant,
+            run: self.run.clone(),
+            out: self.out.clone(),
+            format: self.format,
+            keep_rows: true,
+            addresses: self.addresses.clone(),
+            verify: self.verify,
+            overload: self.overload || self.campaign.is_some() || self.search.is_some(),
+            keep_cluster: self.keep_cluster,
+            reuse_redis: self.reuse_redis,
+            program: std::env::current_exe().map_err(ArgumentsError::Program)?,
+            command_line: shown(std::env::args()),
+        })
+    }
+
+    /// Adds a file of rows, where there is one, to the list that a script wants.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn note_rows(&self, rows: &Path) -> Result<(), ArgumentsError> {
+        let Some(path) = self.rows_to.clone().filter(|_| rows.exists()) else { return Ok(()) };
+        let opened = File::options().create(true).append(true).open(&path);
+        let noted = opened.and_then(|mut file| writeln!(file, "{}", rows.display()));
+        noted.map_err(|source| ArgumentsError::RowsTo { path, source })
+    }
 }
 
 /// A directory that is there or can be made: nothing on the way to it is a file.

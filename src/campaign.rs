@@ -16,12 +16,15 @@ pub mod validity;
 use std::path::PathBuf;
 
 pub use self::{
-    book::{Book, State},
+    book::{Book, State, TRIES_MAX},
     conduct::{Outcome, conduct},
     file::{Arm, Campaign},
-    perform::perform,
+    perform::{perform, report},
 };
-use crate::variant::{Span, VariantError};
+use crate::{
+    output::Unprinted,
+    variant::{Span, VariantError},
+};
 
 /// Why a campaign does not begin, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ pub enum CampaignError {
         /// What is wrong.
         message: String,
     },
+    /// It has a key that no campaign has.
+    #[error(transparent)]
+    UnknownKey(Box<VariantError>),
     /// A value is out of range.
     #[error("{path}: {key}: must be {must}", path = .path.display())]
     Wrong {
@@ -129,6 +135,9 @@ pub enum CampaignError {
         /// Why the last one did.
         last: String,
     },
+    /// Its tables cannot be shown.
+    #[error(transparent)]
+    Unprinted(#[from] Unprinted),
     /// Its book is of another campaign.
     #[error(
         "{path} was begun with {what}; put that back, or begin anew under another name of the campaign's file (or --out)",

@@ -17,7 +17,7 @@
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`]
-//! (why to believe it), [`live`], [`screen`] and [`output`] (what a person sees).
+//! (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
@@ -30,6 +30,7 @@ pub mod collect;
 pub mod columns;
 pub mod convert;
 pub mod crew;
+pub mod exit;
 pub mod fault;
 pub mod generation;
 pub mod group;

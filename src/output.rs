@@ -6,6 +6,25 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use tracing_subscriber::EnvFilter;
+
+/// A result could not be printed.
+#[derive(Debug, thiserror::Error)]
+#[error("the output could not be printed: {0}")]
+pub struct Unprinted(#[from] io::Error);
+
+/// Shows the log on standard error from now on.
+pub fn log() {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,rskafka=off".into()))
+        .with_writer(io::stderr)
+        .with_ansi(colours())
+        // It would say on standard error, with a panic, that standard error is closed.
+        .log_internal_errors(false)
+        .with_target(false)
+        .init();
+}
+
 /// Says something on standard error. Where that is not possible, there is no other place to say so.
 pub fn say(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -15,9 +34,9 @@ pub fn say(text: impl fmt::Display) {
 ///
 /// # Errors
 /// Those of writing, but for a closed pipe: the disk is full.
-pub fn print(text: impl fmt::Display) -> io::Result<()> {
+pub fn print(text: impl fmt::Display) -> Result<(), Unprinted> {
     let mut out = io::stdout().lock();
-    unless_gone(write!(out, "{text}").and_then(|()| out.flush()))
+    Ok(unless_gone(write!(out, "{text}").and_then(|()| out.flush()))?)
 }
 
 fn unless_gone(printed: io::Result<()>) -> io::Result<()> {

@@ -11,10 +11,30 @@ use crate::{
     harness::Cost,
     ledger::Ledger,
     manifest::Manifest,
+    output::{print, say},
     percentile::{FEW, PERCENTILES, Value, round_2},
+    run::Finished,
     slo::Verdict,
     tables::{Cell, Line},
 };
+
+/// Prints the report of a run, and which files have it. The run is over and written down: that it cannot be shown changes
+/// neither.
+pub fn report(finished: &Finished) {
+    let Finished { manifest, verdict, files: [rows, json], unwritten } = finished;
+    let printed = print(Screen { manifest, verdict }).and_then(|()| match unwritten {
+        None if rows.exists() => print(format_args!("wrote {} and {}\n", rows.display(), json.display())),
+        None => print(format_args!("wrote {}\n", json.display())),
+        Some(_) if rows.exists() => print(format_args!("wrote {}, and no manifest\n", rows.display())),
+        Some(_) => print("wrote nothing that is still there\n"),
+    });
+    if let Err(error) = printed {
+        say(format_args!("error: {error}"));
+    }
+    if let Some(error) = unwritten {
+        say(format_args!("error: the manifest is missing, and the tables above are all that is left of it: {error}"));
+    }
+}
 
 /// The report of a run, for people.
 pub struct Screen<'a> {

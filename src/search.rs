@@ -3,15 +3,18 @@
 //! fresh seeds, since one run at a border says little.
 
 pub mod bisect;
+mod found;
 mod perform;
 
 use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::{
     bisect::{Bisection, Side},
-    perform::{Found, SearchError, perform},
+    found::Found,
+    perform::{SearchError, perform},
 };
 use crate::{
+    screen::thousands,
     slo::PLANNED_FOR_VERDICT,
     variant::{Layer, Span, Variant},
 };
@@ -139,6 +142,14 @@ impl Search {
         layer.duration = Some(Span(variant.duration.0.max(needed)));
         layer
     }
+
+    /// That a step is longer than the variant's window, where it is.
+    pub fn lengthened(&self, variant: &Variant, value: f64, step: &Layer) -> Option<String> {
+        let (asked, name) = (variant.duration, self.setting.name());
+        let lasts = step.duration.filter(|lasts| *lasts > asked)?;
+        let events = thousands(PLANNED_FOR_VERDICT);
+        Some(format!("a verdict takes {events} events, so a step at {name} = {value} lasts {lasts}, not {asked}"))
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +190,15 @@ mod tests {
         let search: Search = "connections until p99.99 > 100ms".parse().unwrap();
         let step = search.step(&goal, 50.0, 9);
         assert_eq!((step.connections, step.seed, step.duration), (Some(50), Some(9), Some("2000s".parse().unwrap())));
-        assert_eq!(search.step(&goal, 5000.0, 9).duration, Some(goal.duration));
+        let told = search.lengthened(&goal, 50.0, &step).unwrap();
+        assert_eq!(
+            told,
+            format!(
+                "a verdict takes 100,000 events, so a step at connections = 50 lasts 33m20s, not {}",
+                goal.duration
+            )
+        );
+        let long = search.step(&goal, 5000.0, 9);
+        assert_eq!((long.duration, search.lengthened(&goal, 5000.0, &long)), (Some(goal.duration), None));
     }
 }

@@ -217,6 +217,11 @@ impl Variant {
     }
 }
 
+/// Whether variants have a setting of this name.
+pub(crate) fn is_setting(key: &str) -> bool {
+    check::keys().any(|known| known == key)
+}
+
 /// Every variant that can be run, by name. A file whose name starts with `_` is only there to be extended.
 ///
 /// # Errors

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Campaign, CampaignError, order::Slot, validity::Validity};
 use crate::manifest::whole_json;
 
+/// So many runs are made of one that does not count, all with its seed.
+pub const TRIES_MAX: usize = 3;
+
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,12 +153,41 @@ impl Book {
         Some(format!("other settings of `{}` ({})", old.name, line.map_or("", String::as_str)))
     }
 
-    /// Whether a run need not be made any more. One that came to nothing is tried again when the campaign is taken up
-    /// again, and stays in the book.
+    /// Whether a run need not be made any more: it counts, or did not in [`TRIES_MAX`] tries. One that came to nothing is
+    /// no try; it is made again when the campaign is taken up again. All of them stay in the book.
     pub fn has(&self, campaign: &Campaign, slot: &Slot) -> bool {
-        let name = &campaign.arms[slot.arm].name;
-        let made = |entry: &&Entry| entry.arm == *name && entry.repetition == slot.repetition;
-        self.entries.iter().filter(made).any(|entry| matches!(entry.state, State::Counts | State::Invalid(_)))
+        let arm = &campaign.arms[slot.arm].name;
+        self.counts(arm, slot.repetition) || self.tries(campaign, slot) >= TRIES_MAX
+    }
+
+    /// How often a run was measured, and did not count.
+    pub fn tries(&self, campaign: &Campaign, slot: &Slot) -> usize {
+        let made = self.made(&campaign.arms[slot.arm].name, slot.repetition);
+        made.filter(|state| matches!(state, State::Invalid(_))).count()
+    }
+
+    /// What no run counts of when a campaign has ended, in words: arms with their repetitions, from 1. None when all do.
+    pub fn without(&self, campaign: &Campaign) -> Option<String> {
+        let mut arms = Vec::new();
+        for arm in campaign.arms.iter().map(|arm| &arm.name) {
+            let missing = (0..campaign.runs).filter(|repetition| !self.counts(arm, *repetition));
+            let missing: Vec<_> = missing.map(|repetition| (repetition + 1).to_string()).collect();
+            if !missing.is_empty() {
+                arms.push(format!("{arm} {}", missing.join(", ")));
+            }
+        }
+        let arms = (!arms.is_empty()).then(|| arms.join("; "))?;
+        let tries = format!("at most {TRIES_MAX} tries, within `limit`");
+        Some(format!("no run counts of {arms}; the table has each with its cause ({tries})"))
+    }
+
+    fn counts(&self, arm: &str, repetition: u32) -> bool {
+        self.made(arm, repetition).any(|state| *state == State::Counts)
+    }
+
+    fn made(&self, arm: &str, repetition: u32) -> impl Iterator<Item = &State> {
+        let made = self.entries.iter().filter(move |entry| entry.arm == arm && entry.repetition == repetition);
+        made.map(|entry| &entry.state)
     }
 
     /// Adds a run and saves the book: whole, or as it was.
@@ -217,19 +249,27 @@ pub(super) mod tests {
         let mut book = Book::open(&campaign, out.path()).unwrap();
         let slot = |arm, repetition| Slot { arm, repetition, seed: 3 };
         assert!(!book.has(&campaign, &slot(0, 0)));
-        book.add(entry("laptop", 0, State::Counts), &path).unwrap();
-        book.add(entry("goal", 0, State::Interrupted), &path).unwrap();
-        book.add(entry("laptop", 1, State::Invalid("late".to_owned())), &path).unwrap();
-        book.add(entry("goal", 1, State::Failed("no disk".to_owned())), &path).unwrap();
+        let invalid = || State::Invalid("late".to_owned());
+        let made = [
+            ("laptop", 0, State::Counts),
+            ("goal", 0, State::Interrupted),
+            ("laptop", 1, invalid()),
+            ("goal", 1, State::Failed("no disk".to_owned())),
+            ("laptop", 2, invalid()),
+            ("laptop", 2, invalid()),
+            ("goal", 2, invalid()),
+            ("goal", 2, State::Counts),
+            ("goal", 3, State::Counts),
+        ];
+        made.into_iter().for_each(|(arm, nth, state)| book.add(entry(arm, nth, state), &path).unwrap());
         let again = Book::open(&campaign, out.path()).unwrap();
         assert_eq!(again, book);
-        let made =
-            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(arm, repetition)| again.has(&campaign, &slot(arm, repetition)));
-        assert_eq!(
-            made,
-            [true, false, true, false],
-            "what was interrupted or came to nothing is made again, what was measured is not"
-        );
+        let has = |book: &Book, arm| [0, 1, 2, 3].map(|repetition| book.has(&campaign, &slot(arm, repetition)));
+        assert_eq!(has(&book, 0), [true, false, false, false], "one that does not count is made again");
+        assert_eq!(has(&book, 1), [false, false, true, true], "and one that was interrupted or came to nothing");
+        assert!(book.without(&campaign).unwrap().starts_with("no run counts of laptop 2, 3, 4; goal 1, 2; the table"));
+        book.add(entry("laptop", 2, invalid()), &path).unwrap();
+        assert_eq!(has(&book, 0), [true, false, true, false], "but three times in all");
         let more = Campaign { runs: 9, limit: "9h".parse().unwrap(), ..campaign };
         assert!(Book::open(&more, out.path()).is_ok(), "more runs may be asked for");
     }

@@ -1,6 +1,6 @@
 //! Makes the runs of a campaign that are left, one after the other.
 
-use std::{path::Path, time::Duration};
+use std::{collections::VecDeque, path::Path, time::Duration};
 
 use super::{
     Campaign, CampaignError,
@@ -51,12 +51,15 @@ pub struct Progress {
     pub nth: usize,
     /// Runs in all.
     pub of: usize,
+    /// Tries of it that do not count.
+    pub tried: usize,
     /// About how long this one and all after it take.
     pub left: Span,
 }
 
-/// Makes the runs that the book does not have yet, each by `measure`, and writes each into the book. Ends early after a
-/// run that was interrupted.
+/// Makes the runs that the book does not have yet, each by `measure`, and writes each into the book. One that does not
+/// count is made again after the others of its repetition, as often as [`Book::has`] asks for and the campaign's limit
+/// leaves time for. Ends early after a run that was interrupted.
 ///
 /// # Errors
 /// Before the first run: what would spoil the campaign, or make it too long. Later: when the book cannot be written, or
@@ -69,32 +72,39 @@ pub fn conduct(
     let path = Book::path(campaign, out);
     let mut book = Book::open(campaign, out)?;
     let slots = order(campaign.arms.len(), campaign.runs, campaign.seed);
-    let left: Vec<&Slot> = slots.iter().filter(|slot| !book.has(campaign, slot)).collect();
-    let takes = |slots: &[&Slot]| -> Duration {
-        slots.iter().map(|slot| Campaign::run_takes(&campaign.arms[slot.arm].variant)).sum()
-    };
-    let estimate = minutes(takes(&left));
-    if estimate.0 > campaign.limit.0 {
-        let (path, runs, limit) = (campaign.path.clone(), left.len(), campaign.limit);
-        return Err(CampaignError::Long { path, runs, estimate, limit });
+    let takes = |slot: &Slot| Campaign::run_takes(&campaign.arms[slot.arm].variant);
+    let unmade: Vec<&Slot> = slots.iter().filter(|slot| !book.has(campaign, slot)).collect();
+    let mut left: Duration = unmade.iter().map(|slot| takes(slot)).sum();
+    let (runs, estimate, limit) = (unmade.len(), minutes(left), campaign.limit);
+    if estimate.0 > limit.0 {
+        return Err(CampaignError::Long { path: campaign.path.clone(), runs, estimate, limit });
     }
-    check_disk(campaign, &left, out)?;
+    check_disk(campaign, &unmade, out)?;
+    let mut spare = limit.0 - left;
     let mut failed = 0;
-    for (k, slot) in left.iter().enumerate() {
-        let arm = &campaign.arms[slot.arm].name;
-        let nth = slots.len() - left.len() + k + 1;
-        let progress = Progress { nth, of: slots.len(), left: minutes(takes(&left[k..])) };
-        let Outcome { run, state } = measure(slot, &progress);
-        let interrupted = state == State::Interrupted;
-        let failure = if let State::Failed(why) = &state { Some(why.clone()) } else { None };
-        failed = if failure.is_some() { failed + 1 } else { 0 };
-        let (arm, repetition, seed) = (arm.clone(), slot.repetition, slot.seed);
-        book.add(Entry { arm, repetition, seed, run, state }, &path)?;
-        if interrupted {
-            break;
-        }
-        if let Some(last) = failure.filter(|_| failed == FAILED_MAX) {
-            return Err(CampaignError::Failing { runs: failed, last });
+    for block in slots.chunks(campaign.arms.len()) {
+        let mut queue: VecDeque<&Slot> = block.iter().filter(|slot| !book.has(campaign, slot)).collect();
+        while let Some(slot) = queue.pop_front() {
+            let nth = slots.iter().position(|other| other == slot).map_or(0, |index| index + 1);
+            let (of, tried) = (slots.len(), book.tries(campaign, slot));
+            let Outcome { run, state } = measure(slot, &Progress { nth, of, tried, left: minutes(left) });
+            left -= takes(slot);
+            failed = if matches!(state, State::Failed(_)) { failed + 1 } else { 0 };
+            let Slot { repetition, seed, .. } = *slot;
+            let arm = campaign.arms[slot.arm].name.clone();
+            book.add(Entry { arm, repetition, seed, run, state: state.clone() }, &path)?;
+            match state {
+                State::Interrupted => return Ok(book),
+                State::Failed(last) if failed == FAILED_MAX => {
+                    return Err(CampaignError::Failing { runs: failed, last });
+                }
+                // Once more, beside those of the same seed, where the rest has its time all the same.
+                State::Invalid(_) if !book.has(campaign, slot) && spare >= takes(slot) => {
+                    (spare, left) = (spare - takes(slot), left + takes(slot));
+                    queue.push_back(slot);
+                }
+                _ => {}
+            }
         }
     }
     Ok(book)
@@ -153,6 +163,38 @@ mod tests {
         assert_eq!([seen[1].0, seen[2].0], [seen[3].0, seen[4].0]);
         let nothing_left = conduct(&campaign, out.path(), |_, _| unreachable!("all runs are made"));
         assert_eq!(nothing_left.unwrap().entries.len(), 8);
+    }
+
+    fn goal_never_counts(slot: &Slot) -> Outcome {
+        outcome(if slot.arm == 1 { State::Invalid("late".to_owned()) } else { State::Counts })
+    }
+
+    #[test]
+    fn what_does_not_count_is_made_again_within_its_repetition_three_times_in_all() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 2));
+        let mut seen = Vec::new();
+        let book = conduct(&campaign, out.path(), |slot, progress| {
+            seen.push((slot.repetition, slot.arm, progress.tried));
+            goal_never_counts(slot)
+        });
+        let book = book.unwrap();
+        let tries = [(0, 1, 0), (0, 1, 1), (0, 1, 2), (1, 1, 0), (1, 1, 1), (1, 1, 2)];
+        assert_eq!(seen.iter().copied().filter(|(_, arm, _)| *arm == 1).collect::<Vec<_>>(), tries);
+        assert!(seen.is_sorted_by_key(|(repetition, ..)| *repetition), "the block stays together: {seen:?}");
+        assert_eq!(book.entries.len(), 8, "each try is there");
+        assert!(book.entries[..4].iter().all(|entry| entry.seed == book.entries[0].seed), "with its seed");
+        assert!(book.without(&campaign).unwrap().starts_with("no run counts of goal 1, 2; "));
+        let again = conduct(&campaign, out.path(), |_, _| unreachable!("all tries are made"));
+        assert_eq!(again.unwrap(), book);
+    }
+
+    #[test]
+    fn nothing_is_made_again_past_the_limit_of_the_campaign() {
+        // A run of `goal` takes some 11 minutes, one of `laptop` 3.
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("30m", 1));
+        let made = || conduct(&campaign, out.path(), |slot, _| goal_never_counts(slot)).unwrap().entries.len();
+        assert_eq!(made(), 3);
+        assert_eq!(made(), 4, "the same command has its time again");
     }
 
     #[test]

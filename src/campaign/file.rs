@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{CampaignError, validity::Validity};
-use crate::variant::{Layer, Span, Variant};
+use crate::variant::{self, Layer, Span, Variant, VariantError};
 
 /// Largest file that is read.
 const BYTES_MAX: u64 = 1 << 20;
@@ -171,7 +171,7 @@ impl Written {
     }
 
     fn resolve(&self, arm: &WrittenArm, path: &Path, overrides: &Layer) -> Result<Arm, CampaignError> {
-        let variant = arm.variant.as_ref().or(self.base.as_ref()).map_or(crate::variant::DEFAULT, String::as_str);
+        let variant = arm.variant.as_ref().or(self.base.as_ref()).map_or(variant::DEFAULT, String::as_str);
         let loaded = Variant::load_with(variant, &[&self.settings, &arm.set, overrides]);
         let failed =
             |source| CampaignError::Variant { path: path.into(), name: arm.name.clone(), source: Box::new(source) };
@@ -207,7 +207,14 @@ fn parse(path: &Path, text: &str) -> Result<Written, CampaignError> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
-        CampaignError::Syntax { path: path.into(), line, message: error.message().to_owned() }
+        let syntax = |message| CampaignError::Syntax { path: path.into(), line, message };
+        match VariantError::unknown_key(path, line, error.message()) {
+            Some(VariantError::UnknownKey { key, .. }) if variant::is_setting(&key) => {
+                syntax(format!("`{key}` is a setting of variants: write it in [settings], or in an arm's `set`"))
+            }
+            Some(unknown) => CampaignError::UnknownKey(Box::new(unknown)),
+            None => syntax(error.message().to_owned()),
+        }
     })
 }
 
@@ -268,7 +275,6 @@ set = { partitions = 12, broker = { "num.io.threads" = "8" } }
 
     #[test]
     fn what_would_spoil_it_is_said_before_the_first_run() {
-        refused("seed = 7", "seeds = 7", "tail.toml:6: unknown field `seeds`");
         refused("runs = 4", "runs = 0", "runs: must be from 1 to 1000");
         refused("limit = \"4h\"", "limit = \"soon\"", "tail.toml:7: `soon` is not a length of time");
         refused("rows = \"manifest\"", "rows = \"some\"", "tail.toml:8: unknown variant `some`");
@@ -285,7 +291,29 @@ set = { partitions = 12, broker = { "num.io.threads" = "8" } }
         refused("base = \"goal\"", "", "base: must be the variant of the arms that name none");
         refused("duration = \"2m\"", "duration = \"0s\"", "--duration 0s: must be a length of time");
         refused("duration = \"2m\"", "extends = \"goal\"", "extends: must be left out");
-        refused("[settings]", "[valid]\nrebalance_max = 3\n[settings]", "unknown field `rebalance_max`");
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_its_line_and_the_nearest() {
+        refused("seed = 7", "seeds = 7", "tail.toml:6: there is no setting `seeds` (did you mean `seed`?)");
+        refused("variant =", "varient =", "tail.toml:17: there is no setting `varient` (did you mean `variant`?)");
+        refused("duration =", "duraton =", "tail.toml:11: there is no setting `duraton` (did you mean `duration`?)");
+        refused(
+            "{ partitions",
+            "{ partition",
+            "tail.toml:20: there is no setting `partition` (did you mean `partitions`?)",
+        );
+        refused("expect = \"As", "zzz = 1\nexpect = \"As", "tail.toml:14: there is no setting `zzz`");
+        refused(
+            "found = ",
+            "rate = 3\nfound = ",
+            "tail.toml:19: `rate` is a setting of variants: write it in [settings], or in an arm's `set`",
+        );
+        refused(
+            "[settings]",
+            "[valid]\nrebalance_max = 3\n[settings]",
+            "tail.toml:11: there is no setting `rebalance_max` (did you mean `rebalances_max`?)",
+        );
     }
 
     #[test]

@@ -6,10 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Book, Campaign, CampaignError, Outcome, State, conduct, file::Keep, table};
+use super::{
+    Book, Campaign, CampaignError, Outcome, State, TRIES_MAX,
+    conduct::{Progress, conduct},
+    file::Keep,
+    table,
+};
 use crate::{
     live::Live,
-    output::with_causes,
+    output::{print, say, with_causes},
     record::Format,
     run::{Ground, Request, RunError, Stop, run_on},
     variant::Variant,
@@ -23,13 +28,12 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
     let mut ground: Option<Ground> = None;
     let made = conduct(campaign, &like.out, |slot, progress| {
         let arm = &campaign.arms[slot.arm];
+        let Progress { nth, of, tried, left } = progress;
+        let again = if *tried > 0 { format!(" again, try {} of {TRIES_MAX}", tried + 1) } else { String::new() };
         live.step(&format!(
-            "run {} of {}: {}, repetition {}; about {} left",
-            progress.nth,
-            progress.of,
+            "run {nth} of {of}{again}: {}, repetition {}; about {left} left",
             arm.name,
-            slot.repetition + 1,
-            progress.left
+            slot.repetition + 1
         ));
         let out = Book::directory(campaign, &like.out);
         let request = Request {
@@ -71,11 +75,18 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
     }
 }
 
-/// Writes the tables of what the book has, beside it. Returns their file.
+/// Writes the tables of what the book has, beside it, and prints them.
 ///
 /// # Errors
-/// Those of writing.
-pub fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
+/// Those of writing and printing.
+pub fn report(campaign: &Campaign, book: &Book, out: &Path) -> Result<(), CampaignError> {
+    let path = write(campaign, book, out)?;
+    print(table::markdown(campaign, book, out))?;
+    say(format_args!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
     let path = Book::path(campaign, out).with_extension("md");
     let written = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
         .and_then(|()| fs::write(&path, table::markdown(campaign, book, out)));
@@ -83,7 +94,7 @@ pub fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, Ca
     Ok(path)
 }
 
-/// The name, or, where an interrupted run has it, one with a number after it. The rows of a run that was killed before it
+/// The name, or, where an earlier try has it, one with a number after it. The rows of a run that was killed before it
 /// had a manifest are of no use to a campaign, and go.
 fn free_name(out: &Path, name: &str) -> String {
     let has = |name: &str, extension| out.join(format!("{name}.{extension}")).exists();

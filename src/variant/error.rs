@@ -1,6 +1,11 @@
 //! What can be wrong with a variant, said so that it can be put right.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use super::find;
 
 /// A variant does not load. Each message names the file and line, or the flag, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +86,16 @@ pub enum VariantError {
         /// The settings.
         keys: Vec<&'static str>,
     },
+}
+
+impl VariantError {
+    /// Of what serde says where it finds a key that it does not know: "unknown field `a`, expected one of `b`, `c`".
+    pub(crate) fn unknown_key(path: &Path, line: usize, said: &str) -> Option<Self> {
+        let (key, known) = said.strip_prefix("unknown field `")?.rsplit_once("`, expected ")?;
+        // Every other piece between backquotes is a name.
+        let nearest = find::nearest(key, known.split('`').skip(1).step_by(2));
+        Some(Self::UnknownKey { at: Origin::File { path: path.into(), line }, key: find::shorten(key), nearest })
+    }
 }
 
 fn or_was_it(nearest: &Option<String>) -> String {

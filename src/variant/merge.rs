@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Flags};
 
 use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, property, source::Source};
 
@@ -49,7 +49,7 @@ impl Merged {
 
     fn lay(&mut self, table: &Table, origin: impl Fn(&str, Option<&str>) -> Origin) -> Result<(), VariantError> {
         for (key, value) in table.iter().filter(|(key, _)| *key != "extends") {
-            if !check::keys().any(|known| known == key) {
+            if !super::is_setting(key) {
                 let nearest = find::nearest(key, check::keys().chain(["extends"]));
                 return Err(VariantError::UnknownKey { at: origin(key, None), key: find::shorten(key), nearest });
             }
@@ -106,11 +106,9 @@ impl Merged {
         })?;
         check::variant(&variant, |key| self.describe(key))?;
         for (given, at) in variant.fault.iter().zip(&self.faults) {
-            let setting = || {
-                format!(
-                    "{}'{given}'",
-                    if *at == Origin::Flag { "--fault ".to_owned() } else { format!("{at}: [[fault]] ") }
-                )
+            let setting = || match at {
+                Origin::Flag => Flags(std::slice::from_ref(given)).to_string(),
+                at => format!("{at}: [[fault]] '{given}'"),
             };
             given.check(&variant).map_err(|must| VariantError::Wrong { setting: setting(), must })?;
         }
@@ -165,6 +163,9 @@ impl Given {
             // As it was typed: `-1` and `0s`, not `-1.0` and `"0s"`.
             (Origin::Flag, _) => match &self.value {
                 Value::Float(number) => flag(key, &number.to_string()),
+                faults if key == FAULT => {
+                    Vec::<Fault>::deserialize(faults.clone()).map_or(value, |faults| Flags(&faults).to_string())
+                }
                 _ => flag(key, value.trim_matches('"')),
             },
             (at, None) => format!("{at}: {key} = {value}"),
@@ -250,6 +251,13 @@ mod tests {
         assert!(refused("x --replication-factor 4").starts_with("--replication-factor 4: must be at most 3"));
         assert!(refused("x --workers 0").starts_with("--workers 0: must be"));
         assert!(refused("x --connections 4000000000 --rate 10").starts_with("--connections 4000000000; --rate 10; "));
+        let faults = ["--fault", "flush scripts at 1s", "--fault", "kill worker 0 at 1s for 9s"];
+        let layer = Flags::try_parse_from(["x", "--cluster", "null"].into_iter().chain(faults)).unwrap().layer;
+        assert_eq!(
+            load_over_laptop("", &layer).unwrap_err(),
+            "--fault 'flush scripts at 1s' --fault 'kill worker 0 at 1s for 9s'; --cluster null: must be left out with the \
+             cluster null, where there is nothing but the harness"
+        );
     }
 
     #[test]

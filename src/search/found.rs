@@ -1,0 +1,181 @@
+//! What a search has found: the curve of load and latency, and where it crosses the limit.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Bisection, Search, SearchError, Side};
+use crate::{
+    campaign::validity::{Seen, Validity},
+    live::Live,
+    output::{print, say},
+    percentile::round_2,
+    run::Finished,
+    screen::thousands,
+};
+
+/// One step.
+#[derive(Debug, Clone)]
+struct Step {
+    value: f64,
+    run: String,
+    per_s: f64,
+    planned: u64,
+    over_slo: u64,
+    /// p50, p99 and the percentile of the limit, in ms.
+    ms: [f64; 3],
+    side: Side,
+    remark: String,
+}
+
+/// What a search has found so far.
+#[derive(Debug, Clone)]
+pub struct Found {
+    search: Search,
+    name: String,
+    /// The page that has it.
+    pub(super) path: PathBuf,
+    pub(super) bisection: Bisection,
+    steps: Vec<Step>,
+    /// The value whose run the user ended, and the search with it.
+    pub(super) interrupted: Option<f64>,
+}
+
+impl Found {
+    /// Nothing yet; the page will be in `directory`.
+    pub(super) fn new(search: &Search, name: String, directory: &Path, bisection: Bisection) -> Self {
+        let path = directory.join(format!("{name}.md"));
+        Self { search: search.clone(), name, path, bisection, steps: Vec::new(), interrupted: None }
+    }
+
+    /// Where the manifests of its runs are.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.path.with_extension("")
+    }
+
+    /// Name of the next run, whose number is counted from 1.
+    pub(super) fn next_run(&self) -> (usize, String) {
+        let nth = self.steps.len() + 1;
+        (nth, format!("{}-{nth}", self.name))
+    }
+
+    /// Takes in what the run at `value` came out as.
+    pub(super) fn take(&mut self, value: f64, finished: Finished, live: &Live) {
+        let manifest = finished.manifest;
+        let ms = [50.0, 99.0, self.search.percentile].map(|p| manifest.latencies.headline_ms(p).unwrap_or(f64::NAN));
+        let side = if ms[2] <= self.search.limit_ms { Side::Within } else { Side::Past };
+        let seconds = (manifest.window_us[1] - manifest.window_us[0]) as f64 / 1e6;
+        // Near the limit the harness has less to run on as well: told, and no reason to look away.
+        let remark = Validity::default().against(&Seen::of(&manifest)).unwrap_or_default();
+        live.step(&format!("p{} {:.2} ms: {}", self.search.percentile, ms[2], word(side)));
+        self.bisection.record(value, side);
+        self.steps.push(Step {
+            value,
+            run: manifest.run,
+            per_s: manifest.planned as f64 / seconds,
+            planned: manifest.planned,
+            over_slo: manifest.over_slo,
+            ms,
+            side,
+            remark,
+        });
+    }
+
+    /// Writes the page.
+    pub(super) fn write(&self) -> Result<(), SearchError> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let written = fs::create_dir_all(directory).and_then(|()| fs::write(&self.path, self.markdown()));
+        written.map_err(|source| SearchError::File { path: self.path.clone(), source })
+    }
+
+    /// Prints the page, and which file has it.
+    ///
+    /// # Errors
+    /// It cannot be printed.
+    pub fn report(&self) -> Result<(), SearchError> {
+        print(self.markdown())?;
+        say(format_args!("wrote {}", self.path.display()));
+        Ok(())
+    }
+
+    /// Whether the user has ended it.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
+    /// The load–latency curve and where it crosses the limit.
+    pub fn markdown(&self) -> String {
+        let (setting, p) = (self.search.setting.name(), self.search.percentile);
+        let mut page = format!("# Search `{}`: {}\n\n{}\n\n", self.name, self.search, self.border());
+        if let Some(value) = self.interrupted {
+            let _ = writeln!(page, "Interrupted: the run at {setting} = {value} was ended, and no other was made.\n");
+        }
+        let _ = writeln!(page, "| {setting} | events/s | planned | p50 | p99 | p{p} | ≥ 100 ms | | run | remark |");
+        page += "|---:|---:|---:|---:|---:|---:|---:|---|---|---|\n";
+        let mut steps: Vec<&Step> = self.steps.iter().collect();
+        steps.sort_by(|a, b| a.value.total_cmp(&b.value));
+        for Step { value, run, per_s, planned, over_slo, ms, side, remark } in steps {
+            let ms = ms.map(shown).join(" | ");
+            let (planned, over, side) = (thousands(*planned), thousands(*over_slo), word(*side));
+            let _ = writeln!(page, "| {value} | {per_s:.0} | {planned} | {ms} | {over} | {side} | {run} | {remark} |");
+        }
+        page
+    }
+
+    /// Where the limit is crossed, in words.
+    fn border(&self) -> String {
+        let Self { search, bisection, .. } = self;
+        let times = |value: f64, side: Side| {
+            let of = bisection.tried().iter().filter(|(other, _)| *other == value);
+            let (all, so) = (of.clone().count(), of.filter(|(_, came)| *came == side).count());
+            format!("{} at {value} in {so} of {all} runs", word(side))
+        };
+        match bisection.bracket() {
+            [Some(within), Some(past)] => format!(
+                "p{} of scheduled → stored was {}, {}.",
+                search.percentile,
+                times(within, Side::Within),
+                times(past, Side::Past)
+            ),
+            _ => "The limit is not bracketed yet.".to_owned(),
+        }
+    }
+}
+
+fn word(side: Side) -> &'static str {
+    match side {
+        Side::Within => "within",
+        Side::Past => "past",
+    }
+}
+
+fn shown(ms: f64) -> String {
+    if ms.is_infinite() { "> drain".to_owned() } else { format!("{:.2}", round_2(ms)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curve_is_in_the_order_of_load_and_says_where_it_crosses() {
+        let search: Search = "rate from 1 to 4 until p99.99 > 100ms".parse().unwrap();
+        let bisection = Bisection::between([1.0, 4.0], false);
+        let mut found = Found::new(&search, "s".to_owned(), Path::new(""), bisection);
+        assert!(found.markdown().contains("The limit is not bracketed yet."));
+        for (value, p9999, side) in
+            [(1.0, 20.0, Side::Within), (4.0, f64::INFINITY, Side::Past), (2.0, 50.0, Side::Within)]
+        {
+            found.bisection.record(value, side);
+            let (run, remark, ms) = (format!("s-{value}"), String::new(), [1.0, 2.0, p9999]);
+            found.steps.push(Step { value, run, per_s: value * 10.0, planned: 9, over_slo: 1, ms, side, remark });
+        }
+        let page = found.markdown();
+        assert!(page.contains("was within at 2 in 1 of 1 runs, past at 4 in 1 of 1 runs."), "{page}");
+        let last: Vec<&str> = page.lines().skip(6).collect();
+        assert_eq!(last[1], "| 2 | 20 | 9 | 1.00 | 2.00 | 50.00 | 1 | within | s-2 |  |", "{page}");
+        assert!(last[2].contains("| > drain | 1 | past | s-4 |"), "{page}");
+    }
+}
