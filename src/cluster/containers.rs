@@ -23,11 +23,10 @@ use std::{
 
 use self::{daemon::Daemon, image::Images, owner::Owner};
 pub use self::{error::ContainersError, image::Pull, started::ContainerCluster};
-use super::{ClusterError, KAFKA_VERSION, broker, error::file_error, ports::Held, redis_server};
+use super::{ClusterError, KAFKA_VERSION, broker, error::file_error, ports::Held, ready::ready_max, redis_server};
 use crate::variant::Variant;
 
 const STARTS_MAX: u32 = 3;
-const READY_MAX: Duration = Duration::from_secs(60);
 
 /// Whether this process has started containers that a sudden end would leave.
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -57,10 +56,10 @@ struct Prepared {
 /// brokers and Redis answer.
 ///
 /// # Errors
-/// [`ContainersError`], when Docker or an image is missing or refuses; a container ends, `stop` says so, or 60 s have passed:
-/// no container is left then.
+/// [`ContainersError`], when Docker or an image is missing or refuses; a container ends, `stop` says so, or too long has
+/// passed (20 s a broker, at least 60 s): no container is left then.
 pub fn start(starting: Starting<'_>) -> Result<ContainerCluster, ClusterError> {
-    start_on(prepare(starting)?, starting, READY_MAX, &|| Held::choose(starting.brokers, 1))
+    start_on(prepare(starting)?, starting, ready_max(starting.brokers), &|| Held::choose(starting.brokers, 1))
 }
 
 fn prepare(starting: Starting<'_>) -> Result<Prepared, ClusterError> {

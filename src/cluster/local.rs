@@ -17,7 +17,7 @@ use super::{
     kafka_home::{Java, KAFKA_VERSION, check_jars},
     listeners,
     ports::Held,
-    ready::not_ready,
+    ready::{not_ready, ready_max},
     redis_nodes::RedisNodes,
     redis_server,
     scratch::Scratch,
@@ -30,7 +30,6 @@ use crate::{
 };
 
 const STARTS_MAX: u32 = 3;
-const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Brokers and a Redis that this process started.
@@ -73,7 +72,7 @@ pub struct Starting<'a> {
 ///
 /// # Errors
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
-/// ends, `stop` says so, or 60 s have passed.
+/// ends, `stop` says so, or too long has passed (20 s a broker, at least 60 s).
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
     start_on(starting, &|| Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode)))
 }
@@ -177,7 +176,7 @@ impl LocalCluster {
     }
 
     fn wait_ready(&mut self, starting: Starting<'_>) -> Result<(), ClusterError> {
-        let start = Instant::now();
+        let (start, limit) = (Instant::now(), ready_max(starting.brokers));
         let mut admin = None;
         loop {
             if (starting.stop)() {
@@ -186,10 +185,10 @@ impl LocalCluster {
             self.check()?;
             let waiting_for = not_ready(&self.client_ports, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
             let Some(waiting_for) = waiting_for else { break };
-            if start.elapsed() > READY_MAX {
+            if start.elapsed() > limit {
                 let tails = self.children.iter().map(|child| format!("{}:\n{}", child.name(), child.last_lines(4)));
                 let lines = tails.collect::<Vec<_>>().join("\n");
-                return Err(ClusterError::NotReady { seconds: READY_MAX.as_secs(), waiting_for, lines });
+                return Err(ClusterError::NotReady { seconds: limit.as_secs(), waiting_for, lines });
             }
             std::thread::sleep(POLL);
         }

@@ -103,7 +103,7 @@ fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
     let choose = || taken_first(&taken, &said);
     let progress = |line: &str| said.borrow_mut().push(line.to_owned());
     let starting = Starting { progress: &progress, ..starting(&variant) };
-    let mut cluster = start_on(prepared, starting, READY_MAX, &choose).unwrap();
+    let mut cluster = start_on(prepared, starting, ready_max(3), &choose).unwrap();
     for line in ["redis: a port was taken", "`no.such.property` in [broker] has no effect"] {
         assert!(said.borrow().iter().any(|said| said.contains(line)), "{line} in {:?}", said.borrow());
     }
@@ -171,7 +171,7 @@ fn a_start_can_be_interrupted_and_leaves_nothing() {
     let launched = cluster.launch(Held::choose(3, 1).unwrap(), &stop);
     let variant = variant();
     let starting = Starting { stop: &stop, ..starting(&variant) };
-    let stopped = launched.and_then(|()| cluster.wait_ready(starting, READY_MAX));
+    let stopped = launched.and_then(|()| cluster.wait_ready(starting, ready_max(3)));
     assert!(matches!(stopped, Err(ClusterError::Interrupted)));
     let run = cluster.run.clone();
     drop(cluster);
