@@ -80,18 +80,18 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
 /// # Errors
 /// Those of writing and printing.
 pub fn report(campaign: &Campaign, book: &Book, out: &Path) -> Result<(), CampaignError> {
-    let path = write(campaign, book, out)?;
-    print(table::markdown(campaign, book, out))?;
+    let (path, page) = write(campaign, book, out)?;
+    print(page)?;
     say(format_args!("wrote {}", path.display()));
     Ok(())
 }
 
-fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<PathBuf, CampaignError> {
-    let path = Book::path(campaign, out).with_extension("md");
-    let written = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::write(&path, table::markdown(campaign, book, out)));
+/// The file and what is in it now.
+fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<(PathBuf, String), CampaignError> {
+    let (path, page) = (Book::path(campaign, out).with_extension("md"), table::markdown(campaign, book, out));
+    let written = fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).and_then(|()| fs::write(&path, &page));
     written.map_err(|source| CampaignError::File { path: path.clone(), source })?;
-    Ok(path)
+    Ok((path, page))
 }
 
 /// The name, or, where an earlier try has it, one with a number after it. The rows of a run that was killed before it
