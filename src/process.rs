@@ -68,13 +68,14 @@ pub struct Spawn {
     dir: Option<PathBuf>,
     streams: Streams,
     lifetime: Lifetime,
+    nice: u8,
 }
 
 impl Spawn {
     /// Runs `program`, a path as [`find_program`] returns it; `name` is for messages ("broker 1").
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, streams: Streams) -> Self {
         let (name, program) = (name.into(), program.into());
-        Self { name, program, args: vec![], env: vec![], dir: None, streams, lifetime: Lifetime::WithParent }
+        Self { name, program, args: vec![], env: vec![], dir: None, streams, lifetime: Lifetime::WithParent, nice: 0 }
     }
 
     /// Adds arguments.
@@ -101,12 +102,22 @@ impl Spawn {
         self
     }
 
+    /// Sets how much nicer than this process it is to others that want the same cores; by default as nice as this.
+    pub fn nice(mut self, nice: u8) -> Self {
+        self.nice = nice;
+        self
+    }
+
     /// Starts the child. Call it from a thread that lives as long as the child should.
     ///
     /// # Errors
     /// When `setpriv` (`setsid` for a detached child) is missing, the log cannot be opened or the start is refused.
     pub fn start(self) -> Result<Child, ProcessError> {
         let mut command = self.launcher()?;
+        if self.nice > 0 {
+            // It becomes the program, so the process id stays.
+            command.arg(tool("nice", "coreutils")?).args(["-n", &self.nice.to_string()]);
+        }
         command.arg(&self.program).args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
@@ -133,18 +144,21 @@ impl Spawn {
     }
 
     fn launcher(&self) -> Result<Command, ProcessError> {
-        let tool = |name: &str| find_program(name, None).ok_or_else(|| missing(name, "util-linux"));
         if self.lifetime == Lifetime::Detached {
             // `setsid` forks, and the pid changes, only where it leads a group: so no group of its own here.
-            return Ok(Command::new(tool("setsid")?));
+            return Ok(Command::new(tool("setsid", "util-linux")?));
         }
         // The parent may die between the fork and setpriv's system call; the shell then sees another parent.
         let same_parent = r#"[ "$PPID" = "$0" ] && exec "$@""#;
-        let mut command = Command::new(tool("setpriv")?);
+        let mut command = Command::new(tool("setpriv", "util-linux")?);
         command.args(["--pdeathsig", "KILL", "--", "/bin/sh", "-c", same_parent]).arg(std::process::id().to_string());
         command.process_group(0);
         Ok(command)
     }
+}
+
+fn tool(name: &str, package: &'static str) -> Result<PathBuf, ProcessError> {
+    find_program(name, None).ok_or_else(|| missing(name, package))
 }
 
 /// A running child; killed and reaped when dropped.
@@ -317,12 +331,13 @@ mod tests {
     fn a_child_leads_its_own_group_and_keeps_its_pid() {
         for lifetime in [Lifetime::WithParent, Lifetime::Detached] {
             let shell = find_program("sh", None).unwrap();
-            let spawn = Spawn::new("shell", shell, Streams::Piped).lifetime(lifetime);
-            let mut child = spawn.args(["-c", "echo $$ $(ps -o pgid= -p $$); cat"]).start().unwrap();
+            let spawn = Spawn::new("shell", shell, Streams::Piped).lifetime(lifetime).nice(3);
+            let mut child = spawn.args(["-c", "echo $$ $(ps -o pgid=,ni= -p $$); cat"]).start().unwrap();
             let mut line = String::new();
             BufReader::new(child.take_stdout().unwrap()).read_line(&mut line).unwrap();
-            let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
-            assert_eq!(ids, [child.pid(), child.pid()]);
+            let found: Vec<i64> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
+            let (pid, own) = (child.pid().into(), procfs::process::Process::myself().unwrap().stat().unwrap().nice);
+            assert_eq!(found, [pid, pid, (own + 3).min(19)]);
             drop(child.take_stdin());
             assert!(child.wait().unwrap().success());
         }

@@ -130,6 +130,8 @@ pub struct Variant {
     pub broker_heap: String,
     /// Further flags of each local broker's JVM.
     pub broker_jvm: Vec<String>,
+    /// Niceness of each local broker, from 0 to 19, above that of the harness and Redis, which share its cores.
+    pub broker_nice: u8,
     /// Faults injected while the run goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
@@ -187,6 +189,7 @@ impl Variant {
             kafka_version: mine.kafka_version,
             broker_heap: mine.broker_heap,
             broker_jvm: mine.broker_jvm,
+            broker_nice: mine.broker_nice,
             broker: mine.broker,
             topic: mine.topic,
             partitions: mine.partitions,
@@ -322,13 +325,14 @@ mod tests {
     #[test]
     fn goal_aws_asks_what_goal_asks() {
         let (goal, aws) = (load("goal"), load("goal-aws"));
-        let Variant { question, partitions, cluster, broker_heap, broker_jvm, broker, redis, .. } = aws.clone();
+        let Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, broker, redis, .. } = aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
         // What suits brokers on the same machine is all that may differ, and in consumers only how soon a member's death is
         // noticed.
         let mut consumer = goal.consumer.clone();
         consumer.retain(|key, _| !matches!(key.as_str(), "session.timeout.ms" | "heartbeat.interval.ms"));
-        let same = Variant { question, partitions, cluster, broker_heap, broker_jvm, broker, redis, consumer, ..goal };
+        let ours = Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, ..goal };
+        let same = Variant { broker, redis, consumer, ..ours };
         assert_eq!(same, aws);
     }
 

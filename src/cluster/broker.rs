@@ -125,7 +125,8 @@ pub(super) fn start(index: usize, starting: &Starting<'_>, java: &Java, dir: &Pa
         .args(class_path(starting.site, dir))
         .args(["kafka.Kafka".into(), dir.join("server.properties")])
         .dir(dir)
-        .lifetime(starting.lifetime);
+        .lifetime(starting.lifetime)
+        .nice(starting.variant.broker_nice);
     Ok(spawn.start()?)
 }
 

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 45] = [
+const SETTINGS: [Setting; 46] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -67,6 +67,7 @@ const SETTINGS: [Setting; 45] = [
     ("broker_jvm", "a list of java's flags, each in quotes and starting with `-`", |v| {
         v.broker_jvm.iter().all(|flag| flag.starts_with('-') && is_line(flag))
     }),
+    ("broker_nice", "a whole number from 0 to 19", |v| v.broker_nice <= 19),
     ("fault", "tables of faults: [[fault]]", |_| true),
     ("broker", "a table of server properties: [broker]", |v| are_properties(&v.broker)),
     ("consumer", "a table of librdkafka properties: [consumer]", |v| are_properties(&v.consumer)),

@@ -138,6 +138,9 @@ pub struct Layer {
     /// Further flags of each local broker's JVM.
     #[arg(skip)]
     pub broker_jvm: Option<Vec<String>>,
+    /// Niceness of each local broker, from 0 to 19: how far the operating system puts it behind clients and Redis
+    #[arg(long, value_name = "NUMBER")]
+    pub broker_nice: Option<u8>,
     /// A fault while the run goes on, such as 'kill broker 2 at 30s for 10s'; several times for several. They take the
     /// place of the variant's
     #[arg(long, value_name = "FAULT")]
