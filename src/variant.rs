@@ -325,7 +325,8 @@ mod tests {
     #[test]
     fn goal_aws_asks_what_goal_asks() {
         let (goal, aws) = (load("goal"), load("goal-aws"));
-        let Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, broker, redis, .. } = aws.clone();
+        let Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, broker, redis, .. } =
+            aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
         // What suits brokers on the same machine is all that may differ, and in consumers only how soon a member's death is
         // noticed.

@@ -47,6 +47,7 @@ pub mod samples;
 pub mod scan;
 pub mod seen;
 pub mod spread;
+pub mod stolen;
 pub mod tally;
 pub mod top;
 pub mod weighed;

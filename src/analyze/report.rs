@@ -15,6 +15,7 @@ use crate::{
     run::{Measured, Run},
     slo::SLO_MS,
     spread::Spread,
+    stolen,
 };
 
 /// How much is said.
@@ -168,6 +169,21 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
         Block::Prose(format!("{} in the two halves of the window:", SCHEDULED_TO_STORED.name)),
         Block::Table(Table { name: "halves-percentiles", header: header(), rows: halves, exact_header: false }),
     ];
+    if !measured.stolen.is_empty() {
+        let rows = stolen::named(&measured.stolen).map(|(class, latencies)| row(class, latencies, latencies.n()));
+        blocks.extend([
+            Block::Prose(format!(
+                "{} by what the hypervisor gave to others in the event's second, of this machine's CPU time:",
+                SCHEDULED_TO_STORED.name
+            )),
+            Block::Table(Table {
+                name: "stolen-percentiles",
+                header: header(),
+                rows: rows.collect(),
+                exact_header: false,
+            }),
+        ]);
+    }
     let values: u64 = measured.headlines.iter().map(|latencies| latencies.n() - latencies.missing()).sum();
     let negative: u64 = measured.headlines.iter().map(Quantiles::negative).sum();
     if negative > 0 {

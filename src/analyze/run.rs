@@ -25,6 +25,7 @@ use crate::{
         names::{Directory, Interner},
     },
     slo::Verdict,
+    stolen,
     tally::{Origin, Question, Tally},
 };
 
@@ -100,6 +101,8 @@ pub struct Measured {
     pub seconds: Vec<Quantiles>,
     /// Scheduled → stored in the first and in the second half of those seconds.
     pub halves: [Quantiles; 2],
+    /// Scheduled → stored by what the hypervisor took in the second, in [`stolen::CLASSES`]; none where that is one class.
+    pub stolen: Vec<Quantiles>,
     /// Why the tail is as it is.
     pub causes: Causes,
     /// Mean stages by percentile of the whole latency.
@@ -233,9 +236,12 @@ impl Summary<'_> {
         let stored = place(&SCHEDULED_TO_STORED);
         let seconds = self.seconds(&tally, from_window);
         let by_second = |groups: &Groups, ps: &[f64]| tally.samples.grouped(By::Second, groups, stored, ps);
-        let each = Groups { first: seconds[0], keys: 1, count: usize::from(seconds[1] - seconds[0]) + 1 };
-        let half = (each.count.div_ceil(2) as u16).max(1);
-        let halves = by_second(&Groups { first: seconds[0], keys: half, count: 2 }, &RUN_PERCENTILES)?;
+        let (first, count) = (seconds[0], usize::from(seconds[1] - seconds[0]) + 1);
+        let each = Groups::Successive { first, keys: 1, count };
+        let keys = (count.div_ceil(2) as u16).max(1);
+        let halves = by_second(&Groups::Successive { first, keys, count: 2 }, &RUN_PERCENTILES)?;
+        let stolen = stolen::groups(self.events, self.start_us, usize::from(seconds[1]) + 1)
+            .map_or(Ok(Vec::new()), |groups| by_second(&groups, &RUN_PERCENTILES))?;
         let named = (&self.names, &self.pairs[..]);
         let by_pair = tally.samples.grouped(
             By::Pair,
@@ -271,6 +277,7 @@ impl Summary<'_> {
             start_us,
             seconds: of_seconds,
             halves: [first, second],
+            stolen,
             causes,
             bands: cause::bands(&tally.stages, tally.rows),
             skipped: Vec::new(),
@@ -383,12 +390,17 @@ pub(crate) mod tests {
         let rows: String = (0..10)
             .map(|k| format!("p0,w0,0,0,0,{k},{k},{0},,,,,{1},\n", 7_300_000 + k * 500_000, 7_400_000 + k * 600_000))
             .collect();
-        let manifest = format!(r#"{{"run":"small","window_us":[7000000,12000000],"ledger":{LEDGER}}}"#);
-        let run = load(&rows, Some(&manifest)).unwrap();
-        let counts: Vec<u64> = run.measured.unwrap().seconds.iter().map(Quantiles::n).collect();
-        assert_eq!(counts, [2, 2, 2, 2, 2]);
+        let second = |k, steal| format!(r#"{{"at_us":{k}000000,"steal_cores":{steal}}}"#);
+        let seconds: Vec<String> = (8..).zip([0.0, 0.3, 0.0, 0.3, 0.0]).map(|(k, steal)| second(k, steal)).collect();
+        let harness = format!(r#"{{"seconds":[{}]}}"#, seconds.join(","));
+        let manifest =
+            format!(r#"{{"run":"small","window_us":[7000000,12000000],"ledger":{LEDGER},"harness":{harness}}}"#);
+        let rows_of_run = load(&rows, Some(&manifest)).unwrap().measured.unwrap();
+        let n = |groups: &[Quantiles]| groups.iter().map(Quantiles::n).collect::<Vec<_>>();
+        assert_eq!((n(&rows_of_run.seconds), n(&rows_of_run.stolen)), (vec![2; 5], vec![6, 0, 4]));
         let alone = measured(&rows);
         assert_eq!((alone.start_us, alone.seconds.len()), (7_000_000, 5));
+        assert!(alone.stolen.is_empty());
         assert_eq!(alone.halves.map(|half| half.n()), [6, 4]);
     }
 

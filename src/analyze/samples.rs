@@ -37,25 +37,46 @@ pub enum By {
     Second,
 }
 
-/// Groups of successive keys.
-#[derive(Debug, Clone, Copy)]
-pub struct Groups {
-    /// The smallest key of group 0.
-    pub first: u16,
-    /// Keys in a group.
-    pub keys: u16,
-    /// Groups; rows with smaller or larger keys are in none.
-    pub count: usize,
+/// Groups of keys; rows with other keys are in none.
+#[derive(Debug, Clone)]
+pub enum Groups {
+    /// `count` groups of `keys` successive keys each, the smallest of which is `first`.
+    Successive {
+        /// The smallest key of group 0.
+        first: u16,
+        /// Keys in a group.
+        keys: u16,
+        /// Groups.
+        count: usize,
+    },
+    /// Any keys together.
+    Listed {
+        /// The group of each key from key 0.
+        group_of: Vec<usize>,
+        /// Groups; a larger number is none.
+        count: usize,
+    },
 }
 
 impl Groups {
     /// One key a group, from key 0.
     pub fn each(count: usize) -> Self {
-        Self { first: 0, keys: 1, count }
+        Self::Successive { first: 0, keys: 1, count }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Successive { count, .. } | Self::Listed { count, .. } => *count,
+        }
     }
 
     fn of(&self, key: u16) -> usize {
-        key.checked_sub(self.first).map_or(usize::MAX, |key| usize::from(key / self.keys))
+        match self {
+            Self::Successive { first, keys, .. } => {
+                key.checked_sub(*first).map_or(usize::MAX, |key| usize::from(key / keys))
+            }
+            Self::Listed { group_of, .. } => group_of.get(usize::from(key)).copied().unwrap_or(usize::MAX),
+        }
     }
 }
 
@@ -217,7 +238,7 @@ impl Samples {
     /// # Errors
     /// Those of the temporary file.
     pub fn grouped(&self, by: By, groups: &Groups, latency: usize, ps: &[f64]) -> io::Result<Vec<Quantiles>> {
-        let start = || vec![[0_u64; 2]; groups.count];
+        let start = || vec![[0_u64; 2]; groups.count()];
         let counted = self.each_parallel(by, latency, start, |counts, keys, us| {
             for (&key, &us) in keys.iter().zip(us) {
                 if let Some(counts) = counts.get_mut(groups.of(key)) {
@@ -226,7 +247,7 @@ impl Samples {
                 }
             }
         })?;
-        let mut counts = vec![[0_u64; 2]; groups.count];
+        let mut counts = vec![[0_u64; 2]; groups.count()];
         for (sum, part) in counted.iter().flat_map(|part| part.iter().enumerate()) {
             counts[sum][0] += part[0];
             counts[sum][1] += part[1];
@@ -240,7 +261,7 @@ impl Samples {
             }
             Ok(done)
         };
-        let mut all = vec![Quantiles::default(); groups.count];
+        let mut all = vec![Quantiles::default(); groups.count()];
         for done in cores::each(work) {
             for (group, quantiles) in done? {
                 all[group] = quantiles;
@@ -481,6 +502,10 @@ mod tests {
         for (pair, quantiles) in samples.grouped(By::Pair, &Groups::each(4), 1, &PS).unwrap().iter().enumerate() {
             same(quantiles, rows.iter().filter(|row| usize::from(row.0) == pair).map(|row| row.2).collect());
         }
+        let listed = Groups::Listed { group_of: vec![1, usize::MAX, 1], count: 2 };
+        let grouped = samples.grouped(By::Second, &listed, 1, &PS).unwrap();
+        assert_eq!(grouped[0].n(), 0);
+        same(&grouped[1], rows.iter().filter(|row| [0, 2].contains(&row.1)).map(|row| row.2).collect());
         for (second, quantiles) in samples.grouped(By::Second, &Groups::each(3), 1, &PS).unwrap().iter().enumerate() {
             same(quantiles, rows.iter().filter(|row| usize::from(row.1) == second).map(|row| row.2).collect());
         }

@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn nothing_is_made_again_past_the_limit_of_the_campaign() {
-        // A run of `goal` takes some 11 minutes, one of `laptop` 3.
-        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("30m", 1));
+        // A run of `goal` takes some 14 minutes, one of `laptop` 3.
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("36m", 1));
         let made = || conduct(&campaign, out.path(), |slot, _| goal_never_counts(slot)).unwrap().entries.len();
         assert_eq!(made(), 3);
         assert_eq!(made(), 4, "the same command has its time again");

@@ -43,12 +43,18 @@ struct Cell {
 #[derive(Debug, Clone, Deserialize)]
 struct Harness {
     costs: Vec<Cost>,
+    seconds: Vec<Second>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Cost {
     name: String,
     cpu_cores: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Second {
+    steal_cores: f64,
 }
 
 impl Recorded {
@@ -84,6 +90,13 @@ impl Recorded {
         own.reduce(|a, b| a + b)
     }
 
+    /// Mean CPU time that the hypervisor gave to others, in cores; none without a whole second.
+    pub fn steal_cores(&self) -> Option<f64> {
+        let seconds = &self.harness.seconds;
+        let sum: f64 = seconds.iter().map(|second| second.steal_cores).sum();
+        (!seconds.is_empty()).then(|| sum / seconds.len() as f64)
+    }
+
     /// CPU time of the brokers for each event of the window, in core-ms.
     pub fn broker_ms(&self) -> Option<f64> {
         let [start_us, end_us] = self.window_us;
@@ -102,13 +115,14 @@ pub(super) mod tests {
     pub(in crate::campaign) fn write(path: &Path, p9999_ms: serde_json::Value, largest_us: i64) {
         let cell = |percentile: f64, ms: serde_json::Value| json!({ "percentile": percentile, "ms": ms });
         let line = json!({
-            "n": 1000, "missing": 0, "percentiles": [cell(50.0, json!(4.5)), cell(99.99, p9999_ms)],
+            "n": 1000, "missing": 0, "percentiles": [cell(50.0, json!(4.5)), cell(99.9, json!(9)), cell(99.99, p9999_ms)],
         });
         let cost = |name: &str, cores: f64| json!({ "name": name, "cpu_cores": cores });
         let costs = [cost("broker 1", 0.05), cost("broker 2", 0.07), cost("producers", 0.04), cost("worker 0", 0.02)];
         let tail_us: Vec<i64> = (0..100).map(|i| largest_us - i).collect();
         let manifest = json!({
-            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "harness": { "costs": costs },
+            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000],
+            "harness": { "costs": costs, "seconds": [{ "steal_cores": 0.1 }, { "steal_cores": 0.3 }] },
             "latencies": { "headlines": [line], "tail_us": tail_us },
         });
         fs::write(path, manifest.to_string()).unwrap();
@@ -122,6 +136,7 @@ pub(super) mod tests {
         let read = Recorded::read(&path).unwrap();
         assert_eq!([50.0, 99.99, 12.0].map(|p| read.headline_ms(p)), [Some(4.5), Some(f64::INFINITY), None]);
         assert!((read.broker_ms().unwrap() - 1.2).abs() < 1e-9, "0.12 cores at 100 events/s");
+        assert_eq!(read.steal_cores(), Some(0.2));
         assert_eq!((read.cores("worker "), read.cores("redis")), (Some(0.02), None));
         assert_eq!(read.tail().largest_us[..2], [90_000, 89_999]);
         fs::write(&path, "{}").unwrap();

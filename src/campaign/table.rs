@@ -6,6 +6,9 @@ use std::{fmt::Write, path::Path};
 use super::{Arm, Book, Campaign, State, book::Entry, merged, recorded::Recorded};
 use crate::{percentile::round_2, screen::thousands};
 
+const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \
+                       that the hypervisor gave to others.";
+
 /// One run with what it left.
 struct Run<'a> {
     entry: &'a Entry,
@@ -24,7 +27,7 @@ pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
     let mut page = format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
     let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
     let wanted = campaign.arms.len() * campaign.runs as usize;
-    let _ = writeln!(page, "{made} of {wanted} runs count. Latency is scheduled → stored, in ms.\n");
+    let _ = writeln!(page, "{made} of {wanted} runs count. Latency is scheduled → stored, in ms. {FIGURES}\n");
     arms(&mut page, campaign, &runs);
     words(&mut page, &campaign.arms);
     each(&mut page, &runs);
@@ -32,8 +35,9 @@ pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
 }
 
 fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
-    *page += "| arm | runs | p50 | p99.99 median | best | worst | p99.999, merged | ≥ 100 ms of planned | broker ms an event \
-              | producers' cores | workers' cores |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+    *page += "| arm | runs | p50 | p99.9 | p99.99 | best | worst | p99.999, merged | ≥ 100 ms of planned | broker ms an event \
+              | producers' cores | workers' cores | stolen cores |\n\
+              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for arm in &campaign.arms {
         let counts = |run: &&Run| run.entry.arm == arm.name && run.entry.state == State::Counts;
         let own: Vec<&Recorded> = runs.iter().filter(counts).filter_map(|run| run.recorded.as_ref().ok()).collect();
@@ -46,6 +50,7 @@ fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
         let cells = [
             own.len().to_string(),
             ms(middle(&|run| run.headline_ms(50.0))),
+            ms(middle(&|run| run.headline_ms(99.9))),
             ms(median(&tail)),
             ms(tail.first().copied()),
             ms(tail.last().copied()),
@@ -54,6 +59,7 @@ fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
             ms(middle(&Recorded::broker_ms)),
             cores(middle(&|run| run.cores("producers"))),
             cores(middle(&|run| run.cores("worker "))),
+            cores(middle(&Recorded::steal_cores)),
         ];
         let _ = writeln!(page, "| {} | {} |", arm.name, cells.join(" | "));
     }
@@ -72,15 +78,17 @@ fn words(page: &mut String, arms: &[Arm]) {
 
 /// Every run, in the order in which they were made.
 fn each(page: &mut String, runs: &[Run]) {
-    *page += "| run | seed | planned | p50 | p99.99 | ≥ 100 ms | |\n|---|---:|---:|---:|---:|---:|---|\n";
+    *page += "| run | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | |\n\
+              |---|---:|---:|---:|---:|---:|---:|---:|---|\n";
     for Run { entry, recorded } in runs {
         let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
         let figures = match recorded {
             Ok(run) => {
-                let [p50, p9999] = [50.0, 99.99].map(|p| ms(run.headline_ms(p)));
-                format!("{} | {p50} | {p9999} | {}", thousands(run.planned), thousands(run.over_slo))
+                let percentiles = [50.0, 99.9, 99.99].map(|p| ms(run.headline_ms(p))).join(" | ");
+                let (planned, over, stolen) = (thousands(run.planned), thousands(run.over_slo), run.steal_cores());
+                format!("{planned} | {percentiles} | {over} | {}", cores(stolen))
             }
-            Err(_) => "– | – | – | –".to_owned(),
+            Err(_) => "– | – | – | – | – | –".to_owned(),
         };
         let state = match (&entry.state, recorded) {
             (State::Counts, Ok(_)) => String::new(),
@@ -148,13 +156,13 @@ mod tests {
         let page = markdown(&campaign, &book, out.path());
         for line in [
             "3 of 4 runs count.",
-            "| laptop | 2 | 4.50 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 |",
-            "| goal | 0 | – | – | – | – | – | 0 of 0 | – | – | – |",
+            "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 |",
+            "| goal | 0 | – | – | – | – | – | – | 0 of 0 | – | – | – | – |",
             "| laptop | Little. |  |",
-            "| a | 3 | 1,000 | 4.50 | 20.00 | 3 |  |",
-            "| c | 3 | 1,000 | 4.50 | 1.00 | 3 | does not count: 2 rebalances in the window (at most 0) |",
-            "| goal, 2 | 3 | – | – | – | – | came to nothing: no \\| disk at all |",
-            "| gone | 3 | – | – | – | – | counts, but ",
+            "| a | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 |  |",
+            "| c | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | does not count: 2 rebalances in the window (at most 0) |",
+            "| goal, 2 | 3 | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
+            "| gone | 3 | – | – | – | – | – | – | counts, but ",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
