@@ -37,7 +37,7 @@ pub struct Arguments {
     /// List the variants and end
     #[arg(long)]
     pub list: bool,
-    /// Print the resolved variant as TOML and end
+    /// Print the resolved variant, or those of the campaign's arms, as TOML and end
     #[arg(long)]
     pub show: bool,
     /// Name of the run [default: <variant>-<UTC time>]

@@ -72,6 +72,12 @@ fn experiments(arguments: &Arguments, variants: Vec<(String, Variant)>) -> anyho
 
 fn campaign(path: &Path, arguments: &Arguments) -> anyhow::Result<Exit> {
     let campaign = Campaign::load(path, &arguments.overrides)?;
+    if arguments.show {
+        print(
+            campaign.arms.iter().map(|arm| format!("# {}\n{}", arm.name, arm.variant.to_toml())).collect::<String>(),
+        )?;
+        return Ok(Exit::Done);
+    }
     if arguments.table {
         campaign::report(&campaign, &Book::read(&campaign, &arguments.out)?, &arguments.out)?;
         return Ok(Exit::Done);

@@ -47,19 +47,23 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
         };
         let outcome = match run_on(&mut ground, &request, stop, live) {
             Ok(finished) => {
-                let headline = |p| finished.manifest.latencies.headline_ms(p).unwrap_or(f64::NAN);
+                let headline = |p| table::ms(finished.manifest.latencies.headline_ms(p));
                 let (p50, p9999) = (headline(50.0), headline(99.99));
-                live.step(&format!("{}: p50 {p50:.2}, p99.99 {p9999:.2} ms", finished.manifest.run));
+                live.step(&format!("{}: p50 {p50} ms, p99.99 {p9999} ms", finished.manifest.run));
                 Outcome::of(campaign, &finished)
             }
             Err(RunError::Interrupted) => Outcome::failed(State::Interrupted),
-            Err(error) => Outcome::failed(State::Failed(with_causes([&error as &dyn std::error::Error].into_iter()))),
+            Err(error) => {
+                let why = with_causes([&error as &dyn std::error::Error].into_iter());
+                live.step(&format!("it came to nothing: {why}"));
+                // What follows is of logs of this machine: for the screen.
+                Outcome::failed(State::Failed(why.lines().next().unwrap_or_default().to_owned()))
+            }
         };
         match &outcome.state {
-            State::Counts => {}
+            State::Counts | State::Failed(_) => {}
             State::Interrupted => live.step("interrupted; the same command goes on from here"),
             State::Invalid(why) => live.step(&format!("it does not count: {why}")),
-            State::Failed(why) => live.step(&format!("it came to nothing: {why}")),
         }
         outcome
     });

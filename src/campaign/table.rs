@@ -115,7 +115,8 @@ fn median(sorted: &[f64]) -> Option<f64> {
     Some(if lower == *upper { lower } else { lower.midpoint(*upper) })
 }
 
-fn ms(value: Option<f64>) -> String {
+/// With 2 places; in words past the drain, a dash when there is none.
+pub(super) fn ms(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
         Some(ms) if ms.is_infinite() => "> drain".to_owned(),

@@ -127,7 +127,7 @@ pub enum ClusterError {
     )]
     KeptNetwork,
     /// A child ended by itself.
-    #[error("{name} ended by itself ({status}){hint}; the last lines of its log:\n{lines}")]
+    #[error("{name} ended by itself ({status}){hint}\nThe last lines of its log:\n{lines}")]
     Exited {
         /// The child.
         name: String,
@@ -140,7 +140,7 @@ pub enum ClusterError {
     },
     /// The cluster did not get ready in time.
     #[error(
-        "the local cluster was not ready after {seconds} s ({waiting_for}); is the machine overloaded? Last log lines:\n{lines}"
+        "the local cluster was not ready after {seconds} s ({waiting_for}); is the machine overloaded?\nThe last lines of the logs:\n{lines}"
     )]
     NotReady {
         /// The limit, in seconds.

@@ -86,7 +86,7 @@ pub enum ContainersError {
     /// Brokers or Redis did not get ready in time. The containers are gone.
     #[error(
         "the cluster of {kafka} and {redis} was not ready after {seconds} s ({waiting_for}) and is removed; are these images of Kafka \
-         and Redis, and is the machine overloaded? Last log lines:\n{lines}"
+         and Redis, and is the machine overloaded?\nThe last lines of the logs:\n{lines}"
     )]
     NotReady {
         /// The brokers' image.
