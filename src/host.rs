@@ -1,6 +1,11 @@
 //! The machine and the program that a run was measured with.
 
-use std::process::Command;
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::Path,
+    process::Command,
+};
 
 use procfs::Current;
 use serde::Serialize;
@@ -47,6 +52,53 @@ impl Host {
     }
 }
 
+/// How long a core may take to wake up, in µs: the kernel keeps what processes wrote there for as long as they hold it
+/// open (Linux, Documentation/power/pm_qos_interface.rst).
+const WAKE_UP_LATENCY: &str = "/dev/cpu_dma_latency";
+
+/// Whether the cores of this machine were kept from sleeping between two events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cores {
+    /// They slept as the kernel saw fit.
+    AsTheyAre,
+    /// They did not sleep.
+    KeptAwake,
+    /// They should not have slept, and the kernel has no such device or did not allow it: why not.
+    Refused(String),
+}
+
+/// Keeps all cores of this machine from sleeping, as long as it is there.
+#[derive(Debug)]
+pub struct Awake {
+    held: Result<Option<File>, String>,
+}
+
+impl Awake {
+    /// Begins, where that is `wanted`.
+    pub fn hold(wanted: bool) -> Self {
+        Self { held: wanted.then(|| no_latency(Path::new(WAKE_UP_LATENCY))).transpose() }
+    }
+
+    /// What came of it.
+    pub fn cores(&self) -> Cores {
+        match &self.held {
+            Ok(None) => Cores::AsTheyAre,
+            Ok(Some(_)) => Cores::KeptAwake,
+            Err(why) => Cores::Refused(why.clone()),
+        }
+    }
+}
+
+/// Asks for a wake-up in no time, which leaves a core nothing but to poll.
+fn no_latency(device: &Path) -> Result<File, String> {
+    let asked = OpenOptions::new().write(true).open(device).and_then(|mut file| {
+        file.write_all(&0_i32.to_ne_bytes())?;
+        Ok(file)
+    });
+    asked.map_err(|error| format!("{}: {error}", device.display()))
+}
+
 impl Versions {
     /// Asks git about the tree that this program was built from.
     pub fn read() -> Self {
@@ -64,4 +116,23 @@ impl Versions {
 fn git(args: &[&str]) -> Option<String> {
     let output = Command::new("git").arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(args).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_of_no_microseconds_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let device = directory.path().join("latency");
+        assert!(no_latency(&device).unwrap_err().contains("latency: No such file"));
+        std::fs::write(&device, [7; 4]).unwrap();
+        let held = no_latency(&device).unwrap();
+        assert_eq!(std::fs::read(&device).unwrap(), [0; 4]);
+        let awake = |held| Awake { held }.cores();
+        assert_eq!(awake(Ok(Some(held))), Cores::KeptAwake);
+        assert_eq!(awake(Err("no".to_owned())), Cores::Refused("no".to_owned()));
+        assert_eq!(Awake::hold(false).cores(), Cores::AsTheyAre);
+    }
 }

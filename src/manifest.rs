@@ -12,7 +12,7 @@ use crate::{
     collect::Rebalance,
     fault::Record,
     harness::{Proof, Spread},
-    host::{Host, Versions},
+    host::{Cores, Host, Versions},
     ledger::Ledger,
     tables::Tables,
     variant::Variant,
@@ -58,6 +58,8 @@ pub struct Conduct {
     pub group: String,
     /// Generation of the topic.
     pub generation: u64,
+    /// Whether the cores slept between two events, from the warm-up on.
+    pub cores: Cores,
 }
 
 /// The manifest. Times are µs of the Unix epoch unless named otherwise.

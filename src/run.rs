@@ -24,6 +24,7 @@ use crate::{
     clock::Anchor,
     cluster::Addresses,
     harness::Harness,
+    host::Awake,
     live::Live,
     manifest::{Conduct, Manifest},
     record::Format,
@@ -165,6 +166,7 @@ fn measure(
     let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
     let partitions_per_worker = collector.standing().partitions_per_worker();
 
+    let awake = Awake::hold(request.variant.cores_awake);
     let window_us = stage.go(&mut producers);
     let processes = [cluster.processes(), crew.processes()].concat();
     let harness = Harness::start(processes, stage.clock, window_us.clone())?;
@@ -194,6 +196,7 @@ fn measure(
         header_bytes: stage.header_bytes(),
         group: stage.group.clone(),
         generation: stage.generation,
+        cores: awake.cores(),
     };
     let interrupted = end_us < window_us.end || stop.insisted();
     let window_us = [window_us.start, end_us];

@@ -9,6 +9,7 @@ use console::style;
 
 use crate::{
     harness::Cost,
+    host::Cores,
     ledger::Ledger,
     manifest::Manifest,
     output::{print, say},
@@ -198,6 +199,9 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     )?;
     if c.waited + c.retries > 0 {
         writeln!(f, "{} hand-overs waited for an earlier one, {} requests were tried again", c.waited, c.retries)?;
+    }
+    if let Cores::Refused(why) = &c.cores {
+        writeln!(f, "the cores could not be kept from sleeping, so that a wake-up costs more: {why}")?;
     }
     if c.rebalances_in_window > 0 {
         let text =

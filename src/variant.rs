@@ -101,6 +101,9 @@ pub struct Variant {
     pub readers: u32,
     /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
     pub redis_rtt: Span,
+    /// Whether the cores of this machine are kept from sleeping between two events, where the kernel lets us
+    /// ([`crate::host::Awake`]).
+    pub cores_awake: bool,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -325,15 +328,15 @@ mod tests {
     #[test]
     fn goal_aws_asks_what_goal_asks() {
         let (goal, aws) = (load("goal"), load("goal-aws"));
-        let Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, broker, redis, .. } =
+        let Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, .. } =
             aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
-        // What suits brokers on the same machine is all that may differ, and in consumers only how soon a member's death is
+        // What suits one machine that has the brokers too is all that may differ, and in consumers only how soon a member's death is
         // noticed.
         let mut consumer = goal.consumer.clone();
         consumer.retain(|key, _| !matches!(key.as_str(), "session.timeout.ms" | "heartbeat.interval.ms"));
-        let ours = Variant { question, partitions, cluster, broker_heap, broker_jvm, broker_nice, ..goal };
-        let same = Variant { broker, redis, consumer, ..ours };
+        let ours = Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, ..goal };
+        let same = Variant { broker: aws.broker.clone(), redis: aws.redis.clone(), consumer, ..ours };
         assert_eq!(same, aws);
     }
 

@@ -231,6 +231,7 @@ pub(crate) mod tests {
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),
+            cores_awake: false,
             broker_nice: 0,
             broker_jvm: vec!["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()],
             broker: map(&[

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 46] = [
+const SETTINGS: [Setting; 47] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -51,6 +51,7 @@ const SETTINGS: [Setting; 46] = [
     ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
     ("redis_rtt", "a length of time in quotes, such as \"1ms\", up to 1s", |v| v.redis_rtt.0 <= Duration::from_secs(1)),
+    ("cores_awake", "true or false", |_| true),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),

@@ -102,6 +102,10 @@ pub struct Layer {
     /// What a round trip between workers and Redis takes longer than it does of itself, through a proxy of our own
     #[arg(long, value_name = "TIME")]
     pub redis_rtt: Option<Span>,
+    /// Whether the cores of this machine are kept from sleeping between two events (/dev/cpu_dma_latency), where the kernel
+    /// allows it
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub cores_awake: Option<bool>,
     /// Topic
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
