@@ -64,6 +64,11 @@ pub fn with_causes<'a>(errors: impl Iterator<Item = &'a (dyn std::error::Error +
     text
 }
 
+/// What a text says before what it quotes, such as the last lines of a log.
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -331,8 +331,8 @@ mod tests {
         let Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, .. } =
             aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
-        // What suits one machine that has the brokers too is all that may differ, and in consumers only how soon a member's death is
-        // noticed.
+        // What suits one machine that has the brokers too is all that may differ, and in consumers only how soon a
+        // member's death is noticed.
         let mut consumer = goal.consumer.clone();
         consumer.retain(|key, _| !matches!(key.as_str(), "session.timeout.ms" | "heartbeat.interval.ms"));
         let ours = Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, ..goal };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     live::Live,
-    output::{print, say, with_causes},
+    output::{first_line, print, say, with_causes},
     record::Format,
     run::{Ground, Request, RunError, Stop, run_on},
     variant::Variant,
@@ -57,7 +57,7 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
                 let why = with_causes([&error as &dyn std::error::Error].into_iter());
                 live.step(&format!("it came to nothing: {why}"));
                 // What follows is of logs of this machine: for the screen.
-                Outcome::failed(State::Failed(why.lines().next().unwrap_or_default().to_owned()))
+                Outcome::failed(State::Failed(first_line(&why).to_owned()))
             }
         };
         match &outcome.state {

@@ -220,6 +220,7 @@ pub(crate) mod tests {
             stream_maxlen: 1000,
             readers: 0,
             redis_rtt: seconds(0),
+            cores_awake: false,
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,
@@ -231,7 +232,6 @@ pub(crate) mod tests {
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
             broker_heap: "256m".to_owned(),
-            cores_awake: false,
             broker_nice: 0,
             broker_jvm: vec!["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()],
             broker: map(&[

@@ -15,6 +15,7 @@ use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, order::Order};
 use crate::{
     cluster::Endpoints,
     network::{Condition, Link},
+    output::first_line,
 };
 
 /// How long a process that ended by itself stays away.
@@ -504,10 +505,6 @@ fn fill(measured: Order, until_us: i64, endpoints: &Endpoints) -> Next {
         Ok(was) => Next::Become(State::Filled { was, until_us }, "full".to_owned()),
         Err(error) => Next::Failed(error),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 fn us(length: std::time::Duration) -> i64 {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::thousands;
-use crate::{ledger::Ledger, manifest::Manifest, slo};
+use crate::{ledger::Ledger, manifest::Manifest, output, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;
@@ -64,7 +64,7 @@ fn losses(l: &Ledger) -> Vec<String> {
 }
 
 fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
+    let line = output::first_line(text);
     let mut shown: String = line.chars().take(SHOWN_CHARS_MAX).collect();
     if shown.len() < line.len() {
         shown.push('…');
