@@ -1,6 +1,6 @@
 //! A search for the load at which the promise breaks: `connections from 250 to 4000 until p99.99 > 100ms`. It brackets
 //! and bisects, each step long enough that its verdict is resolved, and then repeats both sides of the last bracket with
-//! fresh seeds, since one run at a border says little.
+//! fresh seeds, since one run at a border says little: most of a value's runs decide its side.
 
 pub mod bisect;
 mod found;

@@ -2,8 +2,8 @@
 
 /// A bracket is narrow enough when its upper bound is at most so many times its lower one.
 const NARROW: f64 = 1.15;
-/// Steps of doubling or halving until a bracket is found.
-const WIDEN_MAX: u32 = 8;
+/// A bracket is sought at most so many times above the first value, and below it: eight doublings.
+const WIDEN_MAX: f64 = 256.0;
 /// Runs of each side of the last bracket, the one that found it included.
 const REPEATS: usize = 3;
 
@@ -14,6 +14,15 @@ pub enum Side {
     Within,
     /// It was past it.
     Past,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Within => Self::Past,
+            Self::Past => Self::Within,
+        }
+    }
 }
 
 /// A search under way.
@@ -47,21 +56,25 @@ impl Bisection {
         self.tried.push((value, side));
     }
 
-    /// The largest value below all that were past the limit on the first try, and the smallest that was past it.
+    /// The largest value below all that are past the limit, and the smallest that is past it.
     pub fn bracket(&self) -> [Option<f64>; 2] {
-        let firsts = self
-            .tried
-            .iter()
-            .enumerate()
-            .filter(|(k, (value, _))| self.tried[..*k].iter().all(|(earlier, _)| earlier != value));
-        let firsts: Vec<(f64, Side)> = firsts.map(|(_, tried)| *tried).collect();
-        let of = |side| firsts.iter().filter(move |(_, came)| *came == side).map(|(value, _)| *value);
+        let of = |side| self.tried.iter().map(|(value, _)| *value).filter(move |value| self.side_of(*value) == side);
         let past = of(Side::Past).reduce(f64::min);
         let within = of(Side::Within).filter(|value| past.is_none_or(|past| *value < past)).reduce(f64::max);
         [within, past]
     }
 
-    /// The next value to try; none when both sides of a narrow bracket have been repeated.
+    /// Where most runs of a value that was tried came out; where they are even, the first.
+    fn side_of(&self, value: f64) -> Side {
+        let sides = || self.tried.iter().filter(|(other, _)| *other == value).map(|(_, side)| *side);
+        let first = sides().next().unwrap_or(Side::Within);
+        let as_first = sides().filter(|side| *side == first).count();
+        if as_first * 2 >= sides().count() { first } else { first.other() }
+    }
+
+    /// The next value to try; none when both sides of a narrow bracket have been repeated. Where a repeat turns a side over,
+    /// the search goes on from there: the first run of a search, on brokers that have just started, is often past a limit
+    /// that the same load is within later.
     ///
     /// # Errors
     /// When there is no bracket: the limit is not between the bounds, or was not met while they were sought.
@@ -109,9 +122,10 @@ impl Bisection {
             _ => return Ok(None),
         };
         let limit = |side: &str| Err(format!("no value {side} the limit was found on the way to {next}: give bounds"));
-        match self.tried.len() as u32 > WIDEN_MAX || next <= 0.0 {
-            true => limit(if past.is_none() { "past" } else { "within" }),
-            false => Ok(Some(next)),
+        let from_start = next / self.start[0];
+        match (1.0 / WIDEN_MAX..=WIDEN_MAX).contains(&from_start) {
+            true => Ok(Some(next)),
+            false => limit(if past.is_none() { "past" } else { "within" }),
         }
     }
 }
@@ -166,13 +180,54 @@ mod tests {
         assert!(run(Bisection::from(1.0, true), 1e9).unwrap_err().contains("no value past the limit"));
     }
 
+    proptest! {
+        #[test]
+        fn it_ends_where_runs_near_the_border_come_out_either_way(
+            start in 8_u32..3_000, whole: bool, given: bool, noise in prop::collection::vec(any::<bool>(), 200)
+        ) {
+            let breaks_at = 1_000.0;
+            let bounds = [1.0, 10_000.0];
+            let mut search =
+                if given { Bisection::between(bounds, whole) } else { Bisection::from(f64::from(start), whole) };
+            for turned in noise {
+                let Some(value) = search.next().expect("far from the border none is turned") else { break };
+                let near = (0.7..1.4).contains(&(value / breaks_at));
+                let within = (value < breaks_at) != (near && turned);
+                search.record(value, if within { Side::Within } else { Side::Past });
+            }
+            prop_assert_eq!(search.next(), Ok(None));
+            let [Some(within), Some(past)] = search.bracket() else { panic!("{search:?}") };
+            prop_assert!(within < past && past <= within * NARROW && (600.0..1_600.0).contains(&within), "{within} to {past}");
+            for (value, side) in [(within, Side::Within), (past, Side::Past)] {
+                let so = search.tried().iter().filter(|tried| **tried == (value, side)).count();
+                prop_assert!(so * 2 > REPEATS, "{search:?}");
+            }
+        }
+    }
+
     #[test]
-    fn a_repeat_that_comes_out_otherwise_does_not_move_the_bracket() {
+    fn one_repeat_that_comes_out_otherwise_does_not_move_the_bracket_and_two_do() {
         let mut search = Bisection::between([10.0, 11.0], true);
         for (value, side) in [(10.0, Side::Within), (11.0, Side::Past), (10.0, Side::Past), (11.0, Side::Past)] {
             search.record(value, side);
         }
         assert_eq!(search.bracket(), [Some(10.0), Some(11.0)]);
         assert_eq!(search.next(), Ok(Some(10.0)));
+        search.record(10.0, Side::Past);
+        assert_eq!(search.bracket(), [None, Some(10.0)]);
+        assert!(search.next().unwrap_err().contains("even 10 is past the limit"));
+
+        let mut cold = Bisection::from(1_000.0, true);
+        for (value, side) in
+            [(1_000.0, Side::Past), (500.0, Side::Within), (707.0, Side::Within), (841.0, Side::Within)]
+        {
+            assert_eq!(cold.next(), Ok(Some(value)));
+            cold.record(value, side);
+        }
+        for value in [917.0, 917.0, 1_000.0, 917.0, 1_000.0] {
+            assert_eq!(cold.next(), Ok(Some(value)));
+            cold.record(value, Side::Within);
+        }
+        assert_eq!(cold.next(), Ok(Some(2_000.0)), "most say that it is within");
     }
 }
