@@ -66,10 +66,15 @@ impl Bisection {
 
     /// Where most runs of a value that was tried came out; where they are even, the first.
     fn side_of(&self, value: f64) -> Side {
-        let sides = || self.tried.iter().filter(|(other, _)| *other == value).map(|(_, side)| *side);
-        let first = sides().next().unwrap_or(Side::Within);
-        let as_first = sides().filter(|side| *side == first).count();
-        if as_first * 2 >= sides().count() { first } else { first.other() }
+        let of = |side| self.tried.iter().filter(|tried| **tried == (value, side)).count();
+        let first = self.tried.iter().find(|(other, _)| *other == value).map_or(Side::Within, |(_, side)| *side);
+        if of(first) >= of(first.other()) { first } else { first.other() }
+    }
+
+    /// Whether no more repeats can turn a value over.
+    fn is_settled(&self, value: f64) -> bool {
+        let side = self.side_of(value);
+        self.tried.iter().filter(|tried| **tried == (value, side)).count() > REPEATS / 2
     }
 
     /// The next value to try; none when both sides of a narrow bracket have been repeated. Where a repeat turns a side over,
@@ -80,26 +85,24 @@ impl Bisection {
     /// When there is no bracket: the limit is not between the bounds, or was not met while they were sought.
     pub fn next(&self) -> Result<Option<f64>, String> {
         let tried = |value: f64| self.tried.iter().filter(|(other, _)| *other == value).count();
-        if tried(self.start[0]) == 0 {
-            return Ok(Some(self.start[0]));
-        }
-        if self.given && tried(self.start[1]) == 0 {
-            return match self.bracket() {
-                [None, Some(low)] => Err(format!("even {low} is past the limit: give a smaller lower bound")),
-                _ => Ok(Some(self.start[1])),
-            };
+        let [low, high] = self.start;
+        if tried(low) == 0 {
+            return Ok(Some(low));
         }
         match self.bracket() {
             [Some(within), Some(past)] => Ok(self.narrower(within, past).or_else(|| {
                 let again = [within, past].into_iter().min_by_key(|value| tried(*value));
                 again.filter(|value| tried(*value) < REPEATS)
             })),
-            [Some(within), None] if self.given => {
-                Err(format!("even {within} is within the limit: give a larger upper bound"))
+            // One run is not enough to say that the bounds do not bracket.
+            [_, Some(_)] if self.given && self.is_settled(low) => {
+                Err(format!("even {low} is past the limit: give a smaller lower bound"))
             }
-            [None, Some(past)] if self.given => {
-                Err(format!("even {past} is past the limit: give a smaller lower bound"))
+            [_, Some(_)] if self.given => Ok(Some(low)),
+            [_, None] if self.given && self.is_settled(high) => {
+                Err(format!("even {high} is within the limit: give a larger upper bound"))
             }
+            [_, None] if self.given => Ok(Some(high)),
             [within, past] => self.wider(within, past),
         }
     }
@@ -216,6 +219,14 @@ mod tests {
         search.record(10.0, Side::Past);
         assert_eq!(search.bracket(), [None, Some(10.0)]);
         assert!(search.next().unwrap_err().contains("even 10 is past the limit"));
+
+        let mut low = Bisection::between([10.0, 20.0], true);
+        low.record(10.0, Side::Past);
+        assert_eq!(low.next(), Ok(Some(10.0)), "a bound is tried twice before there is no bracket");
+        low.record(10.0, Side::Within);
+        assert_eq!(low.next(), Ok(Some(10.0)));
+        low.record(10.0, Side::Within);
+        assert_eq!(low.next(), Ok(Some(20.0)));
 
         let mut cold = Bisection::from(1_000.0, true);
         for (value, side) in

@@ -150,7 +150,7 @@ mod tests {
         let error = perform(&search, &like, &resolve, &Stop::default(), &Live::default()).unwrap_err().to_string();
         assert!(error.starts_with("even 200 is within the limit"), "{error}");
         let page = page(out.path());
-        assert_eq!(page.lines().filter(|line| line.contains("| within |")).count(), 2, "{page}");
+        assert_eq!(page.lines().filter(|line| line.contains("| within |")).count(), 3, "{page}");
     }
 
     #[test]
