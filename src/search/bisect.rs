@@ -46,11 +46,6 @@ impl Bisection {
         Self { whole, given: false, start: [value, value], tried: Vec::new() }
     }
 
-    /// What was tried, in order.
-    pub fn tried(&self) -> &[(f64, Side)] {
-        &self.tried
-    }
-
     /// Takes in what a run at `value` came out as.
     pub fn record(&mut self, value: f64, side: Side) {
         self.tried.push((value, side));
@@ -64,17 +59,20 @@ impl Bisection {
         [within, past]
     }
 
-    /// Where most runs of a value that was tried came out; where they are even, the first.
-    fn side_of(&self, value: f64) -> Side {
-        let of = |side| self.tried.iter().filter(|tried| **tried == (value, side)).count();
-        let first = self.tried.iter().find(|(other, _)| *other == value).map_or(Side::Within, |(_, side)| *side);
-        if of(first) >= of(first.other()) { first } else { first.other() }
+    /// Runs at a value.
+    pub fn runs(&self, value: f64) -> usize {
+        self.tried.iter().filter(|(other, _)| *other == value).count()
     }
 
-    /// Whether no more repeats can turn a value over.
-    fn is_settled(&self, value: f64) -> bool {
-        let side = self.side_of(value);
-        self.tried.iter().filter(|tried| **tried == (value, side)).count() > REPEATS / 2
+    /// Those of them that came out so.
+    pub fn runs_that_were(&self, side: Side, value: f64) -> usize {
+        self.tried.iter().filter(|tried| **tried == (value, side)).count()
+    }
+
+    /// Where most runs of a value that was tried came out; where they are even, the first.
+    fn side_of(&self, value: f64) -> Side {
+        let first = self.tried.iter().find(|(other, _)| *other == value).map_or(Side::Within, |(_, side)| *side);
+        if self.runs_that_were(first, value) * 2 >= self.runs(value) { first } else { first.other() }
     }
 
     /// The next value to try; none when both sides of a narrow bracket have been repeated. Where a repeat turns a side over,
@@ -84,25 +82,24 @@ impl Bisection {
     /// # Errors
     /// When there is no bracket: the limit is not between the bounds, or was not met while they were sought.
     pub fn next(&self) -> Result<Option<f64>, String> {
-        let tried = |value: f64| self.tried.iter().filter(|(other, _)| *other == value).count();
         let [low, high] = self.start;
-        if tried(low) == 0 {
+        if self.tried.is_empty() {
             return Ok(Some(low));
         }
         match self.bracket() {
             [Some(within), Some(past)] => Ok(self.narrower(within, past).or_else(|| {
-                let again = [within, past].into_iter().min_by_key(|value| tried(*value));
-                again.filter(|value| tried(*value) < REPEATS)
+                let again = [within, past].into_iter().min_by_key(|value| self.runs(*value));
+                again.filter(|value| self.runs(*value) < REPEATS)
             })),
             // One run is not enough to say that the bounds do not bracket.
-            [_, Some(_)] if self.given && self.is_settled(low) => {
-                Err(format!("even {low} is past the limit: give a smaller lower bound"))
+            [_, past] if self.given => {
+                let (bound, side, words) = match past {
+                    Some(_) => (low, Side::Past, "past the limit: give a smaller lower bound"),
+                    None => (high, Side::Within, "within the limit: give a larger upper bound"),
+                };
+                let settled = self.runs_that_were(side, bound) > REPEATS / 2;
+                if settled { Err(format!("even {bound} is {words}")) } else { Ok(Some(bound)) }
             }
-            [_, Some(_)] if self.given => Ok(Some(low)),
-            [_, None] if self.given && self.is_settled(high) => {
-                Err(format!("even {high} is within the limit: give a larger upper bound"))
-            }
-            [_, None] if self.given => Ok(Some(high)),
             [within, past] => self.wider(within, past),
         }
     }
@@ -168,9 +165,9 @@ mod tests {
             prop_assert!(within < breaks_at && breaks_at <= past);
             prop_assert!(past <= within * NARROW || (whole && past - within <= 1.0), "{within} to {past}");
             for side in [within, past] {
-                prop_assert_eq!(found.tried().iter().filter(|(value, _)| *value == side).count(), REPEATS);
+                prop_assert_eq!(found.runs(side), REPEATS);
             }
-            prop_assert!(found.tried().len() < 40, "{:?}", found.tried());
+            prop_assert!(found.tried.len() < 40, "{:?}", found.tried);
         }
     }
 
@@ -202,8 +199,7 @@ mod tests {
             let [Some(within), Some(past)] = search.bracket() else { panic!("{search:?}") };
             prop_assert!(within < past && past <= within * NARROW && (600.0..1_600.0).contains(&within), "{within} to {past}");
             for (value, side) in [(within, Side::Within), (past, Side::Past)] {
-                let so = search.tried().iter().filter(|tried| **tried == (value, side)).count();
-                prop_assert!(so * 2 > REPEATS, "{search:?}");
+                prop_assert!(search.runs_that_were(side, value) * 2 > REPEATS, "{search:?}");
             }
         }
     }

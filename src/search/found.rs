@@ -128,8 +128,7 @@ impl Found {
     fn border(&self) -> String {
         let Self { search, bisection, .. } = self;
         let times = |value: f64, side: Side| {
-            let of = bisection.tried().iter().filter(|(other, _)| *other == value);
-            let (all, so) = (of.clone().count(), of.filter(|(_, came)| *came == side).count());
+            let (so, all) = (bisection.runs_that_were(side, value), bisection.runs(value));
             format!("{} at {value} in {so} of {all} runs", word(side))
         };
         match bisection.bracket() {
