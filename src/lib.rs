@@ -16,8 +16,8 @@
 //!
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`] and [`host`]
-//! (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
+//! and [`slice`] (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
@@ -53,6 +53,7 @@ pub mod schedule;
 pub mod screen;
 pub mod search;
 pub mod shards;
+pub mod slice;
 pub mod slo;
 pub mod store;
 pub mod tables;

@@ -14,6 +14,7 @@ use crate::{
     harness::{Proof, Spread},
     host::{Cores, Host, Versions},
     ledger::Ledger,
+    slice::Slices,
     tables::Tables,
     variant::Variant,
     verify::Verification,
@@ -60,6 +61,8 @@ pub struct Conduct {
     pub generation: u64,
     /// Whether the cores slept between two events, from the warm-up on.
     pub cores: Cores,
+    /// Whose slices its tasks had.
+    pub slices: Slices,
 }
 
 /// The manifest. Times are µs of the Unix epoch unless named otherwise.

@@ -28,6 +28,7 @@ use crate::{
     live::Live,
     manifest::{Conduct, Manifest},
     record::Format,
+    slice::Slice,
     slo::Verdict,
     variant::Variant,
 };
@@ -137,8 +138,10 @@ pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunE
 /// As for [`run`]. After one, the next run has a new ground.
 pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
     let files = Files::reserve(request)?;
+    // All that the run starts, from here on, has the slice of this thread.
+    let slice = Slice::hold(request.variant.slice.0);
     let ground = Ground::take(there, request, stop, live)?;
-    let measured = measure(request, ground, files, stop, live);
+    let measured = measure(request, ground, &slice, files, stop, live);
     if measured.is_err() {
         *there = None;
     }
@@ -149,6 +152,7 @@ pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: 
 fn measure(
     request: &Request,
     ground: &mut Ground,
+    slice: &Slice,
     mut files: Files,
     stop: &Stop,
     live: &Live,
@@ -197,6 +201,7 @@ fn measure(
         group: stage.group.clone(),
         generation: stage.generation,
         cores: awake.cores(),
+        slices: slice.slices(),
     };
     let interrupted = end_us < window_us.end || stop.insisted();
     let window_us = [window_us.start, end_us];

@@ -15,6 +15,7 @@ use crate::{
     output::{print, say},
     percentile::{FEW, PERCENTILES, Value, round_2},
     run::Finished,
+    slice::Slices,
     slo::Verdict,
     tables::{Cell, Line},
 };
@@ -202,6 +203,9 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     }
     if let Cores::Refused(why) = &c.cores {
         writeln!(f, "the cores could not be kept from sleeping, so that a wake-up costs more: {why}")?;
+    }
+    if let Slices::Refused(why) = &c.slices {
+        writeln!(f, "a core stays with a task as long as the kernel pleases, not {}: {why}", m.variant.slice)?;
     }
     if c.rebalances_in_window > 0 {
         let text =

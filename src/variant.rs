@@ -104,6 +104,9 @@ pub struct Variant {
     /// Whether the cores of this machine are kept from sleeping between two events, where the kernel lets us
     /// ([`crate::host::Awake`]).
     pub cores_awake: bool,
+    /// How long a core stays with a task of the run, or of its local cluster, before one that has just become ready may
+    /// have it, where the kernel knows such ([`crate::slice::Slice`]); none at all for the kernel's own.
+    pub slice: Span,
     /// Topic.
     pub topic: String,
     /// Partitions of the topic.
@@ -193,6 +196,7 @@ impl Variant {
             broker_heap: mine.broker_heap,
             broker_jvm: mine.broker_jvm,
             broker_nice: mine.broker_nice,
+            slice: mine.slice,
             broker: mine.broker,
             topic: mine.topic,
             partitions: mine.partitions,
@@ -328,14 +332,15 @@ mod tests {
     #[test]
     fn goal_aws_asks_what_goal_asks() {
         let (goal, aws) = (load("goal"), load("goal-aws"));
-        let Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, .. } =
-            aws.clone();
+        let Variant { question, partitions, cluster, cores_awake, slice, .. } = aws.clone();
+        let Variant { broker_heap, broker_jvm, broker_nice, .. } = aws.clone();
         assert_eq!((partitions, cluster), (256, ClusterKind::External));
         // What suits one machine that has the brokers too is all that may differ, and in consumers only how soon a
         // member's death is noticed.
         let mut consumer = goal.consumer.clone();
         consumer.retain(|key, _| !matches!(key.as_str(), "session.timeout.ms" | "heartbeat.interval.ms"));
-        let ours = Variant { question, partitions, cluster, cores_awake, broker_heap, broker_jvm, broker_nice, ..goal };
+        let ours =
+            Variant { question, partitions, cluster, cores_awake, slice, broker_heap, broker_jvm, broker_nice, ..goal };
         let same = Variant { broker: aws.broker.clone(), redis: aws.redis.clone(), consumer, ..ours };
         assert_eq!(same, aws);
     }
@@ -354,6 +359,7 @@ mod tests {
         assert!(!other(&|v| v.broker_heap = "2g".into()));
         assert!(!other(&|v| drop(v.broker.insert("num.io.threads".into(), "9".into()))));
         assert!(!other(&|v| v.redis_rtt = "1ms".parse().unwrap()));
+        assert!(!other(&|v| v.slice = "1ms".parse().unwrap()));
         let faulty = load("takeover");
         assert!(!faulty.same_cluster(&faulty));
     }

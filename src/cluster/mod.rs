@@ -221,6 +221,7 @@ pub(crate) mod tests {
             readers: 0,
             redis_rtt: seconds(0),
             cores_awake: false,
+            slice: seconds(0),
             topic: "tag-data".to_owned(),
             partitions: 4,
             replication_factor: 3,

@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 47] = [
+const SETTINGS: [Setting; 48] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -52,6 +52,7 @@ const SETTINGS: [Setting; 47] = [
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
     ("redis_rtt", "a length of time in quotes, such as \"1ms\", up to 1s", |v| v.redis_rtt.0 <= Duration::from_secs(1)),
     ("cores_awake", "true or false", |_| true),
+    ("slice", "\"0s\", or a length of time in quotes, such as \"6ms\", from 100us to 100ms", |v| is_slice(v.slice)),
     ("topic", "a topic's name in quotes: 1 to 249 letters, digits, `.`, `_` and `-`", |v| is_topic(&v.topic)),
     ("partitions", "a whole number from 1 to 100000", |v| (1..=100_000).contains(&v.partitions)),
     ("replication_factor", "a whole number from 1 to 10000", |v| (1..=10_000).contains(&v.replication_factor)),
@@ -213,6 +214,11 @@ fn is_queue(events: u32) -> bool {
 
 fn up_to_7_days(span: Span) -> bool {
     span.0 <= Duration::from_secs(7 * 24 * 3600)
+}
+
+/// Linux grants these as they are, and others changed.
+fn is_slice(span: Span) -> bool {
+    span.0.is_zero() || (Duration::from_micros(100)..=Duration::from_millis(100)).contains(&span.0)
 }
 
 /// Clients take these in whole milliseconds, and 0 would mean something else.

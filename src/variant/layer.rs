@@ -106,6 +106,10 @@ pub struct Layer {
     /// allows it
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub cores_awake: Option<bool>,
+    /// How long a core stays with a task of the run before one that has just become ready may have it (Linux 6.12); 0s for
+    /// the kernel's own
+    #[arg(long, value_name = "TIME")]
+    pub slice: Option<Span>,
     /// Topic
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
