@@ -13,6 +13,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 use procfs::{Current, CurrentSI};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::clock::Clock;
@@ -47,6 +48,9 @@ pub struct Second {
     pub cpu_pressure: f64,
     /// The longest that a 1 ms sleep overslept in it, in ms.
     pub hiccup_ms_max: f64,
+    /// CPU time that a fixed piece of work took at its end, in µs: how fast a core is, which shares its units and its clock
+    /// with others on the host without anything being stolen.
+    pub work_us: f64,
 }
 
 /// Percentiles of a live histogram, in ms.
@@ -98,6 +102,7 @@ struct Sample {
     steal_ticks: u64,
     pressure_us: u64,
     hiccup_us_max: u64,
+    work: Duration,
 }
 
 /// The watching threads of a run.
@@ -209,7 +214,20 @@ fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample 
         .map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
     let steal_ticks = total.and_then(|cpu| cpu.steal).unwrap_or(0);
     let pressure_us = procfs::CpuPressure::current().map_or(0, |pressure| pressure.some.total);
-    Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0 }
+    Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0, work: work() }
+}
+
+/// CPU time of a fixed piece of work that keeps the units of a core busy, and nothing of its memory: a twentieth of a
+/// millisecond or more.
+fn work() -> Duration {
+    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let before = used();
+    let mut lanes = std::array::from_fn::<u64, 8, _>(|lane| lane as u64 + 1);
+    for round in 0..10_000 {
+        lanes = lanes.map(|lane| lane.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) ^ round);
+    }
+    std::hint::black_box(lanes);
+    used().saturating_sub(before)
 }
 
 fn costs(samples: &[&Sample]) -> Vec<Cost> {
@@ -245,6 +263,7 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
             steal_cores: cores(to.steal_ticks.saturating_sub(from.steal_ticks)),
             cpu_pressure: to.pressure_us.saturating_sub(from.pressure_us) as f64 / elapsed_us,
             hiccup_ms_max: to.hiccup_us_max as f64 / 1000.0,
+            work_us: to.work.as_nanos() as f64 / 1000.0,
         }
     };
     samples.windows(2).map(second).collect()
@@ -277,5 +296,6 @@ mod tests {
         let cost = proof.costs.iter().find(|cost| cost.name == "child").unwrap();
         assert!(cost.cpu_cores > 0.01 && cost.rss_bytes_max > Some(0), "{cost:?}");
         assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0);
+        assert!(proof.seconds.iter().all(|second| second.work_us > 1.0), "{proof:?}");
     }
 }

@@ -55,6 +55,9 @@ pub struct Variant {
     pub duration: Span,
     /// Length of the warm-up load before the window: fixed, never ended by looking at latency.
     pub warm: Span,
+    /// The same where an earlier run has warmed the cluster already; as long as ever when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_again: Option<Span>,
     /// How long to wait past the window for events that are still on their way.
     pub drain: Span,
     /// Encoded size of an event, in bytes.
@@ -208,6 +211,11 @@ impl Variant {
             ..other.clone()
         };
         as_mine == *other && self.fault.is_empty() && other.fault.is_empty()
+    }
+
+    /// Length of the warm-up on a cluster that so many runs have been made on.
+    pub fn warm_up(&self, runs_before: u32) -> Span {
+        self.warm_again.filter(|_| runs_before > 0).unwrap_or(self.warm)
     }
 
     /// Which connections of a local cluster have to go through proxies, if any.

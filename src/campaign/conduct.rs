@@ -72,8 +72,8 @@ pub fn conduct(
     let path = Book::path(campaign, out);
     let mut book = Book::open(campaign, out)?;
     let slots = order(campaign.arms.len(), campaign.runs, campaign.seed);
-    let takes = |slot: &Slot| Campaign::run_takes(&campaign.arms[slot.arm].variant);
     let unmade: Vec<&Slot> = slots.iter().filter(|slot| !book.has(campaign, slot)).collect();
+    let takes = |slot: &Slot| takes(campaign, &unmade, slot);
     let mut left: Duration = unmade.iter().map(|slot| takes(slot)).sum();
     let (runs, estimate, limit) = (unmade.len(), minutes(left), campaign.limit);
     if estimate.0 > limit.0 {
@@ -108,6 +108,14 @@ pub fn conduct(
         }
     }
     Ok(book)
+}
+
+/// About how long a run takes that is left: whether it finds the cluster warm, the one before it decides.
+fn takes(campaign: &Campaign, unmade: &[&Slot], slot: &Slot) -> Duration {
+    let variant = |slot: &Slot| &campaign.arms[slot.arm].variant;
+    let before = unmade.windows(2).find(|pair| pair[1] == slot).map(|pair| variant(pair[0]));
+    let runs_before = before.is_some_and(|before| before.same_cluster(variant(slot)));
+    Campaign::run_takes(variant(slot), runs_before.into())
 }
 
 fn check_disk(campaign: &Campaign, left: &[&Slot], out: &Path) -> Result<(), CampaignError> {

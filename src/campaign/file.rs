@@ -131,10 +131,10 @@ impl Campaign {
         Ok(Self { path: path.into(), name, question, expectation, runs, seed, limit, valid, rows, arms })
     }
 
-    /// About how long one run of a variant takes.
-    pub fn run_takes(variant: &Variant) -> Duration {
+    /// About how long one run of a variant takes, on a cluster that so many runs have been made on.
+    pub fn run_takes(variant: &Variant, runs_before: u32) -> Duration {
         let connect = f64::from(variant.connections) * CONNECT_EACH / f64::from(variant.ramp.max(1));
-        AROUND + Duration::from_secs_f64(connect) + variant.warm.0 + variant.duration.0
+        AROUND + Duration::from_secs_f64(connect) + variant.warm_up(runs_before).0 + variant.duration.0
     }
 }
 
@@ -269,8 +269,10 @@ set = { partitions = 12, broker = { "num.io.threads" = "8" } }
         assert_eq!([goal, io].map(|arm| arm.variant.partitions), [24, 12]);
         assert_eq!([goal, io].map(|arm| arm.variant.broker["num.io.threads"].as_str()), ["2", "8"]);
         assert_eq!((io.expect.as_str(), io.found.as_str()), ("Less waiting.", "It was so."));
-        let takes = Campaign::run_takes(&goal.variant).as_secs();
+        let takes = Campaign::run_takes(&goal.variant, 0).as_secs();
         assert!((310..400).contains(&takes), "{takes}");
+        let again = Variant { warm_again: "20s".parse().ok(), ..goal.variant.clone() };
+        assert_eq!([0, 1].map(|before| Campaign::run_takes(&again, before).as_secs()), [takes, takes - 160]);
     }
 
     #[test]
@@ -331,8 +333,8 @@ set = { partitions = 12, broker = { "num.io.threads" = "8" } }
         assert!(files.len() > 5, "{files:?}");
         for file in files {
             let campaign = Campaign::load(&file, &Layer::default()).unwrap();
-            let runs =
-                campaign.arms.iter().map(|arm| Campaign::run_takes(&arm.variant)).sum::<Duration>() * campaign.runs;
+            let takes = |arm: &Arm| Campaign::run_takes(&arm.variant, 0);
+            let runs = campaign.arms.iter().map(takes).sum::<Duration>() * campaign.runs;
             assert!(runs <= campaign.limit.0, "{}: {runs:?}", file.display());
         }
     }

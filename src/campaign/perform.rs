@@ -121,9 +121,9 @@ mod tests {
     fn whole_and_taken_up_again() {
         let out = tempfile::tempdir().unwrap();
         let arm = |rate: f64| {
-            let (connections, duration) = (Some(20), "500ms".parse().ok());
-            let variant =
-                request(out.path(), Layer { connections, duration, rate: Some(rate), ..Layer::default() }).variant;
+            let [duration, warm_again] = ["500ms", "0s"].map(|length| length.parse().ok());
+            let load = Layer { connections: Some(20), rate: Some(rate), duration, warm_again, ..Layer::default() };
+            let variant = Variant { warm: "1s".parse().unwrap(), ..request(out.path(), load).variant };
             Arm { name: format!("r{rate}"), expect: "Little.".to_owned(), found: String::new(), variant }
         };
         let mut campaign = crate::campaign::book::tests::campaign("1h", 1);
@@ -145,6 +145,14 @@ mod tests {
         assert_eq!([count(State::Counts), count(State::Interrupted)], [4, 1]);
         let names: Vec<_> = fs::read_dir(Book::directory(&campaign, out.path())).unwrap().collect();
         assert_eq!(names.len(), 4, "manifests, and no rows: {names:?}");
+        for entry in &book.entries {
+            let Some(run) = &entry.run else { continue };
+            let manifest = fs::read(Book::directory(&campaign, out.path()).join(format!("{run}.json"))).unwrap();
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            let [before, warm] =
+                ["/conduct/runs_before", "/ledger/warm"].map(|at| manifest.pointer(at).unwrap().as_u64());
+            assert_eq!(before == Some(0), warm.unwrap() >= 200, "the first on its ground is warmed up: {run}");
+        }
         let page = fs::read_to_string(Book::path(&campaign, out.path()).with_extension("md")).unwrap();
         assert!(page.contains("4 of 4 runs count.") && page.contains("| tail-r20-2 |"), "{page}");
     }

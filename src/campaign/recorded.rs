@@ -55,6 +55,8 @@ struct Cost {
 #[derive(Debug, Clone, Deserialize)]
 struct Second {
     steal_cores: f64,
+    /// Runs of earlier versions have none.
+    work_us: Option<f64>,
 }
 
 impl Recorded {
@@ -97,6 +99,13 @@ impl Recorded {
         (!seconds.is_empty()).then(|| sum / seconds.len() as f64)
     }
 
+    /// CPU time that a fixed piece of work took in the middle one of its seconds, in µs: how fast the cores were.
+    pub fn work_us(&self) -> Option<f64> {
+        let mut seconds: Vec<f64> = self.harness.seconds.iter().filter_map(|second| second.work_us).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).copied()
+    }
+
     /// CPU time of the brokers for each event of the window, in core-ms.
     pub fn broker_ms(&self) -> Option<f64> {
         let [start_us, end_us] = self.window_us;
@@ -120,9 +129,11 @@ pub(super) mod tests {
         let cost = |name: &str, cores: f64| json!({ "name": name, "cpu_cores": cores });
         let costs = [cost("broker 1", 0.05), cost("broker 2", 0.07), cost("producers", 0.04), cost("worker 0", 0.02)];
         let tail_us: Vec<i64> = (0..100).map(|i| largest_us - i).collect();
+        let second = |steal_cores, work_us: f64| json!({ "steal_cores": steal_cores, "work_us": work_us });
+        let seconds = [second(0.1, 50.0), second(0.3, 90.0), json!({ "steal_cores": 0.2 }), second(0.2, 60.0)];
         let manifest = json!({
             "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000],
-            "harness": { "costs": costs, "seconds": [{ "steal_cores": 0.1 }, { "steal_cores": 0.3 }] },
+            "harness": { "costs": costs, "seconds": seconds },
             "latencies": { "headlines": [line], "tail_us": tail_us },
         });
         fs::write(path, manifest.to_string()).unwrap();
@@ -136,7 +147,8 @@ pub(super) mod tests {
         let read = Recorded::read(&path).unwrap();
         assert_eq!([50.0, 99.99, 12.0].map(|p| read.headline_ms(p)), [Some(4.5), Some(f64::INFINITY), None]);
         assert!((read.broker_ms().unwrap() - 1.2).abs() < 1e-9, "0.12 cores at 100 events/s");
-        assert_eq!(read.steal_cores(), Some(0.2));
+        assert!((read.steal_cores().unwrap() - 0.2).abs() < 1e-9);
+        assert_eq!(read.work_us(), Some(60.0));
         assert_eq!((read.cores("worker "), read.cores("redis")), (Some(0.02), None));
         assert_eq!(read.tail().largest_us[..2], [90_000, 89_999]);
         fs::write(&path, "{}").unwrap();

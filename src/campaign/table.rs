@@ -7,7 +7,8 @@ use super::{Arm, Book, Campaign, State, book::Entry, merged, recorded::Recorded}
 use crate::{percentile::round_2, screen::thousands};
 
 const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \
-                       that the hypervisor gave to others.";
+                       that the hypervisor gave to others. Work is the CPU time of a fixed piece of work, in the middle \
+                       one of a run's seconds: how fast the cores were.";
 
 /// One run with what it left.
 struct Run<'a> {
@@ -36,8 +37,8 @@ pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
 
 fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
     *page += "| arm | runs | p50 | p99.9 | p99.99 | best | worst | p99.999, merged | ≥ 100 ms of planned | broker ms an event \
-              | producers' cores | workers' cores | stolen cores |\n\
-              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+              | producers' cores | workers' cores | stolen cores | work, µs |\n\
+              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for arm in &campaign.arms {
         let counts = |run: &&Run| run.entry.arm == arm.name && run.entry.state == State::Counts;
         let own: Vec<&Recorded> = runs.iter().filter(counts).filter_map(|run| run.recorded.as_ref().ok()).collect();
@@ -60,6 +61,7 @@ fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
             cores(middle(&|run| run.cores("producers"))),
             cores(middle(&|run| run.cores("worker "))),
             cores(middle(&Recorded::steal_cores)),
+            ms(middle(&Recorded::work_us)),
         ];
         let _ = writeln!(page, "| {} | {} |", arm.name, cells.join(" | "));
     }
@@ -78,17 +80,17 @@ fn words(page: &mut String, arms: &[Arm]) {
 
 /// Every run, in the order in which they were made.
 fn each(page: &mut String, runs: &[Run]) {
-    *page += "| run | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | |\n\
-              |---|---:|---:|---:|---:|---:|---:|---:|---|\n";
+    *page += "| run | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
+              |---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
     for Run { entry, recorded } in runs {
         let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
         let figures = match recorded {
             Ok(run) => {
                 let percentiles = [50.0, 99.9, 99.99].map(|p| ms(run.headline_ms(p))).join(" | ");
                 let (planned, over, stolen) = (thousands(run.planned), thousands(run.over_slo), run.steal_cores());
-                format!("{planned} | {percentiles} | {over} | {}", cores(stolen))
+                format!("{planned} | {percentiles} | {over} | {} | {}", cores(stolen), ms(run.work_us()))
             }
-            Err(_) => "– | – | – | – | – | –".to_owned(),
+            Err(_) => "– | – | – | – | – | – | –".to_owned(),
         };
         let state = match (&entry.state, recorded) {
             (State::Counts, Ok(_)) => String::new(),
@@ -157,13 +159,13 @@ mod tests {
         let page = markdown(&campaign, &book, out.path());
         for line in [
             "3 of 4 runs count.",
-            "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 |",
-            "| goal | 0 | – | – | – | – | – | – | 0 of 0 | – | – | – | – |",
+            "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
+            "| goal | 0 | – | – | – | – | – | – | 0 of 0 | – | – | – | – | – |",
             "| laptop | Little. |  |",
-            "| a | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 |  |",
-            "| c | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | does not count: 2 rebalances in the window (at most 0) |",
-            "| goal, 2 | 3 | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
-            "| gone | 3 | – | – | – | – | – | – | counts, but ",
+            "| a | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 | 60.00 |  |",
+            "| c | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | does not count: 2 rebalances in the window (at most 0) |",
+            "| goal, 2 | 3 | – | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
+            "| gone | 3 | – | – | – | – | – | – | – | counts, but ",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }

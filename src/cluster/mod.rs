@@ -198,6 +198,7 @@ pub(crate) mod tests {
             jitter: 0.5,
             duration: seconds(10),
             warm: seconds(2),
+            warm_again: None,
             drain: seconds(5),
             bytes: 512,
             tags_per_connection: 1,

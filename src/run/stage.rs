@@ -55,7 +55,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Prepares topic, generation and group.
     pub fn set(request: &Request, run: &str, anchor: Anchor, ground: &Ground, stop: &Stop) -> Result<Self, RunError> {
-        let (variant, clock, cluster) = (&request.variant, Clock::new(anchor), &ground.cluster);
+        let (clock, cluster) = (Clock::new(anchor), &ground.cluster);
+        let variant = &Variant { warm: request.variant.warm_up(ground.runs), ..request.variant.clone() };
         let seed = variant.seed.unwrap_or_else(|| crate::schedule::hash(clock.now_us() as u64, 0, 0) >> 33);
         if variant.cluster == ClusterKind::Null {
             return Self::of_nothing(variant, run, seed, anchor, cluster.endpoints());

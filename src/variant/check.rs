@@ -17,7 +17,7 @@ const BROKERS_LOCAL: u16 = 3;
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 48] = [
+const SETTINGS: [Setting; 49] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -25,6 +25,9 @@ const SETTINGS: [Setting; 48] = [
     ("jitter", "a share of the period from 0 to 0.5", |v| (0.0..=0.5).contains(&v.jitter)),
     ("duration", "a length of time in quotes, such as \"10m\", from 1ms to 168h", |v| from_1ms(v.duration)),
     ("warm", "a length of time in quotes, such as \"10s\", up to 168h", |v| up_to_7_days(v.warm)),
+    ("warm_again", "a length of time in quotes, such as \"10s\", up to 168h", |v| {
+        v.warm_again.is_none_or(up_to_7_days)
+    }),
     ("drain", "a length of time in quotes, such as \"30s\", up to 168h", |v| up_to_7_days(v.drain)),
     ("bytes", "a whole number from 1 to 1000000", |v| (1..=BYTES_MAX).contains(&v.bytes)),
     ("tags_per_connection", "a whole number from 1 to 4294967295", |v| v.tags_per_connection > 0),
@@ -78,7 +81,8 @@ const SETTINGS: [Setting; 48] = [
 
 const IMAGE: &str = "the name of an image in quotes, such as \"apache/kafka:4.1.1\"";
 
-const OPTIONAL: [&str; 6] = ["published", "seed", "kafka_image", "redis_image", "broker_instance", "fault"];
+const OPTIONAL: [&str; 7] =
+    ["published", "warm_again", "seed", "kafka_image", "redis_image", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {

@@ -36,6 +36,9 @@ pub struct Layer {
     /// Length of the warm-up load before the window
     #[arg(long, value_name = "TIME")]
     pub warm: Option<Span>,
+    /// The same where an earlier run of a campaign or a search has warmed the cluster [default: as long as ever]
+    #[arg(long, value_name = "TIME")]
+    pub warm_again: Option<Span>,
     /// How long to wait past the window for events still on their way
     #[arg(long, value_name = "TIME")]
     pub drain: Option<Span>,
