@@ -15,7 +15,6 @@ use crate::{
     run::{Measured, Run},
     slo::SLO_MS,
     spread::Spread,
-    stolen,
 };
 
 /// How much is said.
@@ -169,19 +168,23 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
         Block::Prose(format!("{} in the two halves of the window:", SCHEDULED_TO_STORED.name)),
         Block::Table(Table { name: "halves-percentiles", header: header(), rows: halves, exact_header: false }),
     ];
-    if !measured.stolen.is_empty() {
-        let rows = stolen::named(&measured.stolen).map(|(class, latencies)| row(class, latencies, latencies.n()));
+    let by_class = [
+        (
+            "by what the hypervisor gave to others in the event's second, of this machine's CPU time:",
+            "stolen-percentiles",
+            &measured.stolen,
+        ),
+        (
+            "by how fast a core was in the five seconds around the event's, as the CPU time of a fixed piece of work:",
+            "speed-percentiles",
+            &measured.speed,
+        ),
+    ];
+    for (by, name, classes) in by_class.into_iter().filter(|(.., classes)| !classes.is_empty()) {
+        let rows = classes.iter().map(|(class, latencies)| row(class, latencies, latencies.n())).collect();
         blocks.extend([
-            Block::Prose(format!(
-                "{} by what the hypervisor gave to others in the event's second, of this machine's CPU time:",
-                SCHEDULED_TO_STORED.name
-            )),
-            Block::Table(Table {
-                name: "stolen-percentiles",
-                header: header(),
-                rows: rows.collect(),
-                exact_header: false,
-            }),
+            Block::Prose(format!("{} {by}", SCHEDULED_TO_STORED.name)),
+            Block::Table(Table { name, header: header(), rows, exact_header: false }),
         ]);
     }
     let values: u64 = measured.headlines.iter().map(|latencies| latencies.n() - latencies.missing()).sum();

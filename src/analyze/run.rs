@@ -9,6 +9,7 @@ use std::{
 use crate::{
     cause::{self, Causes, Events, Totals, bands::Band},
     chart,
+    classes::{self, Classes},
     columns::{COLUMNS, HEADLINES, Latency, SCHEDULED_TO_STORED},
     counts::Counts,
     input::{self, Recorded},
@@ -25,7 +26,6 @@ use crate::{
         names::{Directory, Interner},
     },
     slo::Verdict,
-    stolen,
     tally::{Origin, Question, Tally},
 };
 
@@ -101,8 +101,10 @@ pub struct Measured {
     pub seconds: Vec<Quantiles>,
     /// Scheduled → stored in the first and in the second half of those seconds.
     pub halves: [Quantiles; 2],
-    /// Scheduled → stored by what the hypervisor took in the second, in [`stolen::CLASSES`]; none where that is one class.
-    pub stolen: Vec<Quantiles>,
+    /// Scheduled → stored by what the hypervisor took in the second ([`classes::stolen`]); none where that is one class.
+    pub stolen: Vec<(String, Quantiles)>,
+    /// Scheduled → stored by how fast a core was in the second ([`classes::speed`]); none where that is not known.
+    pub speed: Vec<(String, Quantiles)>,
     /// Why the tail is as it is.
     pub causes: Causes,
     /// Mean stages by percentile of the whole latency.
@@ -240,8 +242,14 @@ impl Summary<'_> {
         let each = Groups::Successive { first, keys: 1, count };
         let keys = (count.div_ceil(2) as u16).max(1);
         let halves = by_second(&Groups::Successive { first, keys, count: 2 }, &RUN_PERCENTILES)?;
-        let stolen = stolen::groups(self.events, self.start_us, usize::from(seconds[1]) + 1)
-            .map_or(Ok(Vec::new()), |groups| by_second(&groups, &RUN_PERCENTILES))?;
+        let by_class = |classes: Option<Classes>| -> io::Result<Vec<(String, Quantiles)>> {
+            let Some(Classes { names, groups }) = classes else { return Ok(Vec::new()) };
+            let named = names.into_iter().zip(by_second(&groups, &RUN_PERCENTILES)?);
+            Ok(named.filter(|(_, latencies)| latencies.n() > 0).collect())
+        };
+        let in_all = usize::from(seconds[1]) + 1;
+        let stolen = by_class(classes::stolen(self.events, self.start_us, in_all))?;
+        let speed = by_class(classes::speed(self.events, self.start_us, in_all))?;
         let named = (&self.names, &self.pairs[..]);
         let by_pair = tally.samples.grouped(
             By::Pair,
@@ -278,6 +286,7 @@ impl Summary<'_> {
             seconds: of_seconds,
             halves: [first, second],
             stolen,
+            speed,
             causes,
             bands: cause::bands(&tally.stages, tally.rows),
             skipped: Vec::new(),
@@ -397,7 +406,10 @@ pub(crate) mod tests {
             format!(r#"{{"run":"small","window_us":[7000000,12000000],"ledger":{LEDGER},"harness":{harness}}}"#);
         let rows_of_run = load(&rows, Some(&manifest)).unwrap().measured.unwrap();
         let n = |groups: &[Quantiles]| groups.iter().map(Quantiles::n).collect::<Vec<_>>();
-        assert_eq!((n(&rows_of_run.seconds), n(&rows_of_run.stolen)), (vec![2; 5], vec![6, 0, 4]));
+        assert_eq!(n(&rows_of_run.seconds), vec![2; 5]);
+        let stolen: Vec<_> =
+            rows_of_run.stolen.iter().map(|(name, latencies)| (name.as_str(), latencies.n())).collect();
+        assert_eq!(stolen, [("below 0.05 cores", 6), ("0.2 cores and more", 4)]);
         let alone = measured(&rows);
         assert_eq!((alone.start_us, alone.seconds.len()), (7_000_000, 5));
         assert!(alone.stolen.is_empty());

@@ -50,5 +50,6 @@ fn median(seconds: &[Second]) -> Option<Second> {
         steal_cores: of(|second| second.steal_cores)?,
         cpu_pressure: of(|second| second.cpu_pressure)?,
         hiccup_ms_max: of(|second| second.hiccup_ms_max)?,
+        work_us: of(|second| second.work_us)?,
     })
 }

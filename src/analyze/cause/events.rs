@@ -61,6 +61,8 @@ pub struct Second {
     pub cpu_pressure: f64,
     /// The longest that a 1 ms sleep overslept in it, in ms.
     pub hiccup_ms_max: f64,
+    /// CPU time that a fixed piece of work took, in µs; 0 where that was not measured.
+    pub work_us: f64,
 }
 
 impl Events {
