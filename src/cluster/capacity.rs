@@ -18,10 +18,11 @@ use crate::{
     variant::{Engine, RedisMode, Variant},
 };
 
-/// Broker CPU of one event at 24 partitions or fewer, in core-ms.
-const BROKER_MS_FEW: (f64, f64) = (24.0, 1.2);
+/// Broker CPU of one event at 24 partitions or fewer, in core-ms, where it matters: some 2,000 events/s, of which `goal` takes
+/// 0.43 to 0.53, and less than at fewer (campaign `headline`).
+const BROKER_MS_FEW: (f64, f64) = (24.0, 0.7);
 /// The same at 256 partitions or more.
-const BROKER_MS_MANY: (f64, f64) = (256.0, 1.7);
+const BROKER_MS_MANY: (f64, f64) = (256.0, 1.3);
 /// CPU of one event in its worker and Redis, in core-ms.
 const WORKER_MS: f64 = 0.2;
 /// What a broker's JVM takes beside its heap.
@@ -364,7 +365,7 @@ mod tests {
     #[test]
     fn a_published_variant_is_refused_with_numbers_and_fits_when_cut_down() {
         let found = shortages(&published());
-        assert!(found[0].contains("2048 events/s × 1.7 ms") && found[0].contains("--connections"), "{found:?}");
+        assert!(found[0].contains("2048 events/s × 1.3 ms") && found[0].contains("--connections"), "{found:?}");
         assert!(found.iter().any(|f| f.starts_with("disk:") && f.contains("--duration")), "{found:?}");
         let duration = Span(Duration::from_secs(20));
         let cut = Variant { connections: 20, partitions: 24, duration, ..published() };
@@ -413,9 +414,9 @@ mod tests {
     #[test]
     fn the_advice_is_about_what_is_too_large() {
         let found = shortages(&Variant { rate: 20_000.0, connections: 1, ..variant() });
-        assert!(found[0].starts_with("CPU: ") && found[0].contains(": --rate 1380 fits; or use"), "{found:?}");
+        assert!(found[0].starts_with("CPU: ") && found[0].contains(": --rate 2120 fits; or use"), "{found:?}");
         let found = shortages(&Variant { rate: 20_000.0, ..variant() });
-        assert!(found[0].contains(": --rate 13.8 fits; or use"), "{found:?}");
+        assert!(found[0].contains(": --rate 21.2 fits; or use"), "{found:?}");
         let found = shortages(&Variant {
             connections: 100_000,
             rate: 0.01,
