@@ -217,8 +217,8 @@ fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample 
     Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0, work: work() }
 }
 
-/// CPU time of a fixed piece of work that keeps the units of a core busy, and nothing of its memory: a twentieth of a
-/// millisecond or more.
+/// CPU time of a fixed piece of work that keeps the units of a core busy, and nothing of its memory: some 24 µs on a fast
+/// core (results/log/2026-11-29-speed.md).
 fn work() -> Duration {
     let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
     let before = used();

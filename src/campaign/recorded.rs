@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::merged::Tail;
+use super::{
+    merged::Tail,
+    table::{median, sorted},
+};
 
 /// The part of a manifest that tables are made of.
 #[derive(Debug, Clone, Deserialize)]
@@ -101,9 +104,7 @@ impl Recorded {
 
     /// CPU time that a fixed piece of work took in the middle one of its seconds, in µs: how fast the cores were.
     pub fn work_us(&self) -> Option<f64> {
-        let mut seconds: Vec<f64> = self.harness.seconds.iter().filter_map(|second| second.work_us).collect();
-        seconds.sort_by(f64::total_cmp);
-        seconds.get(seconds.len() / 2).copied()
+        median(&sorted(self.harness.seconds.iter().filter_map(|second| second.work_us)))
     }
 
     /// CPU time of the brokers for each event of the window, in core-ms.
