@@ -26,13 +26,13 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME|FILE", default_value = variant::DEFAULT)]
     pub variant: Vec<String>,
     /// Make the runs of a campaign's file (experiments/campaigns/), or go on with them; the overrides hold for all arms
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["variant", "run", "keep_cluster", "faults_from_seed", "search"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["variant", "run", "keep_cluster", "faults_from_seed", "search", "verify", "assert_slo"])]
     pub campaign: Option<PathBuf>,
     /// Only make the campaign's tables again, from the recorded manifests
     #[arg(long, requires = "campaign")]
     pub table: bool,
     /// Find where the promise breaks, such as 'connections until p99.99 > 100ms' or 'rate from 1 to 8 until p99.99 > 1s'
-    #[arg(long, value_name = "SEARCH", conflicts_with_all = ["keep_cluster", "faults_from_seed"])]
+    #[arg(long, value_name = "SEARCH", conflicts_with_all = ["keep_cluster", "faults_from_seed", "verify", "assert_slo"])]
     pub search: Option<Search>,
     /// List the variants and end
     #[arg(long)]
@@ -152,7 +152,7 @@ impl Arguments {
             keep_cluster: self.keep_cluster,
             reuse_redis: self.reuse_redis,
             program: std::env::current_exe().map_err(ArgumentsError::Program)?,
-            command_line: shown(std::env::args()),
+            command_line: command_line(),
         })
     }
 
@@ -177,7 +177,15 @@ fn directory(path: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The command line as the manifest keeps it: without passwords.
+/// This process's command line as the manifest keeps it: the program by its name, wherever it lies.
+fn command_line() -> Vec<String> {
+    let mut arguments = std::env::args();
+    let program = arguments.next().map(PathBuf::from).unwrap_or_default();
+    let name = program.file_name().map(|name| name.to_string_lossy().into_owned());
+    shown(name.into_iter().chain(arguments))
+}
+
+/// A command line without passwords.
 pub fn shown(arguments: impl Iterator<Item = String>) -> Vec<String> {
     arguments.map(|argument| if argument.contains("://") { redacted(&argument) } else { argument }).collect()
 }

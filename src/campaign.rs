@@ -37,6 +37,9 @@ pub enum CampaignError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another process holds the directory of its runs.
+    #[error("{path}: another process is making this campaign; wait until it ends, or end it", path = .0.display())]
+    Busy(PathBuf),
     /// The file is far larger than any campaign.
     #[error("{path} is over {bytes_max} bytes, too large for a campaign; is it the right file?", path = .path.display())]
     Large {

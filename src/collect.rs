@@ -28,7 +28,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Most set-aside records and warnings that the manifest lists; all are counted.
-const LISTED_MAX: usize = 1_000;
+pub const LISTED_MAX: usize = 1_000;
 
 /// Why a worker has ended that did not say.
 pub const ENDED: &str = "it has ended";

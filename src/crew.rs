@@ -130,6 +130,11 @@ impl Crew {
         self.workers[number as usize].stdin = None;
     }
 
+    /// Id of a worker's process, which is another one once it is started again.
+    pub fn pid(&self, number: u32) -> u32 {
+        self.workers[number as usize].child.pid()
+    }
+
     /// Lets the clock of a worker jump, by µs. One that is started again has the run's clock.
     ///
     /// # Errors

@@ -51,17 +51,14 @@ impl From<Exit> for ExitCode {
 }
 
 /// The first Ctrl-C or SIGTERM lets the run drain, a second one gives that up; one that finds nothing to give up ends the
-/// process at once, and the system takes the children along.
+/// process and its children at once.
 ///
 /// # Errors
 /// Signals cannot be handled here.
 pub fn stop_on_signals() -> Result<Stop, ctrlc::Error> {
     let stop = Stop::default();
     let asked = stop.clone();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the user insists, children die with this process anyway, and containers are gone"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the user insists, and what would outlive this process is ended")]
     let ask = move || {
         if asked.request() {
             cluster::end_at_once();

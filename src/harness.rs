@@ -92,6 +92,13 @@ pub struct Proof {
     pub seconds: Vec<Second>,
 }
 
+impl Proof {
+    /// Mean over the seconds of one of their parts; 0 where there are none.
+    pub fn mean(&self, part: fn(&Second) -> f64) -> f64 {
+        self.seconds.iter().map(part).sum::<f64>() / self.seconds.len().max(1) as f64
+    }
+}
+
 /// One reading of everything that is watched.
 #[derive(Debug, Default)]
 struct Sample {
@@ -110,7 +117,14 @@ struct Sample {
 pub struct Harness {
     stop: Arc<AtomicBool>,
     processes: Arc<Mutex<Vec<(String, u32)>>>,
-    sampler: JoinHandle<(Vec<Sample>, Histogram<u64>)>,
+    /// None once it is joined.
+    sampler: Option<JoinHandle<(Vec<Sample>, Histogram<u64>)>>,
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
 }
 
 impl Harness {
@@ -124,7 +138,7 @@ impl Harness {
         let watched = Arc::clone(&processes);
         let builder = std::thread::Builder::new().name("hiccup".into());
         let sampler = builder.spawn(move || watch(&watched, clock, &window, &stopped))?;
-        Ok(Self { stop, processes, sampler })
+        Ok(Self { stop, processes, sampler: Some(sampler) })
     }
 
     /// Some were started again: watches these from now on, as one with those of the same name before.
@@ -133,9 +147,10 @@ impl Harness {
     }
 
     /// Ends the watch and sums up the samples within `window`, µs of the Unix epoch.
-    pub fn finish(self, window: Range<i64>) -> Proof {
+    pub fn finish(mut self, window: Range<i64>) -> Proof {
         self.stop.store(true, Relaxed);
-        let (samples, hiccup) = self.sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let sampler = self.sampler.take().expect("it is joined once");
+        let (samples, hiccup) = sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let margin_us = 1_000_000;
         let inside: Vec<_> = samples
             .iter()
@@ -158,6 +173,11 @@ impl Past {
         }
         *last = ticks;
         *before + ticks
+    }
+
+    /// Those of a name whose present process cannot be read: it has ended.
+    fn ticks_so_far(&self, name: &str) -> Option<u64> {
+        self.0.get(name).map(|(_, last, before)| before + last)
     }
 }
 
@@ -191,7 +211,7 @@ fn watch(
     (samples, hiccups)
 }
 
-/// Reads /proc. What has ended, or what this kernel does not tell, is missing from the sample.
+/// Reads /proc. What has ended stays as it was last read; what this kernel does not tell is missing from the sample.
 fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample {
     let mut parts = BTreeMap::new();
     let own = ("harness".to_owned(), std::process::id());
@@ -200,6 +220,8 @@ fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample 
             let rss_bytes = stat.rss * procfs::page_size();
             let ticks = past.ticks(name, *pid, stat.utime + stat.stime);
             parts.insert(name.clone(), (ticks, Some(rss_bytes), stat.num_threads as u64));
+        } else if let Some(ticks) = past.ticks_so_far(name) {
+            parts.insert(name.clone(), (ticks, None, 0));
         }
     }
     if let Ok(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()) {
@@ -280,6 +302,20 @@ mod tests {
         let ticks =
             [(7, 100), (7, 130), (9, 5), (9, 6), (11, 1)].map(|(pid, ticks)| past.ticks("worker 0", pid, ticks));
         assert_eq!(ticks, [100, 130, 135, 136, 137]);
+        assert_eq!([past.ticks_so_far("worker 0"), past.ticks_so_far("worker 1")], [Some(137), None]);
+    }
+
+    #[test]
+    fn what_a_process_used_that_has_ended_is_not_foreign() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (clock, mut past) = (Clock::new(Anchor::read()), Past::default());
+        let pid = child.id();
+        let mut read = || sample(&[("child".into(), pid)], &mut past, clock);
+        let alive = read();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let after = read();
+        assert_eq!(alive.parts["child"].0, after.parts["child"].0);
     }
 
     #[test]

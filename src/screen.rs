@@ -187,9 +187,7 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         "schedule lateness p50 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms; a 1 ms sleep overslept p99.9 {:.2} ms, max {:.2} ms",
         late.p50_ms, late.p999_ms, late.max_ms, hiccup.p999_ms, hiccup.max_ms
     )?;
-    let seconds = &m.harness.seconds;
-    let mean =
-        |part: fn(&crate::harness::Second) -> f64| seconds.iter().map(part).sum::<f64>() / seconds.len().max(1) as f64;
+    let mean = |part| m.harness.mean(part);
     let (foreign, steal) = (mean(|second| second.foreign_cores), mean(|second| second.steal_cores));
     writeln!(f, "other processes used {foreign:.2} cores, the hypervisor took {steal:.2}")?;
     let c = &m.conduct;

@@ -309,6 +309,10 @@ fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<Str
         problems
             .push(format!("{} {repeat} the event (source, producer, sequence) of another", counted(repeated, "row")));
     }
+    if measured.is_some_and(|measured| measured.seconds.len() > usize::from(u16::MAX)) {
+        problems
+            .push("its rows are scheduled over more than 18 hours: what is past that counts as one second".to_owned());
+    }
     let Some(Manifest { ledger, .. }) = manifest else { return problems };
     problems.extend(ledger.problems.iter().cloned());
     problems.extend(ledger.broken_sums());

@@ -1,6 +1,11 @@
 //! Makes the runs of a campaign that are left, one after the other.
 
-use std::{collections::VecDeque, path::Path, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    path::Path,
+    time::Duration,
+};
 
 use super::{
     Campaign, CampaignError,
@@ -27,6 +32,9 @@ impl Outcome {
     /// Of a run that was measured.
     pub fn of(campaign: &Campaign, finished: &Finished) -> Self {
         let manifest = &finished.manifest;
+        if let Some(unwritten) = &finished.unwritten {
+            return Self::failed(State::Failed(unwritten.to_string()));
+        }
         let state = match campaign.valid.against(&super::validity::Seen::of(manifest)) {
             None => State::Counts,
             Some(_) if manifest.interrupted => State::Interrupted,
@@ -80,6 +88,7 @@ pub fn conduct(
         return Err(CampaignError::Long { path: campaign.path.clone(), runs, estimate, limit });
     }
     check_disk(campaign, &unmade, out)?;
+    let _alone = alone(&Book::directory(campaign, out))?;
     let mut spare = limit.0 - left;
     let mut failed = 0;
     for block in slots.chunks(campaign.arms.len()) {
@@ -116,6 +125,18 @@ fn takes(campaign: &Campaign, unmade: &[&Slot], slot: &Slot) -> Duration {
     let before = unmade.windows(2).find(|pair| pair[1] == slot).map(|pair| variant(pair[0]));
     let runs_before = before.is_some_and(|before| before.same_cluster(variant(slot)));
     Campaign::run_takes(variant(slot), runs_before.into())
+}
+
+/// Keeps other processes from this campaign while it is held: each would remove the other's rows and entries.
+fn alone(directory: &Path) -> Result<File, CampaignError> {
+    let failed = |source| CampaignError::File { path: directory.into(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let held = File::open(directory).map_err(failed)?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(CampaignError::Busy(directory.into())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 fn check_disk(campaign: &Campaign, left: &[&Slot], out: &Path) -> Result<(), CampaignError> {
@@ -212,6 +233,18 @@ mod tests {
         let error = ended.unwrap_err().to_string();
         assert!(error.starts_with("3 runs in a row came to nothing") && error.ends_with("no java"), "{error}");
         assert_eq!(Book::open(&campaign, out.path()).unwrap().entries.len(), 3);
+    }
+
+    #[test]
+    fn one_process_at_a_time_makes_it() {
+        let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 1));
+        let counts = |_: &Slot, _: &Progress| outcome(State::Counts);
+        let made = conduct(&campaign, out.path(), |slot, progress| {
+            let error = conduct(&campaign, out.path(), counts).unwrap_err().to_string();
+            assert!(error.contains("tail: another process is making this campaign"), "{error}");
+            counts(slot, progress)
+        });
+        assert_eq!(made.unwrap().entries.len(), 2);
     }
 
     #[test]

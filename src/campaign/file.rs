@@ -154,6 +154,11 @@ impl Written {
         if !(1..=RUNS_MAX).contains(&self.runs) {
             return wrong("runs", &format!("from 1 to {RUNS_MAX}; 4 and more can resolve a difference"));
         }
+        let Validity { lateness_p99_ms_max, foreign_cores_max, steal_cores_max, .. } = self.valid;
+        let limits = [lateness_p99_ms_max, foreign_cores_max, steal_cores_max];
+        if limits.iter().any(|limit| !limit.is_finite() || *limit < 0.0) {
+            return wrong("[valid]", "limits from 0 up; leave one out for its default, or give a large one for none");
+        }
         if self.arm.is_empty() || self.arm.len() > RUNS_MAX as usize {
             return wrong("[[arm]]", "there for each arm, and at least once");
         }

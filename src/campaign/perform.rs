@@ -1,5 +1,5 @@
-//! Conducts a campaign for real: each run on the ground of the one before where its arm permits, and the tables written
-//! after each.
+//! Conducts a campaign for real: each run on the ground of the one before where its arm permits, and the tables written when
+//! it ends, however it ends; `--table` makes them at any time.
 
 use std::{
     fs,

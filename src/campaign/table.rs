@@ -118,7 +118,7 @@ pub(super) fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 /// With 2 places; in words past the drain, a dash when there is none.
-pub(super) fn ms(value: Option<f64>) -> String {
+pub fn ms(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
         Some(ms) if ms.is_infinite() => "> drain".to_owned(),

@@ -45,16 +45,13 @@ pub struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// Of a finished run.
     pub fn of(manifest: &'a Manifest) -> Self {
-        let seconds = &manifest.harness.seconds;
-        let mean =
-            |of: fn(&crate::harness::Second) -> f64| seconds.iter().map(of).sum::<f64>() / seconds.len().max(1) as f64;
         Self {
             problems: &manifest.ledger.problems,
             interrupted: manifest.interrupted,
             rebalances: manifest.conduct.rebalances_in_window,
             lateness_p99_ms: manifest.lateness.p99_ms,
-            foreign_cores: mean(|second| second.foreign_cores),
-            steal_cores: mean(|second| second.steal_cores),
+            foreign_cores: manifest.harness.mean(|second| second.foreign_cores),
+            steal_cores: manifest.harness.mean(|second| second.steal_cores),
         }
     }
 }

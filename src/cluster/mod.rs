@@ -163,6 +163,7 @@ pub fn data_dir(variant: &Variant) -> Result<Option<PathBuf>, ClusterError> {
 
 /// Ends what would outlive this process if it ended without its destructors, as in a signal's handler.
 pub fn end_at_once() {
+    scratch::end_own(&Site::from_env().temp);
     #[cfg(feature = "containers")]
     containers::remove_own();
 }

@@ -13,6 +13,8 @@ use crate::{
 const WHATS: &str = "kill TARGET, pause TARGET, restart TARGET, flush scripts, fill redis, failover redis, rolling \
                      restart, step clock of worker N by TIME, fill disk, cut END - END, delay END - END by TIME";
 const TARGETS: &str = "broker N, controller, worker N, redis";
+/// How far a clock may step, and how late all may arrive: as long as a run may last.
+const BY_MAX: Duration = Duration::from_hours(168);
 const ENDS: &str = "producers, workers, readers, broker N, brokers, redis";
 
 /// A fault cannot be read.
@@ -163,6 +165,10 @@ impl FromStr for Action {
             ["step", "clock", "of", "worker", ref rest @ ..] => step_clock(rest),
             ["cut", ref rest @ ..] => Ok(Self::Cut(link(rest)?)),
             ["delay", ref rest @ ..] => match split(rest, "by")? {
+                (_, Some(by)) if by.0 > BY_MAX => {
+                    let reason = "a delay is 168h at most".to_owned();
+                    Err(FaultError::Time { word: "by", text: by.to_string(), reason })
+                }
                 (rest, Some(by)) => Ok(Self::Delay(link(rest)?, by)),
                 (_, None) => Err(FaultError::Lacks { what: words.join(" "), word: "by", why: "how late all arrives" }),
             },
@@ -178,12 +184,12 @@ fn step_clock(rest: &[&str]) -> Result<Action, FaultError> {
     };
     let Target::Worker(worker) = target(&["worker", worker])? else { unreachable!("the word before says so") };
     let (sign, length) = by.strip_prefix('-').map_or((1, *by), |length| (-1, length));
-    let us = i64::try_from(time("by", length)?.0.as_micros()).map_err(|_| FaultError::Time {
-        word: "by",
-        text: (*by).to_owned(),
-        reason: "that is too far".to_owned(),
-    })?;
-    Ok(Action::StepClock { worker, by_us: sign * us })
+    let step = time("by", length)?.0;
+    if step > BY_MAX {
+        let reason = "a step is 168h at most".to_owned();
+        return Err(FaultError::Time { word: "by", text: (*by).to_owned(), reason });
+    }
+    Ok(Action::StepClock { worker, by_us: sign * step.as_micros() as i64 })
 }
 
 fn target(words: &[&str]) -> Result<Target, FaultError> {
@@ -268,6 +274,8 @@ mod tests {
             ("fill disk at 5s for 1s", "`fill disk` takes no `for`"),
             ("step clock of worker 0 at 5s", "lacks `by TIME`"),
             ("step clock of worker x by 5s at 5s", "`worker x` cannot be struck"),
+            ("step clock of worker 0 by -169h at 5s", "`by -169h`: a step is 168h at most"),
+            ("delay workers - redis by 169h at 5s for 1s", "`by 169h`: a delay is 168h at most"),
             ("cut producers at 5s for 1s", "`producers` is no end of a link; write two of them with ` - ` between"),
             ("cut producers - zookeeper at 5s for 1s", "`zookeeper` is no end of a link"),
             ("delay workers - redis at 5s for 1s", "lacks `by TIME`"),

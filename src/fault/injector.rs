@@ -90,6 +90,8 @@ enum State {
     },
     Stepped {
         worker: u32,
+        /// The process that was told: one that is started again has the run's clock.
+        pid: u32,
         by_us: i64,
         until_us: i64,
     },
@@ -235,7 +237,8 @@ impl Injector {
                 if until_us == i64::MAX {
                     return Ok((None, "stepped, for good".into()));
                 }
-                (State::Stepped { worker, by_us, until_us }, "stepped")
+                let pid = scene.crew.pid(worker);
+                (State::Stepped { worker, pid, by_us, until_us }, "stepped")
             }
             Action::FillDisk => {
                 scene.disk.fill().map_err(|error| format!("/dev/full: {error}"))?;
@@ -418,7 +421,10 @@ impl State {
                     Err(error) => Next::Failed(error),
                 }
             }
-            Self::Stepped { worker, by_us, until_us } if until_us <= now_us => {
+            Self::Stepped { worker, pid, until_us, .. } if until_us <= now_us && scene.crew.pid(worker) != pid => {
+                Next::Done("started again meanwhile, with the run's clock".to_owned())
+            }
+            Self::Stepped { worker, by_us, until_us, .. } if until_us <= now_us => {
                 let stepped = scene.crew.step_clock(worker, -by_us);
                 done(stepped.map_err(|error| error.to_string()), "stepped back")
             }

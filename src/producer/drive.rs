@@ -194,15 +194,20 @@ impl Thread {
         outbox: &Outbox,
         lateness: &mut Lateness,
     ) -> io::Result<()> {
+        let mut until_us = i64::MAX;
         while let Some(at_us) = plan.next_us() {
             let now_us = self.load.clock.now_us();
+            // What was due before the stop is published all the same, however far behind this thread is.
+            if self.stop.load(Relaxed) {
+                until_us = until_us.min(now_us);
+            }
+            if at_us > until_us || self.give_up.load(Relaxed) {
+                return Ok(());
+            }
             if at_us > now_us {
                 outbox.flush_aged(now_us);
                 timer.sleep_until(at_us.min(now_us + (TICK.as_micros() as i64).min(engine.poll_us()))).await?;
                 engine.poll();
-                if self.stop.load(Relaxed) {
-                    return Ok(());
-                }
                 continue;
             }
             let due = plan.take().expect("there is a next event");

@@ -177,10 +177,6 @@ pub struct Counters {
     pub unsent: AtomicU64,
     /// Events of the window whose hand-over waited for an earlier one of the same partition.
     pub waited: AtomicU64,
-    /// Warm-up events handed to the client.
-    pub warm_sent: AtomicU64,
-    /// Warm-up events acked.
-    pub warm_acked: AtomicU64,
     /// Requests that were tried again.
     pub retries: AtomicU64,
     /// Connections that are open and have had their first event acked.
@@ -279,13 +275,25 @@ impl Producers {
     ///
     /// # Errors
     /// The first connection that could not publish.
-    pub fn finish(self) -> Result<Lateness, ProducerError> {
-        drop(self.go);
+    pub fn finish(mut self) -> Result<Lateness, ProducerError> {
+        self.go.clear();
         let mut lateness = drive::lateness();
-        for thread in self.threads {
+        for thread in std::mem::take(&mut self.threads) {
             let own = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             lateness.add(own).expect("all have the same bounds");
         }
         Ok(lateness)
+    }
+}
+
+impl Drop for Producers {
+    /// A run that failed leaves no load beside the next one.
+    fn drop(&mut self) {
+        self.go.clear();
+        self.give_up();
+        for thread in self.threads.drain(..) {
+            // Why the run failed has been told.
+            let _ = thread.join();
+        }
     }
 }

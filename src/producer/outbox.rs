@@ -40,8 +40,9 @@ impl Outbox {
     }
 
     pub fn sent(&self, due: &Due) {
-        let counter = if due.warm { &self.counters.warm_sent } else { &self.counters.sent };
-        counter.fetch_add(1, Relaxed);
+        if !due.warm {
+            self.counters.sent.fetch_add(1, Relaxed);
+        }
     }
 
     pub fn waited(&self, due: &Due) {
@@ -63,7 +64,6 @@ impl Outbox {
 
     pub fn acked(&self, due: Due, before_us: i64, after_us: i64, offset: i64) {
         if due.warm {
-            self.counters.warm_acked.fetch_add(1, Relaxed);
             // The first warm-up event is what opens the connection to the partition's leader.
             if due.sequence == 0 {
                 self.counters.connected.fetch_add(1, Relaxed);

@@ -68,10 +68,8 @@ impl Measured {
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
-        let settled = if request.keep_rows { files.settle(request.format) } else { files.discard() };
-        if let Some(trouble) = settled {
-            tracing::warn!("{trouble}");
-            warnings.push(trouble);
+        if request.keep_rows {
+            warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
         let topic_records = topic_records(stage, self.gave_up, &mut warnings);
         let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
@@ -125,6 +123,9 @@ impl Measured {
         };
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
         let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
+        if written.is_ok() && !request.keep_rows {
+            files.discard().inspect(|trouble| tracing::warn!("{trouble}"));
+        }
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
     }
 }

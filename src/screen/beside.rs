@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::thousands;
-use crate::{ledger::Ledger, manifest::Manifest, output, slo};
+use crate::{collect::LISTED_MAX, ledger::Ledger, manifest::Manifest, output, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;
@@ -15,8 +15,13 @@ const SHOWN_CHARS_MAX: usize = 300;
 /// Losses first, then troubles and warnings, a line each.
 pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     let aside = m.set_aside.first().map(|first| {
-        let (count, place) = (thousands(m.set_aside.len() as u64), format!("partition {}", first.partition));
-        format!("{count} records could not be stored; the first, {place}, offset {}: {}", first.offset, first.reason)
+        let place = format!("partition {}", first.partition);
+        let more = if m.set_aside.len() < LISTED_MAX { "" } else { "or more " };
+        let count = thousands(m.set_aside.len() as u64);
+        format!(
+            "{count} {more}records could not be stored; the first, {place}, offset {}: {}",
+            first.offset, first.reason
+        )
     });
     let mut lines = losses(&m.ledger);
     lines.extend(aside);

@@ -8,10 +8,12 @@ use std::{
 
 use super::{Bisection, Search, SearchError, Side};
 use crate::{
-    campaign::validity::{Seen, Validity},
+    campaign::{
+        table,
+        validity::{Seen, Validity},
+    },
     live::Live,
     output::{print, say},
-    percentile::round_2,
     run::Finished,
     screen::thousands,
 };
@@ -151,7 +153,7 @@ fn word(side: Side) -> &'static str {
 }
 
 fn shown(ms: f64) -> String {
-    if ms.is_infinite() { "> drain".to_owned() } else { format!("{:.2}", round_2(ms)) }
+    table::ms(Some(ms))
 }
 
 #[cfg(test)]

@@ -118,7 +118,9 @@ fn measure(
     let setting = search.setting.name();
     let finished = match run_on(ground, request, stop, live) {
         Err(RunError::Interrupted) => return Ok(None),
-        Err(source) => return Err(SearchError::Run { setting, value, source: Box::new(source) }),
+        Err(source) | Ok(Finished { unwritten: Some(source), .. }) => {
+            return Err(SearchError::Run { setting, value, source: Box::new(source) });
+        }
         Ok(finished) if finished.manifest.interrupted => return Ok(None),
         Ok(finished) => finished,
     };

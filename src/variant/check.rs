@@ -16,6 +16,11 @@ const BROKERS_LOCAL: u16 = 3;
 /// A setting, what it must be in words (the message's end), and whether a variant's is.
 type Setting = (&'static str, &'static str, fn(&Variant) -> bool);
 
+/// A window's seconds are counted in 16 bits by `analyze`.
+const DURATION_MAX: Duration = Duration::from_hours(18);
+/// The receipts of a batch are one report to the parent, which takes 16 MiB at most ([`crate::worker`]).
+const BATCH_MAX: u32 = 100_000;
+
 /// Every setting there is, in the order of [`Variant`].
 const SETTINGS: [Setting; 49] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
@@ -23,7 +28,9 @@ const SETTINGS: [Setting; 49] = [
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
     ("rate", "above 0, in events per second of each connection", |v| v.rate.is_finite() && v.rate > 0.0),
     ("jitter", "a share of the period from 0 to 0.5", |v| (0.0..=0.5).contains(&v.jitter)),
-    ("duration", "a length of time in quotes, such as \"10m\", from 1ms to 168h", |v| from_1ms(v.duration)),
+    ("duration", "a length of time in quotes, such as \"10m\", from 1ms to 18h", |v| {
+        from_1ms(v.duration) && v.duration.0 <= DURATION_MAX
+    }),
     ("warm", "a length of time in quotes, such as \"10s\", up to 168h", |v| up_to_7_days(v.warm)),
     ("warm_again", "a length of time in quotes, such as \"10s\", up to 168h", |v| {
         v.warm_again.is_none_or(up_to_7_days)
@@ -49,7 +56,7 @@ const SETTINGS: [Setting; 49] = [
     ("commit_interval", "a length of time in quotes, such as \"1s\", from 1ms to 168h", |v| {
         from_1ms(v.commit_interval)
     }),
-    ("batch_max", "a whole number from 1 to 1000000", |v| is_queue(v.batch_max)),
+    ("batch_max", "a whole number from 1 to 100000", |v| (1..=BATCH_MAX).contains(&v.batch_max)),
     ("lookahead", "a whole number from 1 to 1000000", |v| is_queue(v.lookahead)),
     ("stream_maxlen", "a whole number from 1 to 4294967295", |v| v.stream_maxlen > 0),
     ("readers", "a whole number from 0 to 1024", |v| v.readers <= 1024),
@@ -289,6 +296,7 @@ mod tests {
         refused("delivery_timeout = \"999ms\"", "from 1s to 168h");
         refused("warm = \"169h\"", "up to 168h");
         refused("drain = \"169h\"", "up to 168h");
+        refused("duration = \"19h\"", "from 1ms to 18h");
         refused("linger = \"16m\"", "up to 15m");
         refused("redis_rtt = \"1001ms\"", "such as \"1ms\", up to 1s");
         refused("redis_rtt = 4", "such as \"1ms\", up to 1s");
@@ -392,7 +400,7 @@ mod tests {
 
     #[test]
     fn the_limits_themselves_are_allowed() {
-        let text = "jitter = 0.5\nramp = 1\nrate = 0.0001\nduration = \"168h\"\nwarm = \"0s\"\ndrain = \"0s\"\nmin_insync_replicas = 3\n\
+        let text = "jitter = 0.5\nramp = 1\nrate = 0.0001\nduration = \"18h\"\nwarm = \"0s\"\ndrain = \"0s\"\nmin_insync_replicas = 3\n\
             engine = \"librdkafka\"\nlinger = \"5ms\"\nbroker_heap = \"64G\"\nbytes = 1000000\nconnections = 1000000";
         load_over_laptop(text, &Layer::default()).unwrap();
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use prost::Message;
 
-/// Largest report: what a worker sends at once is far below it.
+/// Largest report: what a worker sends at once is below it, as `batch_max` bounds it.
 const REPORT_BYTES_MAX: usize = 16 << 20;
 
 /// One message from a worker.
