@@ -277,13 +277,15 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
     let second = |pair: &[&Sample]| {
         let (from, to) = (pair[0], pair[1]);
         let elapsed_us = (to.at_us - from.at_us).max(1) as f64;
-        let cores = |ticks: u64| ticks as f64 / procfs::ticks_per_second() as f64 / (elapsed_us / 1e6);
+        // What is left out is far below what the kernel counts in.
+        let short = |share: f64| (share * 1e4).round() / 1e4;
+        let cores = |ticks: u64| short(ticks as f64 / procfs::ticks_per_second() as f64 / (elapsed_us / 1e6));
         let busy = to.busy_ticks.saturating_sub(from.busy_ticks);
         Second {
             at_us: to.at_us,
             foreign_cores: cores(busy.saturating_sub(ours(to).saturating_sub(ours(from)))),
             steal_cores: cores(to.steal_ticks.saturating_sub(from.steal_ticks)),
-            cpu_pressure: to.pressure_us.saturating_sub(from.pressure_us) as f64 / elapsed_us,
+            cpu_pressure: short(to.pressure_us.saturating_sub(from.pressure_us) as f64 / elapsed_us),
             hiccup_ms_max: to.hiccup_us_max as f64 / 1000.0,
             work_us: to.work.as_nanos() as f64 / 1000.0,
         }

@@ -140,13 +140,13 @@ impl Manifest {
     }
 }
 
-/// A temporary file in `directory` that holds the value in JSON, readable by all, to be moved to its place.
+/// A temporary file in `directory` that holds the value in JSON on one line, readable by all, to be moved to its place.
 ///
 /// # Errors
 /// Those of writing: the disk is full.
 pub(crate) fn whole_json(value: &impl Serialize, directory: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer_pretty(&mut file, value)?;
+    serde_json::to_writer(&mut file, value)?;
     file.write_all(b"\n")?;
     let readable_by_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(readable_by_all)?;
