@@ -199,6 +199,7 @@ fn check_one_run(run: &Recorded) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Manifest;
 
     fn directory(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
@@ -233,6 +234,15 @@ mod tests {
         assert_eq!(named(&directory, &["a.json"]).unwrap(), runs[..1], "a manifest brings its rows");
         assert_eq!(named(&directory, &["a.csv", "a.json"]).unwrap(), runs[..1]);
         assert_eq!(named(&directory, &["*.csv"]).unwrap(), runs, "a pattern that the shell found no file for");
+    }
+
+    #[test]
+    fn all_that_this_repository_has_recorded_are_runs() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(RESULTS);
+        let runs = in_directory(&results).unwrap();
+        for run in &runs {
+            assert!(Manifest::of(&run.name, &run.manifests).is_ok(), "{run:?}: `analyze` without arguments reads it");
+        }
     }
 
     #[test]

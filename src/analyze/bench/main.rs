@@ -25,7 +25,7 @@ use shasta_analyze::{
 /// Report of a run of the benches, or the gate between two revisions; called by scripts/bench
 #[derive(Parser)]
 struct Arguments {
-    /// Criterion's directory: writes benches.md, benches.json and a chart below --out
+    /// Criterion's directory: writes benches.md, tables/benches.json and a chart below --out
     #[arg(long, value_name = "DIR", required_unless_present_any = ["rounds", "rounds_needed"])]
     criterion: Option<PathBuf>,
     /// Where the report goes
@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let text = markdown::of(&report::of(&kept), "charts");
     write_atomically(&out.join("benches.md"), text.as_bytes())?;
     let json = serde_json::to_string(&kept)?.replace("{\"group\"", "\n{\"group\"");
-    write_atomically(&out.join("benches.json"), (json + "\n").as_bytes())?;
+    write_atomically(&out.join("tables/benches.json"), (json + "\n").as_bytes())?;
     writeln!(stdout(), "{text}\nWritten: {}", out.join("benches.md").display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,7 +40,7 @@ pub fn of(kept: &Kept) -> Document {
     let mut blocks = vec![
         Block::Heading(1, "Benches".to_owned()),
         Block::Prose(format!(
-            "Revision `{revision}` on {machine}; {}. Made by `scripts/bench`, estimates in `benches.json`. A time is the \
+            "Revision `{revision}` on {machine}; {}. Made by `scripts/bench`, estimates in `tables/benches.json`. A time is the \
              median of one run; what stands in brackets is its 95 % interval within this run, which says nothing of how \
              repeatable it is.{}",
             substrate(run),
