@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     cluster,
+    output::say,
     run::{Finished, Stop},
     slo::Verdict,
 };
@@ -61,6 +62,7 @@ pub fn stop_on_signals() -> Result<Stop, ctrlc::Error> {
     #[expect(clippy::disallowed_methods, reason = "the user insists, and what would outlive this process is ended")]
     let ask = move || {
         if asked.request() {
+            say(format_args!("interrupted again: ended at once"));
             cluster::end_at_once();
             std::process::exit(Exit::Interrupted as i32);
         }

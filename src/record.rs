@@ -170,8 +170,12 @@ impl Rows {
         let disk = Disk::default();
         let file = Lines { file: File::create_new(path)?, disk: disk.clone(), bytes: 0, whole_bytes: 0, broken: false };
         let mut file = BufWriter::with_capacity(1 << 16, file);
-        file.write_all((crate::columns::COLUMNS.join(",") + "\n").as_bytes())?;
-        file.flush()?;
+        let header = crate::columns::COLUMNS.join(",") + "\n";
+        if let Err(error) = file.write_all(header.as_bytes()).and_then(|()| file.flush()) {
+            // Without a header it is nothing; why it could not be written is what counts.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Self { file, line: Vec::new(), path: path.to_owned(), written: 0, disk })
     }
 

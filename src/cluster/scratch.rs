@@ -84,13 +84,18 @@ fn end(path: &Path) {
 
 /// Kills the process of a `pid start-time` line, unless the pid has gone to another one.
 fn kill_if_same(line: &str) {
-    let Some((pid, ticks)) = line.split_once(' ') else { return };
-    let (Ok(pid), Ok(ticks)) = (pid.parse::<i32>(), ticks.parse::<u64>()) else { return };
-    let same = u32::try_from(pid).ok().and_then(start_time_ticks) == Some(ticks);
-    if let Some(pid) = Pid::from_raw(pid).filter(|_| same) {
+    if let Some(pid) = same(line) {
         // It may end by itself at this moment.
         let _ = kill_process(pid, Signal::KILL);
     }
+}
+
+/// The process of a `pid start-time` line, if it still has that pid.
+fn same(line: &str) -> Option<Pid> {
+    let (pid, ticks) = line.split_once(' ')?;
+    let (pid, ticks) = (pid.parse::<i32>().ok()?, ticks.parse::<u64>().ok()?);
+    let is_same = u32::try_from(pid).ok().and_then(start_time_ticks) == Some(ticks);
+    Pid::from_raw(pid).filter(|_| is_same)
 }
 
 fn is_abandoned(path: &Path) -> bool {
@@ -98,8 +103,13 @@ fn is_abandoned(path: &Path) -> bool {
     let Some((pid, _)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else { return false };
     let Ok(pid) = pid.parse::<u32>() else { return false };
     let ours = fs::symlink_metadata(path).is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::getuid().as_raw());
-    if !ours || path.join(KEPT).exists() {
+    if !ours {
         return false;
+    }
+    if path.join(KEPT).exists() {
+        // As long as one of its processes lives.
+        let children = fs::read_to_string(path.join(CHILDREN)).unwrap_or_default();
+        return !children.is_empty() && children.lines().all(|line| same(line).is_none());
     }
     // Without the owner file, the run is just starting or died while it was; the pid alone must do then.
     let recorded = fs::read_to_string(path.join(OWNER)).ok();
@@ -133,10 +143,14 @@ mod tests {
         let alive = make(format!("shasta-{own}-d"), Some(format!("{own} {ticks}")));
         let kept = make("shasta-4194999-e".into(), None);
         fs::write(kept.join(KEPT), "").unwrap();
+        fs::write(kept.join(CHILDREN), format!("4194999 1\n{own} {ticks}\n")).unwrap();
+        let gone = make("shasta-4194999-g".into(), None);
+        fs::write(gone.join(KEPT), "").unwrap();
+        fs::write(gone.join(CHILDREN), "4194999 1\n").unwrap();
         let foreign = make("shasta-notes-f".into(), None);
 
         let mut scratch = Scratch::create(parent.path()).unwrap();
-        assert!(!dead.exists() && !reused.exists());
+        assert!(!dead.exists() && !reused.exists() && !gone.exists());
         assert!(starting.exists() && alive.exists() && kept.exists() && foreign.exists());
 
         let own = scratch.path().to_path_buf();

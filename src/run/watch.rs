@@ -72,6 +72,7 @@ impl<'a> Watch<'a> {
                 producers.stop();
                 let now_us = self.stage.clock.now_us();
                 if now_us < self.window_us.start {
+                    self.live.step("stopping: nothing was measured yet");
                     return Err(RunError::Interrupted);
                 }
                 end_us = end_us.min(now_us);
@@ -201,9 +202,10 @@ impl<'a> Watch<'a> {
         let latency = self.standing.last_second_ms().map_or_else(String::new, |[p50, p99, max]| {
             format!("   last second p50 {p50:.1} p99 {p99:.1} max {max:.1} ms")
         });
+        let window_s = (self.window_us.end - self.window_us.start) as f64 / 1e6;
+        let at_s = since_s.min(window_s);
         self.live.line(&format!(
-            "{since_s:>4.0} / {:.0} s   sent {}/s   stored {}/s   in flight {}{latency}   unsent {}   late or lost {}",
-            (self.window_us.end - self.window_us.start) as f64 / 1e6,
+            "{at_s:>4.0} / {window_s:.0} s   sent {}/s   stored {}/s   in flight {}{latency}   unsent {}   late or lost {}",
             thousands(per_s(sent, sent_before).round() as u64),
             thousands(per_s(stored, stored_before).round() as u64),
             sent.saturating_sub(stored),

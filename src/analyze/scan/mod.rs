@@ -154,7 +154,9 @@ pub fn file<S: Sink>(path: &Path, shared: &Shared<S>, progress: Progress) -> Res
     let scanned = scanned?;
     match (scanned.rows, scanned.skipped.first.first()) {
         (0, Some(_)) => Err(not_rows(&format!("holds no row: {}", scanned.skipped.told(path)))),
-        (0, None) => Err(not_rows("has a header and no rows: the run ended before its first event; record it again")),
+        (0, None) => Err(not_rows(
+            "has a header and no rows: the run goes on still, or ended before its first event; wait, or record it again",
+        )),
         _ => Ok(scanned),
     }
 }
