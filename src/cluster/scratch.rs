@@ -61,25 +61,25 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), ClusterError> {
 }
 
 fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| is_abandoned(path)).for_each(|path| end(&path));
+    end_all(parent, is_abandoned);
 }
 
 /// Ends what this process has started in `parent` and not kept, and removes it.
 pub(super) fn end_own(parent: &Path) {
     let own = format!("{PREFIX}{}-", std::process::id());
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    let is_own = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&own);
-    let paths = entries.flatten().filter(is_own).map(|entry| entry.path());
-    paths.filter(|path| !path.join(KEPT).exists()).for_each(|path| end(&path));
+    let is_own = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
+    end_all(parent, |path| is_own(path) && !path.join(KEPT).exists());
 }
 
-fn end(path: &Path) {
-    // Only detached children can outlive a process that had not kept them yet.
-    fs::read_to_string(path.join(CHILDREN)).unwrap_or_default().lines().for_each(kill_if_same);
-    // Another run may be sweeping the same one.
-    let _ = fs::remove_dir_all(path);
+fn end_all(parent: &Path, is_to_end: impl Fn(&Path) -> bool) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    for path in paths.filter(|path| is_to_end(path)) {
+        // Only detached children can outlive a process that had not kept them yet.
+        fs::read_to_string(path.join(CHILDREN)).unwrap_or_default().lines().for_each(kill_if_same);
+        // Another run may be sweeping the same one.
+        let _ = fs::remove_dir_all(path);
+    }
 }
 
 /// Kills the process of a `pid start-time` line, unless the pid has gone to another one.

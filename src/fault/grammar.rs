@@ -13,9 +13,9 @@ use crate::{
 const WHATS: &str = "kill TARGET, pause TARGET, restart TARGET, flush scripts, fill redis, failover redis, rolling \
                      restart, step clock of worker N by TIME, fill disk, cut END - END, delay END - END by TIME";
 const TARGETS: &str = "broker N, controller, worker N, redis";
-/// How far a clock may step, and how late all may arrive: as long as a run may last.
-const BY_MAX: Duration = Duration::from_hours(168);
 const ENDS: &str = "producers, workers, readers, broker N, brokers, redis";
+/// How far a clock may step, and how late all may arrive: far past any run.
+const BY_MAX: Duration = Duration::from_hours(168);
 
 /// A fault cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,11 +165,7 @@ impl FromStr for Action {
             ["step", "clock", "of", "worker", ref rest @ ..] => step_clock(rest),
             ["cut", ref rest @ ..] => Ok(Self::Cut(link(rest)?)),
             ["delay", ref rest @ ..] => match split(rest, "by")? {
-                (_, Some(by)) if by.0 > BY_MAX => {
-                    let reason = "a delay is 168h at most".to_owned();
-                    Err(FaultError::Time { word: "by", text: by.to_string(), reason })
-                }
-                (rest, Some(by)) => Ok(Self::Delay(link(rest)?, by)),
+                (rest, Some(by)) => Ok(Self::Delay(link(rest)?, bounded("delay", by, &by.to_string())?)),
                 (_, None) => Err(FaultError::Lacks { what: words.join(" "), word: "by", why: "how late all arrives" }),
             },
             _ => Err(FaultError::What(text.to_owned())),
@@ -184,12 +180,17 @@ fn step_clock(rest: &[&str]) -> Result<Action, FaultError> {
     };
     let Target::Worker(worker) = target(&["worker", worker])? else { unreachable!("the word before says so") };
     let (sign, length) = by.strip_prefix('-').map_or((1, *by), |length| (-1, length));
-    let step = time("by", length)?.0;
-    if step > BY_MAX {
-        let reason = "a step is 168h at most".to_owned();
-        return Err(FaultError::Time { word: "by", text: (*by).to_owned(), reason });
+    let step = bounded("step", time("by", length)?, by)?;
+    Ok(Action::StepClock { worker, by_us: sign * step.0.as_micros() as i64 })
+}
+
+/// A time that follows `by`, written as `text`, unless it is too long for its `what`.
+fn bounded(what: &str, by: Span, text: &str) -> Result<Span, FaultError> {
+    if by.0 <= BY_MAX {
+        return Ok(by);
     }
-    Ok(Action::StepClock { worker, by_us: sign * step.as_micros() as i64 })
+    let reason = format!("a {what} is {} at most", Span(BY_MAX));
+    Err(FaultError::Time { word: "by", text: text.to_owned(), reason })
 }
 
 fn target(words: &[&str]) -> Result<Target, FaultError> {

@@ -421,10 +421,10 @@ impl State {
                     Err(error) => Next::Failed(error),
                 }
             }
-            Self::Stepped { worker, pid, until_us, .. } if until_us <= now_us && scene.crew.pid(worker) != pid => {
-                Next::Done("started again meanwhile, with the run's clock".to_owned())
-            }
-            Self::Stepped { worker, by_us, until_us, .. } if until_us <= now_us => {
+            Self::Stepped { worker, pid, by_us, until_us } if until_us <= now_us => {
+                if scene.crew.pid(worker) != pid {
+                    return Next::Done("started again meanwhile, with the run's clock".to_owned());
+                }
                 let stepped = scene.crew.step_clock(worker, -by_us);
                 done(stepped.map_err(|error| error.to_string()), "stepped back")
             }

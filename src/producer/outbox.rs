@@ -63,12 +63,10 @@ impl Outbox {
     }
 
     pub fn acked(&self, due: Due, before_us: i64, after_us: i64, offset: i64) {
-        if due.warm {
-            // The first warm-up event is what opens the connection to the partition's leader.
-            if due.sequence == 0 {
-                self.counters.connected.fetch_add(1, Relaxed);
-                self.connected.borrow_mut().insert(due.connection);
-            }
+        // The first warm-up event is what opens the connection to the partition's leader.
+        if due.warm && due.sequence == 0 {
+            self.counters.connected.fetch_add(1, Relaxed);
+            self.connected.borrow_mut().insert(due.connection);
         }
         self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
     }

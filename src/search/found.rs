@@ -119,7 +119,7 @@ impl Found {
         let mut steps: Vec<&Step> = self.steps.iter().collect();
         steps.sort_by(|a, b| a.value.total_cmp(&b.value));
         for Step { value, run, per_s, planned, over_slo, ms, side, remark } in steps {
-            let ms = ms.map(shown).join(" | ");
+            let ms = ms.map(|ms| table::ms(Some(ms))).join(" | ");
             let (planned, over, side) = (thousands(*planned), thousands(*over_slo), word(*side));
             let _ = writeln!(page, "| {value} | {per_s:.0} | {planned} | {ms} | {over} | {side} | {run} | {remark} |");
         }
@@ -150,10 +150,6 @@ fn word(side: Side) -> &'static str {
         Side::Within => "within",
         Side::Past => "past",
     }
-}
-
-fn shown(ms: f64) -> String {
-    table::ms(Some(ms))
 }
 
 #[cfg(test)]
