@@ -114,6 +114,7 @@ impl<'a> Backlog<'a> {
             clock: self.clock,
             run: RUN.into(),
             worker: 0,
+            workers: 1,
             group,
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,

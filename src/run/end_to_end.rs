@@ -23,7 +23,7 @@ use shasta::{
     run::{Finished, Request, RunError, Stop, run},
     slo::Verdict,
     tag_data::{Identifier, Stamps, TagData},
-    variant::{Engine, Layer, Variant},
+    variant::{Engine, GroupProtocol, Layer, Variant},
     verify::{Kind, Subject, verify},
 };
 
@@ -224,10 +224,15 @@ fn runs_on_one_cluster() {
     snapshot_is_the_last_of_each_name(&endpoints, &second, &finished);
     everything_was_read(&finished);
 
-    // Another topic, whose offsets are far below those that wrote the same tags: its events are the newer ones.
-    let other = request("elsewhere", out.path(), &endpoints, |layer| layer.topic = Some("elsewhere".into()));
+    // Another topic, whose offsets are far below those that wrote the same tags: its events are the newer ones. Its workers
+    // are in no group, and one that is started again goes on where it had committed.
+    let other = request("elsewhere", out.path(), &endpoints, |layer| {
+        (layer.topic, layer.group_protocol) = (Some("elsewhere".into()), Some(GroupProtocol::Assign));
+        layer.fault = Some(vec!["restart worker 1 at 2s".parse().unwrap()]);
+    });
     let finished = run(&other, &Stop::default(), &Live::default()).unwrap();
     books_balance(&finished);
+    assert_eq!(finished.manifest.conduct.partitions_per_worker, [3, 3]);
     assert_eq!((finished.manifest.conduct.generation, finished.manifest.ledger.late), (2, 0));
     snapshot_is_the_last_of_each_name(&endpoints, &other, &finished);
     interrupted(out.path(), &endpoints);

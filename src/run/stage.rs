@@ -170,6 +170,7 @@ impl Stage {
             clock: self.clock,
             run: self.load.run.clone(),
             worker: number,
+            workers: variant.workers,
             group: self.group.clone(),
             topic: self.topic.name.clone(),
             log_append_time: self.topic.log_append_time,

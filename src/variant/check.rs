@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
-use super::{Acks, ClusterKind, Engine, RedisMode, Span, Variant, VariantError, find};
+use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span, Variant, VariantError, find};
 use crate::tag_data::{BYTES_MAX, EventShape};
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
@@ -51,7 +51,7 @@ const SETTINGS: [Setting; 49] = [
     }),
     ("ramp", "a whole number from 1 to 80, in sockets per second and broker", |v| (1..=80).contains(&v.ramp)),
     ("workers", "a whole number from 1 to 1024", |v| (1..=1024).contains(&v.workers)),
-    ("group_protocol", "\"cooperative-sticky\", \"range\" or \"consumer\"", |_| true),
+    ("group_protocol", "\"cooperative-sticky\", \"range\", \"consumer\" or \"assign\"", |_| true),
     ("static_membership", "true or false", |_| true),
     ("commit_interval", "a length of time in quotes, such as \"1s\", from 1ms to 168h", |v| {
         from_1ms(v.commit_interval)
@@ -152,6 +152,10 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     }
     if variant.linger.0 >= variant.delivery_timeout.0 {
         return refuse(&["linger", "delivery_timeout"], "a linger below the delivery timeout".into());
+    }
+    if variant.static_membership && variant.group_protocol == GroupProtocol::Assign {
+        let must = "false where workers are in no group";
+        return refuse(&["static_membership", "group_protocol"], must.into());
     }
     if variant.redis_mode != RedisMode::Single && variant.needs_network() {
         let must = "\"single\" where the way to Redis is delayed or cut, since the nodes of several tell clients of each other";
@@ -330,6 +334,7 @@ mod tests {
         refused("acks = \"1\"", "must be \"all\" with the engine rskafka, which knows no other");
         refused("acks = 1", "must be \"all\" or \"1\"");
         refused("cluster = \"null\"\nreaders = 1", "must be left out with the cluster null");
+        refused("static_membership = true\ngroup_protocol = \"assign\"", "must be false where workers are in no group");
         refused("linger = \"5ms\"", "must be \"0s\" with the engine rskafka, which sends each event at once");
         refused(
             "engine = \"librdkafka\"\nlinger = \"1s\"\ndelivery_timeout = \"1s\"",

@@ -34,6 +34,9 @@ pub enum GroupProtocol {
     Range,
     /// KIP-848: the coordinator assigns (`group.protocol=consumer`).
     Consumer,
+    /// No group: each worker takes its share by its number (`assign()`), and only offsets are the group's. Nobody takes
+    /// over from a worker that is gone.
+    Assign,
 }
 
 /// What the experiment runs against.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext,
+    ClientContext, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
@@ -67,9 +67,15 @@ impl ConsumerContext for Rebalances {
         if let Ok(assignment) = consumer.assignment() {
             let mut partitions: Vec<_> = assignment.elements().iter().map(|element| element.partition()).collect();
             partitions.sort_unstable();
-            // The store thread may have ended; then nobody needs to know.
-            let _ = self.news.send(Assignment { at_us: self.clock.now_us(), partitions });
+            self.tell(partitions);
         }
+    }
+}
+
+impl Rebalances {
+    fn tell(&self, partitions: Vec<i32>) {
+        // The store thread may have ended; then nobody needs to know.
+        let _ = self.news.send(Assignment { at_us: self.clock.now_us(), partitions });
     }
 }
 
@@ -87,7 +93,7 @@ const CONSUMER_ALONE: [(&str, &str); 1] = [("group.remote.assignor", "only `--gr
 pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
     let refused: &[_] = match config.group_protocol {
         GroupProtocol::Consumer => &CLASSIC_ALONE,
-        GroupProtocol::CooperativeSticky | GroupProtocol::Range => &CONSUMER_ALONE,
+        GroupProtocol::CooperativeSticky | GroupProtocol::Range | GroupProtocol::Assign => &CONSUMER_ALONE,
     };
     let asked = refused.iter().filter(|(name, _)| config.consumer.contains_key(*name));
     asked.map(|(name, why)| ((*name).to_owned(), *why)).collect()
@@ -96,12 +102,12 @@ pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
 /// The consumer's properties, but for how it logs in: ours, then the variant's.
 pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
     let protocol = match config.group_protocol {
-        GroupProtocol::Consumer => ("group.protocol", "consumer".into()),
-        GroupProtocol::CooperativeSticky => ("partition.assignment.strategy", "cooperative-sticky".into()),
-        GroupProtocol::Range => ("partition.assignment.strategy", "range".into()),
+        GroupProtocol::Consumer => Some(("group.protocol", "consumer".into())),
+        GroupProtocol::CooperativeSticky => Some(("partition.assignment.strategy", "cooperative-sticky".into())),
+        GroupProtocol::Range => Some(("partition.assignment.strategy", "range".into())),
+        GroupProtocol::Assign => None,
     };
     let ours = [
-        protocol,
         ("client.id", format!("shasta-w{}", config.worker)),
         ("group.id", config.group.clone()),
         ("enable.auto.offset.store", "false".into()),
@@ -111,13 +117,14 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("socket.nagle.disable", "true".into()),
     ];
     let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
-    let ours = ours.into_iter().chain(instance).map(|(name, value)| (name.to_owned(), value));
+    let ours = ours.into_iter().chain(protocol).chain(instance).map(|(name, value)| (name.to_owned(), value));
     let not_applied = not_applied(config);
     let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
     ours.chain(asked).collect()
 }
 
-/// Joins the run's group. Its starting offsets have been committed by the parent, so none is ever guessed.
+/// Joins the run's group, or takes the worker's share of the partitions where there is none. The starting offsets have been
+/// committed by the parent, so none is ever guessed.
 pub(super) fn subscribe(
     config: &Config,
     access: &KafkaAccess,
@@ -129,8 +136,24 @@ pub(super) fn subscribe(
         client.set(name, value);
     }
     let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock, news })?;
-    consumer.subscribe(&[&config.topic])?;
+    if config.group_protocol == GroupProtocol::Assign {
+        let partitions = share(config);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in &partitions {
+            // Without an offset of its own it begins where the group's commits end.
+            list.add_partition(&config.topic, partition);
+        }
+        consumer.assign(&list)?;
+        consumer.context().tell(partitions);
+    } else {
+        consumer.subscribe(&[&config.topic])?;
+    }
     Ok(consumer)
+}
+
+/// The partitions of a worker that is in no group: each worker has as many as any other, or one more.
+fn share(config: &Config) -> Vec<i32> {
+    (config.worker as i32..config.start_offsets.len() as i32).step_by(config.workers as usize).collect()
 }
 
 /// Records that the look-ahead has no room for, and what was done about that.
@@ -252,11 +275,13 @@ mod tests {
             (GroupProtocol::Consumer, &names[..2]),
             (GroupProtocol::CooperativeSticky, &names[2..3]),
             (GroupProtocol::Range, &names[2..3]),
+            (GroupProtocol::Assign, &names[2..3]),
         ] {
             let config = Config {
                 clock: Clock::new(Anchor::read()),
                 run: "r".into(),
                 worker: 0,
+                workers: 1,
                 group: "g".into(),
                 topic: "t".into(),
                 log_append_time: true,

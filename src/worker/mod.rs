@@ -54,6 +54,8 @@ pub struct Config {
     pub run: String,
     /// Number of the worker, from 0.
     pub worker: u32,
+    /// How many workers there are.
+    pub workers: u32,
     /// Consumer group.
     pub group: String,
     /// Topic.
