@@ -12,15 +12,15 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use procfs::{Current, CurrentSI};
+use procfs::{Current, CurrentSI, process::Process};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::clock::Clock;
 
 const HICCUP: Duration = Duration::from_millis(1);
-/// What is watched of this process's own threads: those whose name begins so.
-const PRODUCERS: &str = "producer-";
+/// The producers among this process's own threads: those whose name begins so, ours and librdkafka's.
+const PRODUCERS: [&str; 2] = ["producer-", "rdk:"];
 
 /// What one process, or one group of threads, cost over the window.
 #[derive(Debug, Clone, Serialize)]
@@ -181,6 +181,47 @@ impl Past {
     }
 }
 
+/// The threads of this process that are no producers: a dozen, while librdkafka may have thousands for the producers, which
+/// would take tens of milliseconds to read. So all are listed only when their number has changed, and what the producers
+/// used is what the process has used less that of these.
+#[derive(Debug, Default)]
+struct Others {
+    /// Threads of the process when they were listed, and the producers among them.
+    threads: u64,
+    producers: u64,
+    /// Ticks by thread, as last read.
+    ticks: BTreeMap<i32, u64>,
+    /// Those of threads that have ended.
+    ended_ticks: u64,
+}
+
+impl Others {
+    /// What they have used, of a process that has so many threads.
+    fn ticks(&mut self, process: &Process, threads: u64) -> u64 {
+        if threads != self.threads {
+            self.list(process);
+            self.threads = threads;
+        }
+        for (&thread, ticks) in &mut self.ticks {
+            if let Ok(stat) = process.task_from_tid(thread).and_then(|task| task.stat()) {
+                *ticks = stat.utime + stat.stime;
+            }
+        }
+        self.ended_ticks + self.ticks.values().sum::<u64>()
+    }
+
+    fn list(&mut self, process: &Process) {
+        let stats = process.tasks().into_iter().flatten().flatten().filter_map(|task| task.stat().ok());
+        let is_producer = |comm: &str| PRODUCERS.iter().any(|name| comm.starts_with(name));
+        let (producers, others): (Vec<_>, Vec<_>) = stats.partition(|stat| is_producer(&stat.comm));
+        let others: BTreeMap<_, _> = others.iter().map(|stat| (stat.pid, stat.utime + stat.stime)).collect();
+        self.producers = producers.len() as u64;
+        let before = std::mem::replace(&mut self.ticks, others);
+        let ended = before.iter().filter(|(thread, _)| !self.ticks.contains_key(thread));
+        self.ended_ticks += ended.map(|(_, ticks)| ticks).sum::<u64>();
+    }
+}
+
 /// Sleeps 1 ms over and over, notes by how much it overslept, and samples once a second.
 fn watch(
     processes: &Mutex<Vec<(String, u32)>>,
@@ -189,8 +230,9 @@ fn watch(
     stop: &AtomicBool,
 ) -> (Vec<Sample>, Histogram<u64>) {
     let mut hiccups = Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are valid");
-    let mut past = Past::default();
-    let mut sample = || sample(&processes.lock().unwrap_or_else(PoisonError::into_inner), &mut past, clock);
+    let (mut past, mut others) = (Past::default(), Others::default());
+    let mut sample =
+        || sample(&processes.lock().unwrap_or_else(PoisonError::into_inner), (&mut past, &mut others), clock);
     let mut samples = vec![sample()];
     let (mut next, mut worst_us) = (Instant::now() + Duration::from_secs(1), 0);
     while !stop.load(Relaxed) {
@@ -212,11 +254,10 @@ fn watch(
 }
 
 /// Reads /proc. What has ended stays as it was last read; what this kernel does not tell is missing from the sample.
-fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample {
+fn sample(processes: &[(String, u32)], (past, others): (&mut Past, &mut Others), clock: Clock) -> Sample {
     let mut parts = BTreeMap::new();
-    let own = ("harness".to_owned(), std::process::id());
-    for (name, pid) in processes.iter().chain([&own]) {
-        if let Ok(stat) = procfs::process::Process::new(*pid as i32).and_then(|process| process.stat()) {
+    for (name, pid) in processes {
+        if let Ok(stat) = Process::new(*pid as i32).and_then(|process| process.stat()) {
             let rss_bytes = stat.rss * procfs::page_size();
             let ticks = past.ticks(name, *pid, stat.utime + stat.stime);
             parts.insert(name.clone(), (ticks, Some(rss_bytes), stat.num_threads as u64));
@@ -224,11 +265,11 @@ fn sample(processes: &[(String, u32)], past: &mut Past, clock: Clock) -> Sample 
             parts.insert(name.clone(), (ticks, None, 0));
         }
     }
-    if let Ok(threads) = procfs::process::Process::myself().and_then(|process| process.tasks()) {
-        let stats = threads.flatten().filter_map(|thread| thread.stat().ok());
-        let ours: Vec<_> = stats.filter(|stat| stat.comm.starts_with(PRODUCERS)).collect();
-        let ticks = ours.iter().map(|stat| stat.utime + stat.stime).sum();
-        parts.insert("producers".into(), (ticks, None, ours.len() as u64));
+    if let Ok((own, stat)) = Process::myself().and_then(|own| own.stat().map(|stat| (own, stat))) {
+        let (ticks, threads) = (stat.utime + stat.stime, stat.num_threads as u64);
+        parts.insert("harness".into(), (ticks, Some(stat.rss * procfs::page_size()), threads));
+        let producers = ticks.saturating_sub(others.ticks(&own, threads));
+        parts.insert("producers".into(), (producers, None, others.producers));
     }
     let total = procfs::KernelStats::current().map(|stats| stats.total).ok();
     let busy_ticks = total
@@ -257,8 +298,7 @@ fn costs(samples: &[&Sample]) -> Vec<Cost> {
     let seconds = (last.at_us - first.at_us) as f64 / 1e6;
     let cost = |(name, (start, ..)): (&String, &(u64, Option<u64>, u64))| {
         let own = samples.iter().filter_map(|sample| sample.parts.get(name));
-        // The largest, for a thread that has ended takes its time out of the last sample.
-        let end = own.clone().map(|(ticks, ..)| *ticks).max().unwrap_or(*start);
+        let end = own.clone().next_back().map_or(*start, |(ticks, ..)| *ticks);
         Cost {
             name: name.clone(),
             cpu_cores: (end - start) as f64 / procfs::ticks_per_second() as f64 / seconds.max(1e-3),
@@ -295,6 +335,8 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
     use crate::clock::Anchor;
 
@@ -310,14 +352,44 @@ mod tests {
     #[test]
     fn what_a_process_used_that_has_ended_is_not_foreign() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let (clock, mut past) = (Clock::new(Anchor::read()), Past::default());
+        let (clock, mut past, mut others) = (Clock::new(Anchor::read()), Past::default(), Others::default());
         let pid = child.id();
-        let mut read = || sample(&[("child".into(), pid)], &mut past, clock);
+        let mut read = || sample(&[("child".into(), pid)], (&mut past, &mut others), clock);
         let alive = read();
         child.kill().unwrap();
         child.wait().unwrap();
         let after = read();
         assert_eq!(alive.parts["child"].0, after.parts["child"].0);
+    }
+
+    /// A producer's time is told from that of other threads, and stays when both have ended.
+    #[test]
+    fn producers_are_told_from_the_other_threads() {
+        let (clock, mut past, mut others) = (Clock::new(Anchor::read()), Past::default(), Others::default());
+        let mut read = || sample(&[], (&mut past, &mut others), clock).parts;
+        let before = read();
+        let worked = Arc::new(Barrier::new(4));
+        let threads = ["rdk:broker1", "producer-0", "collector"].map(|name| {
+            let worked = Arc::clone(&worked);
+            let work = move || {
+                let mut used = Duration::ZERO;
+                while used < Duration::from_millis(300) {
+                    used += work();
+                }
+                worked.wait();
+                worked.wait();
+            };
+            std::thread::Builder::new().name(name.into()).spawn(work).unwrap()
+        });
+        worked.wait();
+        let amid = read();
+        worked.wait();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let after = read();
+        let used = |parts: &BTreeMap<String, (u64, Option<u64>, u64)>, name: &str| parts[name].0 - before[name].0;
+        let [producers, harness] = ["producers", "harness"].map(|name| used(&amid, name));
+        assert!(amid["producers"].2 >= 2 && producers >= 50 && harness >= producers + 25, "{producers} of {harness}");
+        assert!(used(&after, "producers") >= 50, "what they used stays");
     }
 
     #[test]
