@@ -234,6 +234,7 @@ pub(super) mod tests {
             valid: Validity::default(),
             rows: Keep::Manifest,
             arms: vec![arm("laptop"), arm("goal")],
+            base: Some("laptop".to_owned()),
         }
     }
 

@@ -30,6 +30,7 @@ pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
     let wanted = campaign.arms.len() * campaign.runs as usize;
     let _ = writeln!(page, "{made} of {wanted} runs count. Latency is scheduled → stored, in ms. {FIGURES}\n");
     arms(&mut page, campaign, &runs);
+    ratios(&mut page, campaign, &runs);
     words(&mut page, &campaign.arms);
     each(&mut page, &runs);
     page
@@ -66,6 +67,54 @@ fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
         let _ = writeln!(page, "| {} | {} |", arm.name, cells.join(" | "));
     }
     *page += "\n";
+}
+
+/// A figure of a run that is held against the base's.
+type Figure = (&'static str, fn(&Recorded) -> Option<f64>);
+const HELD_AGAINST_BASE: [Figure; 5] = [
+    ("p50", |run| run.headline_ms(50.0)),
+    ("p99.9", |run| run.headline_ms(99.9)),
+    ("p99.99", |run| run.headline_ms(99.99)),
+    ("broker ms an event", Recorded::broker_ms),
+    ("work", Recorded::work_us),
+];
+
+/// Each arm against the base in the same repetition, which has the same seed and the same hour.
+fn ratios(page: &mut String, campaign: &Campaign, runs: &[Run]) {
+    let Some(base) = &campaign.base else { return };
+    let run = |arm: &str, repetition| {
+        let counts = |run: &&Run| {
+            let Entry { arm: of, repetition: nth, state, .. } = run.entry;
+            of == arm && *nth == repetition && *state == State::Counts
+        };
+        runs.iter().find(counts).and_then(|run| run.recorded.as_ref().ok())
+    };
+    let _ = writeln!(
+        page,
+        "Times what `{base}` has in the same repetition: the median of the pairs, least and most. Work tells how far the two \
+         runs' cores differed.\n"
+    );
+    let names = HELD_AGAINST_BASE.map(|(name, _)| name).join(" | ");
+    let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(HELD_AGAINST_BASE.len()));
+    for arm in campaign.arms.iter().filter(|arm| arm.name != *base) {
+        let pair = |repetition| Some((run(&arm.name, repetition)?, run(base, repetition)?));
+        let pairs: Vec<_> = (0..campaign.runs).filter_map(pair).collect();
+        let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
+            let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
+            times(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
+        });
+        let _ = writeln!(page, "| {} | {} | {} |", arm.name, pairs.len(), cells.join(" | "));
+    }
+    *page += "\n";
+}
+
+/// The median of ratios, and from two on the least and the most.
+fn times(sorted: &[f64]) -> String {
+    match (median(sorted), sorted) {
+        (Some(median), [least, .., most]) => format!("{median:.2} ({least:.2} to {most:.2})"),
+        (Some(only), _) => format!("{only:.2}"),
+        (None, _) => "–".to_owned(),
+    }
 }
 
 /// What was expected of each arm, and found.
@@ -156,11 +205,15 @@ mod tests {
         add("goal", 0, Some("c"), State::Invalid("2 rebalances in the window (at most 0)".to_owned()));
         add("goal", 1, None, State::Failed("no | disk\nat all".to_owned()));
         add("goal", 1, Some("gone"), State::Counts);
+        write(&directory.join("d.json"), json!(5.0), 1);
+        add("goal", 0, Some("d"), State::Counts);
         let page = markdown(&campaign, &book, out.path());
         for line in [
-            "3 of 4 runs count.",
+            "4 of 4 runs count.",
             "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
-            "| goal | 0 | – | – | – | – | – | – | 0 of 0 | – | – | – | – | – |",
+            "| goal | 1 | 4.50 | 9.00 | 5.00 |",
+            "Times what `laptop` has in the same repetition",
+            "| goal | 1 | 1.00 | 1.00 | 0.25 | 1.00 | 1.00 |",
             "| laptop | Little. |  |",
             "| a | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 | 60.00 |  |",
             "| c | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | does not count: 2 rebalances in the window (at most 0) |",
@@ -169,6 +222,12 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
+    }
+
+    #[test]
+    fn ratios_have_their_range() {
+        let of = |values: &[f64]| times(&sorted(values.iter().copied()));
+        assert_eq!([of(&[]), of(&[1.5]), of(&[3.0, 1.0, 2.25])], ["–", "1.50", "2.25 (1.00 to 3.00)"]);
     }
 
     #[test]
