@@ -33,7 +33,7 @@ fn spliced(text: &str, name: &str, table: &str) -> Option<String> {
     let only = |marker: String| {
         let mut at = text.match_indices(&marker).map(|(at, _)| at..at + marker.len());
         let found = at.next().filter(|_| at.next().is_none())?;
-        let alone = text[..found.start].ends_with('\n') && text[found.end..].starts_with('\n');
+        let alone = (found.start == 0 || text[..found.start].ends_with('\n')) && text[found.end..].starts_with('\n');
         alone.then_some(found)
     };
     let (open, close) = (only(format!("<!-- campaign {name} -->"))?, only(format!("<!-- /campaign {name} -->"))?);

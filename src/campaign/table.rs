@@ -27,7 +27,7 @@ pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
         page,
         "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
     );
-    arms(&mut page, campaign, &runs, &std::array::from_fn::<_, { OF_AN_ARM.len() }, _>(|column| column));
+    arms(&mut page, campaign, &runs, &Vec::from_iter(0..OF_AN_ARM.len()));
     ratios(&mut page, campaign, &runs);
     words(&mut page, &campaign.arms);
     each(&mut page, &runs);
