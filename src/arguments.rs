@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Only make the campaign's tables again, from the recorded manifests
     #[arg(long, requires = "campaign")]
     pub table: bool,
+    /// And lay the table of its arms between `<!-- campaign NAME -->` and `<!-- /campaign NAME -->` of a Markdown file
+    #[arg(long, value_name = "FILE", requires = "table")]
+    pub splice: Option<PathBuf>,
     /// Find where the promise breaks, such as 'connections until p99.99 > 100ms' or 'rate from 1 to 8 until p99.99 > 1s'
     #[arg(long, value_name = "SEARCH", conflicts_with_all = ["keep_cluster", "faults_from_seed", "verify", "assert_slo"])]
     pub search: Option<Search>,

@@ -10,6 +10,7 @@ pub mod merged;
 pub mod order;
 pub mod perform;
 pub mod recorded;
+pub mod splice;
 pub mod table;
 pub mod validity;
 
@@ -129,6 +130,18 @@ pub enum CampaignError {
         needed_mb: u64,
         /// MB there are.
         free_mb: u64,
+    },
+    /// A page has no place for its table.
+    #[error(
+        "{page}: must have `<!-- campaign {name} -->` and after it `<!-- /campaign {name} -->`, once and each alone on its \
+         line, where the table shall stand",
+        page = .page.display()
+    )]
+    Unmarked {
+        /// The page.
+        page: PathBuf,
+        /// The campaign.
+        name: String,
     },
     /// Nothing comes of its runs.
     #[error("{runs} runs in a row came to nothing, so the rest is not tried; the last one: {last}")]

@@ -16,7 +16,7 @@ use procfs::{Current, CurrentSI, process::Process};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, record::Row};
 
 const HICCUP: Duration = Duration::from_millis(1);
 /// The producers among this process's own threads: those whose name begins so, ours and librdkafka's.
@@ -90,12 +90,21 @@ pub struct Proof {
     pub hiccup: Spread,
     /// The machine, second by second.
     pub seconds: Vec<Second>,
+    /// What a row takes to become text, in ns: the mean of 10,000 after the drain.
+    pub row_ns: f64,
 }
 
 impl Proof {
     /// Mean over the seconds of one of their parts; 0 where there are none.
     pub fn mean(&self, part: fn(&Second) -> f64) -> f64 {
         self.seconds.iter().map(part).sum::<f64>() / self.seconds.len().max(1) as f64
+    }
+
+    /// CPU time of the fixed piece of work in the middle one of the seconds, in µs: how fast the cores were.
+    pub fn work_us(&self) -> Option<f64> {
+        let mut work_us: Vec<_> = self.seconds.iter().map(|second| second.work_us).collect();
+        work_us.sort_by(f64::total_cmp);
+        work_us.get(work_us.len() / 2).copied()
     }
 }
 
@@ -156,7 +165,7 @@ impl Harness {
             .iter()
             .filter(|sample| (window.start - margin_us..window.end + margin_us).contains(&sample.at_us))
             .collect();
-        Proof { costs: costs(&inside), hiccup: Spread::from(&hiccup), seconds: seconds(&inside) }
+        Proof { costs: costs(&inside), hiccup: Spread::from(&hiccup), seconds: seconds(&inside), row_ns: row_ns() }
     }
 }
 
@@ -293,6 +302,38 @@ fn work() -> Duration {
     used().saturating_sub(before)
 }
 
+/// Mean time of one of so many, in ns.
+pub fn each_ns(times: u32, mut what: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    (0..times).for_each(|_| what());
+    start.elapsed().as_nanos() as f64 / f64::from(times)
+}
+
+fn row_ns() -> f64 {
+    let at_us = 1_700_000_000_000_000;
+    let stamp = Some(at_us + 3_000);
+    let row = Row {
+        source: "p0".into(),
+        destination: "w3".into(),
+        producer: 723,
+        partition: 17,
+        offset: Some(123_456),
+        sequence: 599,
+        scheduled_us: at_us,
+        before_publish_us: stamp,
+        after_publish_us: stamp,
+        append_ms: Some(at_us / 1_000),
+        after_consume_us: stamp,
+        after_store_us: stamp,
+        ..Row::default()
+    };
+    let mut line = Vec::with_capacity(256);
+    each_ns(10_000, || {
+        line.clear();
+        std::hint::black_box(&row).append_csv(&mut line);
+    })
+}
+
 fn costs(samples: &[&Sample]) -> Vec<Cost> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
     let seconds = (last.at_us - first.at_us) as f64 / 1e6;
@@ -405,7 +446,7 @@ mod tests {
         child.wait().unwrap();
         let cost = proof.costs.iter().find(|cost| cost.name == "child").unwrap();
         assert!(cost.cpu_cores > 0.01 && cost.rss_bytes_max > Some(0), "{cost:?}");
-        assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0);
+        assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0 && proof.row_ns > 0.0);
         assert!(proof.seconds.iter().all(|second| second.work_us > 1.0), "{proof:?}");
     }
 }

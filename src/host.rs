@@ -1,6 +1,7 @@
 //! The machine and the program that a run was measured with.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::Write,
     path::Path,
@@ -49,6 +50,13 @@ impl Host {
             memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         }
+    }
+}
+
+/// Cores and their model. Not the memory, of which a kernel takes more or less for itself.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {}", self.cores, self.cpu)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct ClockProof {
     pub error_ns: i64,
     /// How far the wall clock had moved against CLOCK_MONOTONIC at the end, in ns.
     pub drift_ns: i64,
+    /// What reading it takes, in ns: the mean of 10,000 reads after the drain.
+    pub read_ns: f64,
 }
 
 /// How the run was brought to its start, and how its clients fared.

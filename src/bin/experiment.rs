@@ -79,7 +79,11 @@ fn campaign(path: &Path, arguments: &Arguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if arguments.table {
-        campaign::report(&campaign, &Book::read(&campaign, &arguments.out)?, &arguments.out)?;
+        let book = Book::read(&campaign, &arguments.out)?;
+        if let Some(page) = &arguments.splice {
+            campaign::splice::splice(page, &campaign.name, &campaign::table::brief(&campaign, &book, &arguments.out))?;
+        }
+        campaign::report(&campaign, &book, &arguments.out)?;
         return Ok(Exit::Done);
     }
     let stop = stop_on_signals()?;

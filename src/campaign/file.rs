@@ -48,8 +48,7 @@ struct WrittenArm {
     expect: String,
     #[serde(default)]
     found: String,
-    #[serde(default)]
-    set: Layer,
+    set: Option<Layer>,
 }
 
 /// What stays of a run.
@@ -101,6 +100,8 @@ pub struct Campaign {
     pub rows: Keep,
     /// The arms.
     pub arms: Vec<Arm>,
+    /// Name of the arm that sets nothing of its own, if there is one: the others are held against it.
+    pub base: Option<String>,
 }
 
 impl Campaign {
@@ -127,8 +128,10 @@ impl Campaign {
             }
             arms.push(arm);
         }
+        let base = written.arm.iter().find(|arm| arm.variant.is_none() && arm.set.is_none());
+        let base = base.map(|arm| arm.name.clone());
         let Written { question, expectation, runs, seed, limit, valid, rows, .. } = written;
-        Ok(Self { path: path.into(), name, question, expectation, runs, seed, limit, valid, rows, arms })
+        Ok(Self { path: path.into(), name, question, expectation, runs, seed, limit, valid, rows, arms, base })
     }
 
     /// About how long one run of a variant takes, on a cluster that so many runs have been made on.
@@ -162,7 +165,9 @@ impl Written {
         if self.arm.is_empty() || self.arm.len() > RUNS_MAX as usize {
             return wrong("[[arm]]", "there for each arm, and at least once");
         }
-        if self.settings.extends.is_some() || self.arm.iter().any(|arm| arm.set.extends.is_some()) {
+        if self.settings.extends.is_some()
+            || self.arm.iter().any(|arm| arm.set.as_ref().is_some_and(|set| set.extends.is_some()))
+        {
             return wrong("extends", "left out: an arm names its `variant`, or has the campaign's `base`");
         }
         if self.base.is_none() && self.arm.iter().any(|arm| arm.variant.is_none()) {
@@ -177,7 +182,8 @@ impl Written {
 
     fn resolve(&self, arm: &WrittenArm, path: &Path, overrides: &Layer) -> Result<Arm, CampaignError> {
         let variant = arm.variant.as_ref().or(self.base.as_ref()).map_or(variant::DEFAULT, String::as_str);
-        let loaded = Variant::load_with(variant, &[&self.settings, &arm.set, overrides]);
+        let set = arm.set.clone().unwrap_or_default();
+        let loaded = Variant::load_with(variant, &[&self.settings, &set, overrides]);
         let failed =
             |source| CampaignError::Variant { path: path.into(), name: arm.name.clone(), source: Box::new(source) };
         let (_, variant) = loaded.map_err(failed)?;
@@ -269,6 +275,7 @@ set = { partitions = 12, broker = { "num.io.threads" = "8" } }
         let campaign = load(GOOD).unwrap();
         let [goal, io] = &campaign.arms[..] else { panic!("{campaign:?}") };
         assert_eq!((campaign.name.as_str(), campaign.rows), ("tail", Keep::Manifest));
+        assert_eq!(campaign.base.as_deref(), Some(goal.name.as_str()));
         assert_eq!([goal, io].map(|arm| arm.variant.duration), ["2m".parse().unwrap(); 2]);
         assert_eq!([goal, io].map(|arm| arm.variant.connections), [1000, 100]);
         assert_eq!([goal, io].map(|arm| arm.variant.partitions), [24, 12]);

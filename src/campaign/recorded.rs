@@ -19,8 +19,14 @@ pub struct Recorded {
     pub over_slo: u64,
     /// Start and end of the window, µs of the Unix epoch.
     pub window_us: [i64; 2],
+    conduct: Conduct,
     latencies: Latencies,
     harness: Harness,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Conduct {
+    runs_before: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -83,6 +89,11 @@ impl Recorded {
         }
     }
 
+    /// Runs that its brokers had behind them.
+    pub fn runs_before(&self) -> u32 {
+        self.conduct.runs_before
+    }
+
     /// Its slowest events.
     pub fn tail(&self) -> Tail {
         let Line { n, missing, .. } = self.latencies.headlines[0];
@@ -133,7 +144,7 @@ pub(super) mod tests {
         let second = |steal_cores, work_us: f64| json!({ "steal_cores": steal_cores, "work_us": work_us });
         let seconds = [second(0.1, 50.0), second(0.3, 90.0), json!({ "steal_cores": 0.2 }), second(0.2, 60.0)];
         let manifest = json!({
-            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000],
+            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "conduct": { "runs_before": 2 },
             "harness": { "costs": costs, "seconds": seconds },
             "latencies": { "headlines": [line], "tail_us": tail_us },
         });

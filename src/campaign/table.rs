@@ -19,53 +19,139 @@ struct Run<'a> {
 
 /// The page of a campaign; `found` comes from its file as it is now.
 pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
-    let directory = Book::directory(campaign, out);
-    let recorded = |entry: &Entry| {
-        let none = || Err("it has no manifest".to_owned());
-        entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
-    };
-    let runs: Vec<_> = book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect();
+    let runs = runs(campaign, book, out);
     let mut page = format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
     let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
     let wanted = campaign.arms.len() * campaign.runs as usize;
-    let _ = writeln!(page, "{made} of {wanted} runs count. Latency is scheduled → stored, in ms. {FIGURES}\n");
-    arms(&mut page, campaign, &runs);
+    let _ = writeln!(
+        page,
+        "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
+    );
+    arms(&mut page, campaign, &runs, &Vec::from_iter(0..OF_AN_ARM.len()));
+    ratios(&mut page, campaign, &runs);
     words(&mut page, &campaign.arms);
     each(&mut page, &runs);
     page
 }
 
-fn arms(page: &mut String, campaign: &Campaign, runs: &[Run]) {
-    *page += "| arm | runs | p50 | p99.9 | p99.99 | best | worst | p99.999, merged | ≥ 100 ms of planned | broker ms an event \
-              | producers' cores | workers' cores | stolen cores | work, µs |\n\
-              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+/// The table of all arms with fewer columns, for a page that people write.
+pub fn brief(campaign: &Campaign, book: &Book, out: &Path) -> String {
+    let mut table = String::new();
+    arms(&mut table, campaign, &runs(campaign, book, out), &IN_BRIEF);
+    table
+}
+
+fn runs<'a>(campaign: &Campaign, book: &'a Book, out: &Path) -> Vec<Run<'a>> {
+    let directory = Book::directory(campaign, out);
+    let recorded = |entry: &Entry| {
+        let none = || Err("it has no manifest".to_owned());
+        entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
+    };
+    book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect()
+}
+
+/// What a table says of an arm.
+const OF_AN_ARM: [&str; 13] = [
+    "runs",
+    "p50",
+    "p99.9",
+    "p99.99",
+    "best",
+    "worst",
+    "p99.999, merged",
+    "≥ 100 ms of planned",
+    "broker ms an event",
+    "producers' cores",
+    "workers' cores",
+    "stolen cores",
+    "work, µs",
+];
+/// The part of it that stands on README's first screen.
+const IN_BRIEF: [usize; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12];
+
+fn arms(page: &mut String, campaign: &Campaign, runs: &[Run], columns: &[usize]) {
+    let names = columns.iter().map(|&column| OF_AN_ARM[column]).collect::<Vec<_>>().join(" | ");
+    let _ = writeln!(page, "| arm | {names} |\n|---{}|", "|---:".repeat(columns.len()));
     for arm in &campaign.arms {
         let counts = |run: &&Run| run.entry.arm == arm.name && run.entry.state == State::Counts;
         let own: Vec<&Recorded> = runs.iter().filter(counts).filter_map(|run| run.recorded.as_ref().ok()).collect();
-        let tail = sorted(own.iter().filter_map(|run| run.headline_ms(99.99)));
-        let middle = |of: &dyn Fn(&Recorded) -> Option<f64>| median(&sorted(own.iter().filter_map(|run| of(run))));
-        let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
-        let merged = merged::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
-        let (over, planned) =
-            own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
-        let cells = [
-            own.len().to_string(),
-            ms(middle(&|run| run.headline_ms(50.0))),
-            ms(middle(&|run| run.headline_ms(99.9))),
-            ms(median(&tail)),
-            ms(tail.first().copied()),
-            ms(tail.last().copied()),
-            merged,
-            format!("{} of {}", thousands(over), thousands(planned)),
-            ms(middle(&Recorded::broker_ms)),
-            cores(middle(&|run| run.cores("producers"))),
-            cores(middle(&|run| run.cores("worker "))),
-            cores(middle(&Recorded::steal_cores)),
-            ms(middle(&Recorded::work_us)),
-        ];
-        let _ = writeln!(page, "| {} | {} |", arm.name, cells.join(" | "));
+        let cells = cells(&own);
+        let cells = columns.iter().map(|&column| cells[column].as_str()).collect::<Vec<_>>().join(" | ");
+        let _ = writeln!(page, "| {} | {cells} |", arm.name);
     }
     *page += "\n";
+}
+
+/// In the order of [`OF_AN_ARM`].
+fn cells(own: &[&Recorded]) -> [String; 13] {
+    let tail = sorted(own.iter().filter_map(|run| run.headline_ms(99.99)));
+    let middle = |of: &dyn Fn(&Recorded) -> Option<f64>| median(&sorted(own.iter().filter_map(|run| of(run))));
+    let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
+    let merged = merged::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
+    let (over, planned) = own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
+    [
+        own.len().to_string(),
+        ms(middle(&|run| run.headline_ms(50.0))),
+        ms(middle(&|run| run.headline_ms(99.9))),
+        ms(median(&tail)),
+        ms(tail.first().copied()),
+        ms(tail.last().copied()),
+        merged,
+        format!("{} of {}", thousands(over), thousands(planned)),
+        ms(middle(&Recorded::broker_ms)),
+        cores(middle(&|run| run.cores("producers"))),
+        cores(middle(&|run| run.cores("worker "))),
+        cores(middle(&Recorded::steal_cores)),
+        ms(middle(&Recorded::work_us)),
+    ]
+}
+
+/// A figure of a run that is held against the base's.
+type Figure = (&'static str, fn(&Recorded) -> Option<f64>);
+const HELD_AGAINST_BASE: [Figure; 5] = [
+    ("p50", |run| run.headline_ms(50.0)),
+    ("p99.9", |run| run.headline_ms(99.9)),
+    ("p99.99", |run| run.headline_ms(99.99)),
+    ("broker ms an event", Recorded::broker_ms),
+    ("work", Recorded::work_us),
+];
+
+/// Each arm against the base in the same repetition, which has the same seed and the same hour.
+fn ratios(page: &mut String, campaign: &Campaign, runs: &[Run]) {
+    let Some(base) = &campaign.base else { return };
+    let run = |arm: &str, repetition| {
+        let counts = |run: &&Run| {
+            let Entry { arm: of, repetition: nth, state, .. } = run.entry;
+            of == arm && *nth == repetition && *state == State::Counts
+        };
+        runs.iter().find(counts).and_then(|run| run.recorded.as_ref().ok())
+    };
+    let _ = writeln!(
+        page,
+        "Times what `{base}` has in the same repetition: the median of the pairs, least and most. Work tells how far the two \
+         runs' cores differed.\n"
+    );
+    let names = HELD_AGAINST_BASE.map(|(name, _)| name).join(" | ");
+    let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(HELD_AGAINST_BASE.len()));
+    for arm in campaign.arms.iter().filter(|arm| arm.name != *base) {
+        let pair = |repetition| Some((run(&arm.name, repetition)?, run(base, repetition)?));
+        let pairs: Vec<_> = (0..campaign.runs).filter_map(pair).collect();
+        let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
+            let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
+            times(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
+        });
+        let _ = writeln!(page, "| {} | {} | {} |", arm.name, pairs.len(), cells.join(" | "));
+    }
+    *page += "\n";
+}
+
+/// The median of ratios, and from two on the least and the most.
+fn times(sorted: &[f64]) -> String {
+    match (median(sorted), sorted) {
+        (Some(median), [least, .., most]) => format!("{median:.2} ({least:.2} to {most:.2})"),
+        (Some(only), _) => format!("{only:.2}"),
+        (None, _) => "–".to_owned(),
+    }
 }
 
 /// What was expected of each arm, and found.
@@ -80,9 +166,11 @@ fn words(page: &mut String, arms: &[Arm]) {
 
 /// Every run, in the order in which they were made.
 fn each(page: &mut String, runs: &[Run]) {
-    *page += "| run | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
-              |---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
+    *page += "Runs before: those that the same brokers had behind them, each with its warm-up.\n\n\
+              | run | runs before | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
+              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
     for Run { entry, recorded } in runs {
+        let before = recorded.as_ref().map_or("–".to_owned(), |run| run.runs_before().to_string());
         let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
         let figures = match recorded {
             Ok(run) => {
@@ -100,7 +188,7 @@ fn each(page: &mut String, runs: &[Run]) {
             (State::Interrupted, _) => "interrupted".to_owned(),
         };
         let state = state.lines().collect::<Vec<_>>().join(" ").replace('|', "\\|");
-        let _ = writeln!(page, "| {name} | {} | {figures} | {state} |", entry.seed);
+        let _ = writeln!(page, "| {name} | {before} | {} | {figures} | {state} |", entry.seed);
     }
 }
 
@@ -156,19 +244,32 @@ mod tests {
         add("goal", 0, Some("c"), State::Invalid("2 rebalances in the window (at most 0)".to_owned()));
         add("goal", 1, None, State::Failed("no | disk\nat all".to_owned()));
         add("goal", 1, Some("gone"), State::Counts);
+        write(&directory.join("d.json"), json!(5.0), 1);
+        add("goal", 0, Some("d"), State::Counts);
         let page = markdown(&campaign, &book, out.path());
         for line in [
-            "3 of 4 runs count.",
+            "4 runs count, of 4 that are wanted.",
             "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
-            "| goal | 0 | – | – | – | – | – | – | 0 of 0 | – | – | – | – | – |",
+            "| goal | 1 | 4.50 | 9.00 | 5.00 |",
+            "Times what `laptop` has in the same repetition",
+            "| goal | 1 | 1.00 | 1.00 | 0.25 | 1.00 | 1.00 |",
             "| laptop | Little. |  |",
-            "| a | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 | 60.00 |  |",
-            "| c | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | does not count: 2 rebalances in the window (at most 0) |",
-            "| goal, 2 | 3 | – | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
-            "| gone | 3 | – | – | – | – | – | – | – | counts, but ",
+            "| a | 2 | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 | 60.00 |  |",
+            "| c | 2 | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | does not count: 2 rebalances in the window (at most 0) |",
+            "| goal, 2 | – | 3 | – | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
+            "| gone | – | 3 | – | – | – | – | – | – | – | counts, but ",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
+        let brief = brief(&campaign, &book, out.path());
+        let row = "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
+        assert!(brief.contains(row), "{brief}");
+    }
+
+    #[test]
+    fn ratios_have_their_range() {
+        let of = |values: &[f64]| times(&sorted(values.iter().copied()));
+        assert_eq!([of(&[]), of(&[1.5]), of(&[3.0, 1.0, 2.25])], ["–", "1.50", "2.25 (1.00 to 3.00)"]);
     }
 
     #[test]

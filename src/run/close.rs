@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hint::black_box,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
@@ -19,7 +20,7 @@ use crate::{
     collect::Collected,
     fault::{Record, figures},
     generation::Generation,
-    harness::{Proof, Spread},
+    harness::{Proof, Spread, each_ns},
     host::{Host, Versions},
     ledger::Ledger,
     manifest::{ClockProof, Conduct, Manifest},
@@ -145,6 +146,9 @@ fn clock_proof(stage: &Stage) -> ClockProof {
         source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
         error_ns: stage.anchor.error_ns,
         drift_ns: Anchor::read().offset_ns - stage.anchor.offset_ns,
+        read_ns: each_ns(10_000, || {
+            black_box(stage.clock.now_us());
+        }),
     }
 }
 

@@ -29,6 +29,8 @@ struct Step {
     /// p50, p99 and the percentile of the limit, in ms.
     ms: [f64; 3],
     side: Side,
+    /// How fast the cores were, as in a campaign's tables.
+    work_us: Option<f64>,
     remark: String,
 }
 
@@ -81,6 +83,7 @@ impl Found {
             over_slo: manifest.over_slo,
             ms,
             side,
+            work_us: manifest.harness.work_us(),
             remark,
         });
     }
@@ -114,14 +117,18 @@ impl Found {
         if let Some(value) = self.interrupted {
             let _ = writeln!(page, "Interrupted: the run at {setting} = {value} was ended, and no other was made.\n");
         }
-        let _ = writeln!(page, "| {setting} | events/s | planned | p50 | p99 | p{p} | ≥ 100 ms | | run | remark |");
-        page += "|---:|---:|---:|---:|---:|---:|---:|---|---|---|\n";
+        let _ = writeln!(
+            page,
+            "| {setting} | events/s | planned | p50 | p99 | p{p} | ≥ 100 ms | | work, µs | run | remark |"
+        );
+        page += "|---:|---:|---:|---:|---:|---:|---:|---|---:|---|---|\n";
         let mut steps: Vec<&Step> = self.steps.iter().collect();
         steps.sort_by(|a, b| a.value.total_cmp(&b.value));
-        for Step { value, run, per_s, planned, over_slo, ms, side, remark } in steps {
-            let ms = ms.map(|ms| table::ms(Some(ms))).join(" | ");
+        for Step { value, run, per_s, planned, over_slo, ms, side, work_us, remark } in steps {
+            let (ms, work) = (ms.map(|ms| table::ms(Some(ms))).join(" | "), table::ms(*work_us));
             let (planned, over, side) = (thousands(*planned), thousands(*over_slo), word(*side));
-            let _ = writeln!(page, "| {value} | {per_s:.0} | {planned} | {ms} | {over} | {side} | {run} | {remark} |");
+            let figures = format!("{value} | {per_s:.0} | {planned} | {ms} | {over} | {side} | {work}");
+            let _ = writeln!(page, "| {figures} | {run} | {remark} |");
         }
         page
     }
@@ -167,12 +174,23 @@ mod tests {
         {
             found.bisection.record(value, side);
             let (run, remark, ms) = (format!("s-{value}"), String::new(), [1.0, 2.0, p9999]);
-            found.steps.push(Step { value, run, per_s: value * 10.0, planned: 9, over_slo: 1, ms, side, remark });
+            let work_us = Some(24.5);
+            found.steps.push(Step {
+                value,
+                run,
+                per_s: value * 10.0,
+                planned: 9,
+                over_slo: 1,
+                ms,
+                side,
+                work_us,
+                remark,
+            });
         }
         let page = found.markdown();
         assert!(page.contains("was within at 2 in 1 of 1 runs, past at 4 in 1 of 1 runs."), "{page}");
         let last: Vec<&str> = page.lines().skip(6).collect();
-        assert_eq!(last[1], "| 2 | 20 | 9 | 1.00 | 2.00 | 50.00 | 1 | within | s-2 |  |", "{page}");
+        assert_eq!(last[1], "| 2 | 20 | 9 | 1.00 | 2.00 | 50.00 | 1 | within | 24.50 | s-2 |  |", "{page}");
         assert!(last[2].contains("| > drain | 1 | past | s-4 |"), "{page}");
     }
 }
