@@ -342,7 +342,7 @@ fn costs(samples: &[&Sample]) -> Vec<Cost> {
         let end = own.clone().next_back().map_or(*start, |(ticks, ..)| *ticks);
         Cost {
             name: name.clone(),
-            cpu_cores: (end - start) as f64 / procfs::ticks_per_second() as f64 / seconds.max(1e-3),
+            cpu_cores: end.saturating_sub(*start) as f64 / procfs::ticks_per_second() as f64 / seconds.max(1e-3),
             rss_bytes_max: own.clone().filter_map(|(_, rss, _)| *rss).max(),
             threads_max: own.map(|(.., threads)| *threads).max().unwrap_or(0),
         }

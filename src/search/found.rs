@@ -191,6 +191,6 @@ mod tests {
         assert!(page.contains("was within at 2 in 1 of 1 runs, past at 4 in 1 of 1 runs."), "{page}");
         let last: Vec<&str> = page.lines().skip(6).collect();
         assert_eq!(last[1], "| 2 | 20 | 9 | 1.00 | 2.00 | 50.00 | 1 | within | 24.50 | s-2 |  |", "{page}");
-        assert!(last[2].contains("| > drain | 1 | past | s-4 |"), "{page}");
+        assert!(last[2].contains("| > drain | 1 | past | 24.50 | s-4 |"), "{page}");
     }
 }
