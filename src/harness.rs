@@ -379,7 +379,16 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::clock::Anchor;
+    use crate::{
+        clock::Anchor,
+        process::{Child, Spawn, Streams, find_program},
+    };
+
+    /// Dies with its value, so also when a test fails.
+    fn child(script: &str) -> Child {
+        let sh = find_program("sh", None).unwrap();
+        Spawn::new("child", sh, Streams::Piped).args(["-c", script]).start().unwrap()
+    }
 
     #[test]
     fn a_process_that_is_started_again_goes_on_counting() {
@@ -392,12 +401,12 @@ mod tests {
 
     #[test]
     fn what_a_process_used_that_has_ended_is_not_foreign() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = child("exec sleep 60");
         let (clock, mut past, mut others) = (Clock::new(Anchor::read()), Past::default(), Others::default());
-        let pid = child.id();
+        let pid = child.pid();
         let mut read = || sample(&[("child".into(), pid)], (&mut past, &mut others), clock);
         let alive = read();
-        child.kill().unwrap();
+        child.kill();
         child.wait().unwrap();
         let after = read();
         assert_eq!(alive.parts["child"].0, after.parts["child"].0);
@@ -435,15 +444,13 @@ mod tests {
 
     #[test]
     fn a_busy_child_is_seen_and_is_not_foreign() {
-        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let child = child("while :; do :; done");
         let clock = Clock::new(Anchor::read());
         let start_us = clock.now_us();
         let window = start_us..start_us + 10_000_000;
-        let harness = Harness::start(vec![("child".into(), child.id())], clock, window.clone()).unwrap();
+        let harness = Harness::start(vec![("child".into(), child.pid())], clock, window.clone()).unwrap();
         std::thread::sleep(Duration::from_millis(2_200));
         let proof = harness.finish(window);
-        child.kill().unwrap();
-        child.wait().unwrap();
         let cost = proof.costs.iter().find(|cost| cost.name == "child").unwrap();
         assert!(cost.cpu_cores > 0.01 && cost.rss_bytes_max > Some(0), "{cost:?}");
         assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0 && proof.row_ns > 0.0);
