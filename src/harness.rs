@@ -99,13 +99,6 @@ impl Proof {
     pub fn mean(&self, part: fn(&Second) -> f64) -> f64 {
         self.seconds.iter().map(part).sum::<f64>() / self.seconds.len().max(1) as f64
     }
-
-    /// CPU time of the fixed piece of work in the middle one of the seconds, in µs: how fast the cores were.
-    pub fn work_us(&self) -> Option<f64> {
-        let mut work_us: Vec<_> = self.seconds.iter().map(|second| second.work_us).collect();
-        work_us.sort_by(f64::total_cmp);
-        work_us.get(work_us.len() / 2).copied()
-    }
 }
 
 /// One reading of everything that is watched.
