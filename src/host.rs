@@ -9,10 +9,10 @@ use std::{
 };
 
 use procfs::Current;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The machine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Host {
     /// CPU model.
     pub cpu: String,

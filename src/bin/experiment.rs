@@ -80,16 +80,13 @@ fn campaign(path: &Path, arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     if arguments.table {
         let book = Book::read(&campaign, &arguments.out)?;
-        if let Some(page) = &arguments.splice {
-            campaign::splice::splice(page, &campaign.name, &campaign::table::brief(&campaign, &book, &arguments.out))?;
-        }
-        campaign::report(&campaign, &book, &arguments.out)?;
+        campaign::report(&campaign, &book, &arguments.out, arguments.splice.as_deref())?;
         return Ok(Exit::Done);
     }
     let stop = stop_on_signals()?;
     let like = arguments.request(String::new(), campaign.arms[0].variant.clone())?;
     let book = campaign::perform(&campaign, &like, &stop, &Live::default())?;
-    campaign::report(&campaign, &book, &arguments.out)?;
+    campaign::report(&campaign, &book, &arguments.out, None)?;
     if stop.requested() {
         return Ok(Exit::Interrupted);
     }

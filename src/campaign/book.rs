@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Campaign, CampaignError, order::Slot, validity::Validity};
-use crate::{host::Host, manifest::whole_json};
+use crate::manifest::whole_json;
 
 /// So many runs are made of one that does not count, all with its seed.
 pub const TRIES_MAX: usize = 3;
@@ -67,9 +67,6 @@ pub struct Book {
     pub valid: Validity,
     /// Seed of the order.
     pub seed: u64,
-    /// The machine, since medians over several say nothing of any; books of earlier versions do not name it.
-    #[serde(default)]
-    pub machine: Option<String>,
     /// The arms.
     pub arms: Vec<Begun>,
     /// The runs, in the order in which they were made.
@@ -94,7 +91,6 @@ impl Book {
             primary: super::file::PRIMARY.to_owned(),
             valid: campaign.valid.clone(),
             seed: campaign.seed,
-            machine: Some(Host::read().to_string()),
             arms: campaign.arms.iter().map(Begun::of).collect(),
             entries: Vec::new(),
         }
@@ -112,7 +108,7 @@ impl Book {
         };
         match old.differs(&new) {
             Some(what) => Err(CampaignError::Changed { path: Self::path(campaign, out), what }),
-            None => Ok(Self { machine: new.machine, ..old }),
+            None => Ok(old),
         }
     }
 
@@ -141,11 +137,6 @@ impl Book {
         }
         if self.valid != new.valid {
             return other("[valid]");
-        }
-        if let (Some(before), Some(now)) = (&self.machine, &new.machine)
-            && before != now
-        {
-            return Some(format!("another machine ({before}; this is {now})"));
         }
         let names = |book: &Self| book.arms.iter().map(|arm| arm.name.clone()).collect::<Vec<_>>();
         if names(self) != names(new) {
@@ -301,13 +292,6 @@ pub(super) mod tests {
         assert!(Book::open(&found, out.path()).is_ok(), "what was found is written after the runs");
         assert!(changed(&|c| c.seed = 8).contains("another primary endpoint or seed"));
         assert!(changed(&|c| c.valid.rebalances_max = 3).contains("another [valid]"));
-        let written = fs::read_to_string(&path).unwrap();
-        let here = Host::read().to_string();
-        fs::write(&path, written.replace(&here, "1 × Z80, 64 kB")).unwrap();
-        let error = changed(&|_| ());
-        assert!(error.contains(&format!("begun with another machine (1 × Z80, 64 kB; this is {here})")), "{error}");
-        fs::write(&path, written.replace(&format!("\"{here}\""), "null")).unwrap();
-        assert!(Book::open(&campaign, out.path()).is_ok(), "a book of an earlier version goes on");
         assert!(changed(&|c| drop(c.arms.pop())).contains("begun with the arms laptop, goal"));
         let error = changed(&|c| c.arms[1].variant.partitions = 256);
         assert!(error.contains("begun with other settings of `goal` (partitions = 24)"), "{error}");

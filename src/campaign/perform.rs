@@ -10,7 +10,8 @@ use super::{
     Book, Campaign, CampaignError, Outcome, State, TRIES_MAX,
     conduct::{Progress, conduct},
     file::Keep,
-    table,
+    splice,
+    table::{self, Tables},
 };
 use crate::{
     live::Live,
@@ -69,30 +70,34 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
     });
     // What was made stands in the tables, also when the rest came to nothing.
     match made {
-        Ok(book) => write(campaign, &book, &like.out).map(|_| book),
+        Ok(book) => write(&Tables::read(campaign, &book, &like.out), campaign, &like.out).map(|_| book),
         Err(error) => {
             if let Ok(book) = Book::read(campaign, &like.out) {
-                write(campaign, &book, &like.out)?;
+                write(&Tables::read(campaign, &book, &like.out), campaign, &like.out)?;
             }
             Err(error)
         }
     }
 }
 
-/// Writes the tables of what the book has, beside it, and prints them.
+/// Writes the tables of what the book has, beside it, and prints them; the brief one also between its markers in `splice`.
 ///
 /// # Errors
 /// Those of writing and printing.
-pub fn report(campaign: &Campaign, book: &Book, out: &Path) -> Result<(), CampaignError> {
-    let (path, page) = write(campaign, book, out)?;
+pub fn report(campaign: &Campaign, book: &Book, out: &Path, splice: Option<&Path>) -> Result<(), CampaignError> {
+    let tables = Tables::read(campaign, book, out);
+    if let Some(page) = splice {
+        splice::splice(page, &campaign.name, &tables.brief())?;
+    }
+    let (path, page) = write(&tables, campaign, out)?;
     print(page)?;
     say(format_args!("wrote {}", path.display()));
     Ok(())
 }
 
 /// The file and what is in it now.
-fn write(campaign: &Campaign, book: &Book, out: &Path) -> Result<(PathBuf, String), CampaignError> {
-    let (path, page) = (Book::path(campaign, out).with_extension("md"), table::markdown(campaign, book, out));
+fn write(tables: &Tables, campaign: &Campaign, out: &Path) -> Result<(PathBuf, String), CampaignError> {
+    let (path, page) = (Book::path(campaign, out).with_extension("md"), tables.page());
     let written = fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).and_then(|()| fs::write(&path, &page));
     written.map_err(|source| CampaignError::File { path: path.clone(), source })?;
     Ok((path, page))

@@ -9,6 +9,7 @@ use super::{
     merged::Tail,
     table::{median, sorted},
 };
+use crate::host::Host;
 
 /// The part of a manifest that tables are made of.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +23,7 @@ pub struct Recorded {
     conduct: Conduct,
     latencies: Latencies,
     harness: Harness,
+    host: Host,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -89,6 +91,11 @@ impl Recorded {
         }
     }
 
+    /// The machine that it was made on, in words.
+    pub fn machine(&self) -> String {
+        self.host.to_string()
+    }
+
     /// Runs that its brokers had behind them.
     pub fn runs_before(&self) -> u32 {
         self.conduct.runs_before
@@ -132,8 +139,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A manifest of 1,000 events in 10 s, with its p99.99 and its largest latency.
-    pub(in crate::campaign) fn write(path: &Path, p9999_ms: serde_json::Value, largest_us: i64) {
+    /// A manifest of 1,000 events in 10 s on two cores of this model, with its p99.99 and its largest latency.
+    pub(in crate::campaign) fn write(path: &Path, cpu: &str, p9999_ms: serde_json::Value, largest_us: i64) {
         let cell = |percentile: f64, ms: serde_json::Value| json!({ "percentile": percentile, "ms": ms });
         let line = json!({
             "n": 1000, "missing": 0, "percentiles": [cell(50.0, json!(4.5)), cell(99.9, json!(9)), cell(99.99, p9999_ms)],
@@ -147,6 +154,7 @@ pub(super) mod tests {
             "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "conduct": { "runs_before": 2 },
             "harness": { "costs": costs, "seconds": seconds },
             "latencies": { "headlines": [line], "tail_us": tail_us },
+            "host": { "cpu": cpu, "cores": 2, "memory_bytes": 65_536, "kernel": "CP/M" },
         });
         fs::write(path, manifest.to_string()).unwrap();
     }
@@ -155,12 +163,12 @@ pub(super) mod tests {
     fn figures_of_a_manifest() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.json");
-        write(&path, json!("> drain"), 90_000);
+        write(&path, "Z80", json!("> drain"), 90_000);
         let read = Recorded::read(&path).unwrap();
         assert_eq!([50.0, 99.99, 12.0].map(|p| read.headline_ms(p)), [Some(4.5), Some(f64::INFINITY), None]);
         assert!((read.broker_ms().unwrap() - 1.2).abs() < 1e-9, "0.12 cores at 100 events/s");
         assert!((read.steal_cores().unwrap() - 0.2).abs() < 1e-9);
-        assert_eq!(read.work_us(), Some(60.0));
+        assert_eq!((read.work_us(), read.machine()), (Some(60.0), "2 × Z80".to_owned()));
         assert_eq!((read.cores("worker "), read.cores("redis")), (Some(0.02), None));
         assert_eq!(read.tail().largest_us[..2], [90_000, 89_999]);
         fs::write(&path, "{}").unwrap();

@@ -1,5 +1,5 @@
-//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, what was
-//! expected and found, and every run, those that do not count with their cause.
+//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, on each
+//! machine that it had, what was expected and found, and every run, those that do not count with their cause.
 
 use std::{fmt::Write, path::Path};
 
@@ -17,37 +17,106 @@ struct Run<'a> {
     recorded: Result<Recorded, String>,
 }
 
-/// The page of a campaign; `found` comes from its file as it is now.
-pub fn markdown(campaign: &Campaign, book: &Book, out: &Path) -> String {
-    let runs = runs(campaign, book, out);
-    let mut page = format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
-    let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
-    let wanted = campaign.arms.len() * campaign.runs as usize;
-    let _ = writeln!(
-        page,
-        "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
-    );
-    arms(&mut page, campaign, &runs, &Vec::from_iter(0..OF_AN_ARM.len()));
-    ratios(&mut page, campaign, &runs);
-    words(&mut page, &campaign.arms);
-    each(&mut page, &runs);
-    page
+/// A campaign with what its runs left, each read once.
+pub struct Tables<'a> {
+    campaign: &'a Campaign,
+    book: &'a Book,
+    runs: Vec<Run<'a>>,
 }
 
-/// The table of all arms with fewer columns, for a page that people write.
-pub fn brief(campaign: &Campaign, book: &Book, out: &Path) -> String {
-    let mut table = String::new();
-    arms(&mut table, campaign, &runs(campaign, book, out), &IN_BRIEF);
-    table
-}
+impl<'a> Tables<'a> {
+    /// Reads the manifests of all runs; one that cannot be read is told in its row.
+    pub fn read(campaign: &'a Campaign, book: &'a Book, out: &Path) -> Self {
+        let directory = Book::directory(campaign, out);
+        let recorded = |entry: &Entry| {
+            let none = || Err("it has no manifest".to_owned());
+            entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
+        };
+        let runs = book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect();
+        Self { campaign, book, runs }
+    }
 
-fn runs<'a>(campaign: &Campaign, book: &'a Book, out: &Path) -> Vec<Run<'a>> {
-    let directory = Book::directory(campaign, out);
-    let recorded = |entry: &Entry| {
-        let none = || Err("it has no manifest".to_owned());
-        entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
-    };
-    book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect()
+    /// The page of the campaign; `found` comes from its file as it is now.
+    pub fn page(&self) -> String {
+        let Self { campaign, book, runs } = self;
+        let mut page =
+            format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
+        let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
+        let wanted = campaign.arms.len() * campaign.runs as usize;
+        let _ = writeln!(
+            page,
+            "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
+        );
+        self.arms(&mut page, &Vec::from_iter(0..OF_AN_ARM.len()));
+        self.ratios(&mut page);
+        words(&mut page, &campaign.arms);
+        each(&mut page, runs);
+        page
+    }
+
+    /// The table of all arms with fewer columns, for a page that people write.
+    pub fn brief(&self) -> String {
+        let mut table = String::new();
+        self.arms(&mut table, &IN_BRIEF);
+        table
+    }
+
+    /// The runs of an arm that count, with their repetition.
+    fn counting(&self, arm: &str) -> impl Iterator<Item = (u32, &Recorded)> {
+        let counts = move |run: &&Run| run.entry.arm == arm && run.entry.state == State::Counts;
+        self.runs.iter().filter(counts).filter_map(|run| Some((run.entry.repetition, run.recorded.as_ref().ok()?)))
+    }
+
+    /// The machines of the runs that count, in the order in which the campaign had them.
+    fn machines(&self) -> Vec<String> {
+        let mut machines = Vec::new();
+        for run in self.runs.iter().filter(|run| run.entry.state == State::Counts) {
+            let Ok(recorded) = &run.recorded else { continue };
+            if !machines.contains(&recorded.machine()) {
+                machines.push(recorded.machine());
+            }
+        }
+        machines
+    }
+
+    /// Each arm on each machine: figures of several machines are of none.
+    fn arms(&self, page: &mut String, columns: &[usize]) {
+        let names = columns.iter().map(|&column| OF_AN_ARM[column]).collect::<Vec<_>>().join(" | ");
+        let _ = writeln!(page, "| arm | machine | {names} |\n|---|---{}|", "|---:".repeat(columns.len()));
+        for machine in self.machines() {
+            for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
+                let own = self.counting(arm).map(|(_, run)| run).filter(|run| run.machine() == machine);
+                let cells = cells(&own.collect::<Vec<_>>());
+                let cells = columns.iter().map(|&column| cells[column].as_str()).collect::<Vec<_>>().join(" | ");
+                let _ = writeln!(page, "| {arm} | {machine} | {cells} |");
+            }
+        }
+        *page += "\n";
+    }
+
+    /// Each arm against the base in the same repetition, which has the same seed and the same hour; where the machine changed
+    /// between the two, they are no pair.
+    fn ratios(&self, page: &mut String) {
+        let Some(base) = &self.campaign.base else { return };
+        let _ = writeln!(
+            page,
+            "Times what `{base}` has in the same repetition: the median of the pairs, least and most. Work tells how far the \
+             two runs' cores differed.\n"
+        );
+        let names = HELD_AGAINST_BASE.map(|(name, _)| name).join(" | ");
+        let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(HELD_AGAINST_BASE.len()));
+        for arm in self.campaign.arms.iter().map(|arm| &arm.name).filter(|arm| *arm != base) {
+            let base = |nth| self.counting(base).find(|(of, _)| *of == nth).map(|(_, run)| run);
+            let pairs = self.counting(arm).filter_map(|(nth, own)| Some((own, base(nth)?)));
+            let pairs: Vec<_> = pairs.filter(|(own, base)| own.machine() == base.machine()).collect();
+            let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
+                let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
+                times(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
+            });
+            let _ = writeln!(page, "| {arm} | {} | {} |", pairs.len(), cells.join(" | "));
+        }
+        *page += "\n";
+    }
 }
 
 /// What a table says of an arm.
@@ -68,19 +137,6 @@ const OF_AN_ARM: [&str; 13] = [
 ];
 /// The part of it that stands on README's first screen.
 const IN_BRIEF: [usize; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12];
-
-fn arms(page: &mut String, campaign: &Campaign, runs: &[Run], columns: &[usize]) {
-    let names = columns.iter().map(|&column| OF_AN_ARM[column]).collect::<Vec<_>>().join(" | ");
-    let _ = writeln!(page, "| arm | {names} |\n|---{}|", "|---:".repeat(columns.len()));
-    for arm in &campaign.arms {
-        let counts = |run: &&Run| run.entry.arm == arm.name && run.entry.state == State::Counts;
-        let own: Vec<&Recorded> = runs.iter().filter(counts).filter_map(|run| run.recorded.as_ref().ok()).collect();
-        let cells = cells(&own);
-        let cells = columns.iter().map(|&column| cells[column].as_str()).collect::<Vec<_>>().join(" | ");
-        let _ = writeln!(page, "| {} | {cells} |", arm.name);
-    }
-    *page += "\n";
-}
 
 /// In the order of [`OF_AN_ARM`].
 fn cells(own: &[&Recorded]) -> [String; 13] {
@@ -115,35 +171,6 @@ const HELD_AGAINST_BASE: [Figure; 5] = [
     ("broker ms an event", Recorded::broker_ms),
     ("work", Recorded::work_us),
 ];
-
-/// Each arm against the base in the same repetition, which has the same seed and the same hour.
-fn ratios(page: &mut String, campaign: &Campaign, runs: &[Run]) {
-    let Some(base) = &campaign.base else { return };
-    let run = |arm: &str, repetition| {
-        let counts = |run: &&Run| {
-            let Entry { arm: of, repetition: nth, state, .. } = run.entry;
-            of == arm && *nth == repetition && *state == State::Counts
-        };
-        runs.iter().find(counts).and_then(|run| run.recorded.as_ref().ok())
-    };
-    let _ = writeln!(
-        page,
-        "Times what `{base}` has in the same repetition: the median of the pairs, least and most. Work tells how far the two \
-         runs' cores differed.\n"
-    );
-    let names = HELD_AGAINST_BASE.map(|(name, _)| name).join(" | ");
-    let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(HELD_AGAINST_BASE.len()));
-    for arm in campaign.arms.iter().filter(|arm| arm.name != *base) {
-        let pair = |repetition| Some((run(&arm.name, repetition)?, run(base, repetition)?));
-        let pairs: Vec<_> = (0..campaign.runs).filter_map(pair).collect();
-        let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
-            let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
-            times(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
-        });
-        let _ = writeln!(page, "| {} | {} | {} |", arm.name, pairs.len(), cells.join(" | "));
-    }
-    *page += "\n";
-}
 
 /// The median of ratios, and from two on the least and the most.
 fn times(sorted: &[f64]) -> String {
@@ -235,22 +262,29 @@ mod tests {
             let run = run.map(str::to_owned);
             book.entries.push(Entry { arm: arm.to_owned(), repetition, seed: 3, run, state });
         };
-        for (run, p9999, largest_us) in [("a", json!(20.0), 90_000), ("b", json!(30.5), 250_000), ("c", json!(1.0), 1)]
-        {
-            write(&directory.join(format!("{run}.json")), p9999, largest_us);
-        }
+        let wrote = |run: &str, cpu: &str, p9999, largest_us| {
+            write(&directory.join(format!("{run}.json")), cpu, p9999, largest_us);
+        };
+        wrote("a", "Z80", json!(20.0), 90_000);
+        wrote("b", "Z80", json!(30.5), 250_000);
+        wrote("c", "Z80", json!(1.0), 1);
+        wrote("d", "Z80", json!(5.0), 1);
+        wrote("e", "6502", json!(7.0), 1);
         add("laptop", 0, Some("a"), State::Counts);
         add("laptop", 1, Some("b"), State::Counts);
         add("goal", 0, Some("c"), State::Invalid("2 rebalances in the window (at most 0)".to_owned()));
         add("goal", 1, None, State::Failed("no | disk\nat all".to_owned()));
         add("goal", 1, Some("gone"), State::Counts);
-        write(&directory.join("d.json"), json!(5.0), 1);
         add("goal", 0, Some("d"), State::Counts);
-        let page = markdown(&campaign, &book, out.path());
+        add("goal", 1, Some("e"), State::Counts);
+        let tables = Tables::read(&campaign, &book, out.path());
+        let page = tables.page();
         for line in [
-            "4 runs count, of 4 that are wanted.",
-            "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
-            "| goal | 1 | 4.50 | 9.00 | 5.00 |",
+            "5 runs count, of 4 that are wanted.",
+            "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
+            "| goal | 2 × Z80 | 1 | 4.50 | 9.00 | 5.00 |",
+            "| laptop | 2 × 6502 | 0 | – |",
+            "| goal | 2 × 6502 | 1 | 4.50 | 9.00 | 7.00 |",
             "Times what `laptop` has in the same repetition",
             "| goal | 1 | 1.00 | 1.00 | 0.25 | 1.00 | 1.00 |",
             "| laptop | Little. |  |",
@@ -261,8 +295,8 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
-        let brief = brief(&campaign, &book, out.path());
-        let row = "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
+        let brief = tables.brief();
+        let row = "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
         assert!(brief.contains(row), "{brief}");
     }
 

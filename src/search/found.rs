@@ -12,6 +12,7 @@ use crate::{
         table,
         validity::{Seen, Validity},
     },
+    host::Host,
     live::Live,
     output::{print, say},
     run::Finished,
@@ -39,6 +40,8 @@ struct Step {
 pub struct Found {
     search: Search,
     name: String,
+    /// All its runs are made by one process.
+    machine: String,
     /// The page that has it.
     pub(super) path: PathBuf,
     pub(super) bisection: Bisection,
@@ -51,7 +54,8 @@ impl Found {
     /// Nothing yet; the page will be in `directory`.
     pub(super) fn new(search: &Search, name: String, directory: &Path, bisection: Bisection) -> Self {
         let path = directory.join(format!("{name}.md"));
-        Self { search: search.clone(), name, path, bisection, steps: Vec::new(), interrupted: None }
+        let (search, machine) = (search.clone(), Host::read().to_string());
+        Self { search, name, machine, path, bisection, steps: Vec::new(), interrupted: None }
     }
 
     /// Where the manifests of its runs are.
@@ -113,7 +117,8 @@ impl Found {
     /// The load–latency curve and where it crosses the limit.
     pub fn markdown(&self) -> String {
         let (setting, p) = (self.search.setting.name(), self.search.percentile);
-        let mut page = format!("# Search `{}`: {}\n\n{}\n\n", self.name, self.search, self.border());
+        let (name, search, border, machine) = (&self.name, &self.search, self.border(), &self.machine);
+        let mut page = format!("# Search `{name}`: {search}\n\nOn {machine}. {border}\n\n");
         if let Some(value) = self.interrupted {
             let _ = writeln!(page, "Interrupted: the run at {setting} = {value} was ended, and no other was made.\n");
         }
