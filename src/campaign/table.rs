@@ -296,7 +296,8 @@ mod tests {
             assert!(page.contains(line), "{line}\n{page}");
         }
         let brief = tables.brief();
-        let row = "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
+        let row =
+            "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
         assert!(brief.contains(row), "{brief}");
     }
 
