@@ -1,5 +1,5 @@
-//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, on each
-//! machine that it had, what was expected and found, and every run, those that do not count with their cause.
+//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, over all
+//! runs and on each machine, what was expected and found, and every run, those that do not count with their cause.
 
 use std::{fmt::Write, path::Path};
 
@@ -8,7 +8,7 @@ use crate::{percentile::round_2, screen::thousands};
 
 const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \
                        that the hypervisor gave to others. Work is the CPU time of a fixed piece of work, in the middle \
-                       one of a run's seconds: how fast the cores were.";
+                       one of a run's seconds: how fast the cores were in the median run, the fastest and the slowest.";
 
 /// One run with what it left.
 struct Run<'a> {
@@ -47,18 +47,23 @@ impl<'a> Tables<'a> {
             page,
             "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
         );
-        self.arms(&mut page, &Vec::from_iter(0..OF_AN_ARM.len()));
+        self.arms(&mut page);
         self.ratios(&mut page);
         words(&mut page, &campaign.arms);
         each(&mut page, runs);
         page
     }
 
-    /// The table of all arms with fewer columns, for a page that people write.
+    /// The table of all arms over all their runs with fewer columns, for a page that people write.
     pub fn brief(&self) -> String {
-        let mut table = String::new();
-        self.arms(&mut table, &IN_BRIEF);
-        table
+        let names = IN_BRIEF.map(|column| OF_AN_ARM[column]).join(" | ");
+        let mut table = format!("| arm | {names} |\n|---{}|\n", "|---:".repeat(IN_BRIEF.len()));
+        for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
+            let own: Vec<_> = self.counting(arm).map(|(_, run)| run).collect();
+            let cells = cells(&own);
+            let _ = writeln!(table, "| {arm} | {} |", IN_BRIEF.map(|column| cells[column].as_str()).join(" | "));
+        }
+        table + "\n"
     }
 
     /// The runs of an arm that count, with their repetition.
@@ -79,16 +84,18 @@ impl<'a> Tables<'a> {
         machines
     }
 
-    /// Each arm on each machine: figures of several machines are of none.
-    fn arms(&self, page: &mut String, columns: &[usize]) {
-        let names = columns.iter().map(|&column| OF_AN_ARM[column]).collect::<Vec<_>>().join(" | ");
-        let _ = writeln!(page, "| arm | machine | {names} |\n|---|---{}|", "|---:".repeat(columns.len()));
-        for machine in self.machines() {
+    /// Each arm over all runs, and on each machine where there were several.
+    fn arms(&self, page: &mut String) {
+        let names = OF_AN_ARM.join(" | ");
+        let _ = writeln!(page, "| arm | machine | {names} |\n|---|---{}|", "|---:".repeat(OF_AN_ARM.len()));
+        let machines = self.machines();
+        let all = (machines.len() > 1).then_some(None);
+        for machine in all.into_iter().chain(machines.iter().map(Some)) {
             for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
-                let own = self.counting(arm).map(|(_, run)| run).filter(|run| run.machine() == machine);
-                let cells = cells(&own.collect::<Vec<_>>());
-                let cells = columns.iter().map(|&column| cells[column].as_str()).collect::<Vec<_>>().join(" | ");
-                let _ = writeln!(page, "| {arm} | {machine} | {cells} |");
+                let own = self.counting(arm).map(|(_, run)| run);
+                let own = own.filter(|run| machine.is_none_or(|machine| run.machine() == *machine));
+                let cells = cells(&own.collect::<Vec<_>>()).join(" | ");
+                let _ = writeln!(page, "| {arm} | {} | {cells} |", machine.map_or("all", String::as_str));
             }
         }
         *page += "\n";
@@ -111,7 +118,7 @@ impl<'a> Tables<'a> {
             let pairs: Vec<_> = pairs.filter(|(own, base)| own.machine() == base.machine()).collect();
             let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
                 let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
-                times(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
+                spread(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
             });
             let _ = writeln!(page, "| {arm} | {} | {} |", pairs.len(), cells.join(" | "));
         }
@@ -158,7 +165,7 @@ fn cells(own: &[&Recorded]) -> [String; 13] {
         cores(middle(&|run| run.cores("producers"))),
         cores(middle(&|run| run.cores("worker "))),
         cores(middle(&Recorded::steal_cores)),
-        ms(middle(&Recorded::work_us)),
+        spread(&sorted(own.iter().filter_map(|run| run.work_us()))),
     ]
 }
 
@@ -172,8 +179,8 @@ const HELD_AGAINST_BASE: [Figure; 5] = [
     ("work", Recorded::work_us),
 ];
 
-/// The median of ratios, and from two on the least and the most.
-fn times(sorted: &[f64]) -> String {
+/// The median, and from two on the least and the most.
+fn spread(sorted: &[f64]) -> String {
     match (median(sorted), sorted) {
         (Some(median), [least, .., most]) => format!("{median:.2} ({least:.2} to {most:.2})"),
         (Some(only), _) => format!("{only:.2}"),
@@ -281,7 +288,8 @@ mod tests {
         let page = tables.page();
         for line in [
             "5 runs count, of 4 that are wanted.",
-            "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 |",
+            "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 (60.00 to 60.00) |",
+            "| goal | all | 2 | 4.50 | 9.00 | 6.00 | 5.00 | 7.00 |",
             "| goal | 2 × Z80 | 1 | 4.50 | 9.00 | 5.00 |",
             "| laptop | 2 × 6502 | 0 | – |",
             "| goal | 2 × 6502 | 1 | 4.50 | 9.00 | 7.00 |",
@@ -296,14 +304,17 @@ mod tests {
             assert!(page.contains(line), "{line}\n{page}");
         }
         let brief = tables.brief();
-        let row =
-            "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 |";
-        assert!(brief.contains(row), "{brief}");
+        for row in [
+            "| laptop | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 60.00 (60.00 to 60.00) |",
+            "| goal | 2 | 4.50 | 9.00 | 6.00 | 5.00 | 7.00 |",
+        ] {
+            assert!(brief.contains(row), "{row}\n{brief}");
+        }
     }
 
     #[test]
-    fn ratios_have_their_range() {
-        let of = |values: &[f64]| times(&sorted(values.iter().copied()));
+    fn medians_have_their_range() {
+        let of = |values: &[f64]| spread(&sorted(values.iter().copied()));
         assert_eq!([of(&[]), of(&[1.5]), of(&[3.0, 1.0, 2.25])], ["–", "1.50", "2.25 (1.00 to 3.00)"]);
     }
 
