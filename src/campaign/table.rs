@@ -59,8 +59,7 @@ impl<'a> Tables<'a> {
         let names = IN_BRIEF.map(|column| OF_AN_ARM[column]).join(" | ");
         let mut table = format!("| arm | {names} |\n|---{}|\n", "|---:".repeat(IN_BRIEF.len()));
         for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
-            let own: Vec<_> = self.counting(arm).map(|(_, run)| run).collect();
-            let cells = cells(&own);
+            let cells = self.cells(arm, None);
             let _ = writeln!(table, "| {arm} | {} |", IN_BRIEF.map(|column| cells[column].as_str()).join(" | "));
         }
         table + "\n"
@@ -84,6 +83,12 @@ impl<'a> Tables<'a> {
         machines
     }
 
+    /// What [`OF_AN_ARM`] says of an arm, of its runs on one machine or of all.
+    fn cells(&self, arm: &str, machine: Option<&String>) -> [String; 13] {
+        let own = self.counting(arm).map(|(_, run)| run);
+        cells(&own.filter(|run| machine.is_none_or(|machine| run.machine() == *machine)).collect::<Vec<_>>())
+    }
+
     /// Each arm over all runs, and on each machine where there were several.
     fn arms(&self, page: &mut String) {
         let names = OF_AN_ARM.join(" | ");
@@ -92,9 +97,7 @@ impl<'a> Tables<'a> {
         let all = (machines.len() > 1).then_some(None);
         for machine in all.into_iter().chain(machines.iter().map(Some)) {
             for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
-                let own = self.counting(arm).map(|(_, run)| run);
-                let own = own.filter(|run| machine.is_none_or(|machine| run.machine() == *machine));
-                let cells = cells(&own.collect::<Vec<_>>()).join(" | ");
+                let cells = self.cells(arm, machine).join(" | ");
                 let _ = writeln!(page, "| {arm} | {} | {cells} |", machine.map_or("all", String::as_str));
             }
         }
