@@ -14,7 +14,7 @@ mod property;
 mod source;
 mod span;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,10 @@ pub struct Variant {
     /// What a local cluster starts as Redis; an external one is what it is, which is found out. Not to be mixed up with
     /// the table `redis`, which has Redis' own settings.
     pub redis_mode: RedisMode,
+    /// Directory in which a local cluster's brokers and Redis keep their data, in one of the run's own; that of `TMPDIR` when not
+    /// given. What is on a disk is written back to it in bursts, which the run's cores pay for where the disk is a virtual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
     /// Kafka version of the brokers; the local cluster is always the pinned one and reports a difference.
     pub kafka_version: String,
     /// Instance type of the brokers, where the variant describes a rented cluster.
@@ -195,6 +199,7 @@ impl Variant {
             cluster: mine.cluster,
             kafka_image: mine.kafka_image,
             redis_image: mine.redis_image,
+            data_dir: mine.data_dir,
             kafka_version: mine.kafka_version,
             broker_heap: mine.broker_heap,
             broker_jvm: mine.broker_jvm,

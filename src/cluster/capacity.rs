@@ -148,7 +148,7 @@ const CHECKS: [Check; 5] = [
     Check {
         short: disk,
         knobs: &[Knob::Duration, Knob::Connections, Knob::Rate],
-        otherwise: "give another --out, or set TMPDIR to a larger file system",
+        otherwise: "give another --out, or set TMPDIR or --data-dir to a larger file system",
     },
 ];
 
@@ -190,15 +190,35 @@ fn cpu(variant: &Variant, machine: &Machine) -> Option<String> {
     ))
 }
 
+/// What a run takes of memory.
+struct Memory {
+    heap: u64,
+    producers: u64,
+    workers: u64,
+    redis: u64,
+}
+
+impl Memory {
+    /// None where the heap has a size that java does not understand: that is java's to refuse.
+    fn of(variant: &Variant) -> Option<Self> {
+        let connection = if variant.engine == Engine::Librdkafka { 760 << 10 } else { 90 << 10 };
+        Some(Self {
+            heap: heap_bytes(&variant.broker_heap)?,
+            producers: u64::from(variant.connections) * connection,
+            workers: u64::from(variant.workers) * WORKER_BYTES,
+            redis: redis_bytes(variant),
+        })
+    }
+
+    fn all(&self) -> u64 {
+        let brokers = self.heap.saturating_add(JVM_BYTES).saturating_mul(NODES as u64);
+        brokers.saturating_add(self.producers + self.workers).saturating_add(self.redis)
+    }
+}
+
 fn memory(variant: &Variant, machine: &Machine) -> Option<String> {
-    // A size that java does not understand is java's to refuse.
-    let heap = heap_bytes(&variant.broker_heap)?;
-    let brokers = heap.saturating_add(JVM_BYTES).saturating_mul(NODES as u64);
-    let connection = if variant.engine == Engine::Librdkafka { 760 << 10 } else { 90 << 10 };
-    let producers = u64::from(variant.connections) * connection;
-    let workers = u64::from(variant.workers) * WORKER_BYTES;
-    let redis = redis_bytes(variant);
-    let all = brokers.saturating_add(producers + workers).saturating_add(redis);
+    let needed = Memory::of(variant)?;
+    let (all, Memory { heap, producers, workers, redis }) = (needed.all(), needed);
     (all > machine.memory_bytes).then(|| format!(
             "memory: {NODES} × {} of heap and {} beside it, {} for {} producers, {} for {} workers, {} for Redis = {}; {} are available",
             gib(heap), gib(JVM_BYTES), gib(producers), variant.connections, gib(workers), variant.workers, gib(redis), gib(all), gib(machine.memory_bytes)
@@ -280,6 +300,10 @@ fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
             .then(|| format!("{} are free", gib(machine.temp.free_bytes)))
     } else if rows > machine.out.free_bytes {
         Some(format!("{} are free where the rows go", gib(machine.out.free_bytes)))
+    } else if machine.temp.is_memory {
+        let rest = machine.memory_bytes.saturating_sub(Memory::of(variant).map_or(0, |memory| memory.all()));
+        let free = rest.min(machine.temp.free_bytes);
+        (data > free).then(|| format!("{} of memory are left for them", gib(free)))
     } else {
         (data > machine.temp.free_bytes)
             .then(|| format!("{} are free in the temporary directory", gib(machine.temp.free_bytes)))
@@ -346,7 +370,7 @@ mod tests {
 
     /// The machine that the costs were measured on.
     fn small() -> Machine {
-        let place = Place { device: 1, free_bytes: 60 << 30 };
+        let place = Place { device: 1, free_bytes: 60 << 30, is_memory: false };
         Machine { cores: 2.0, memory_bytes: 20 << 30, maps_max: 65_530, nofile_hard: 20_000, out: place, temp: place }
     }
 
@@ -370,6 +394,17 @@ mod tests {
         let duration = Span(Duration::from_secs(20));
         let cut = Variant { connections: 20, partitions: 24, duration, ..published() };
         assert_eq!(shortages(&Variant { broker_heap: "512m".to_owned(), ..cut }), [""; 0]);
+    }
+
+    #[test]
+    fn data_in_memory_has_what_the_rest_leaves_of_it() {
+        let memory = Place { device: 2, free_bytes: 60 << 30, is_memory: true };
+        let machine = Machine { memory_bytes: 8 << 30, temp: memory, ..small() };
+        let of = |seconds| Variant { connections: 1000, duration: Span(Duration::from_secs(seconds)), ..variant() };
+        assert_eq!(check_on(&of(60), &machine), Ok(()));
+        let error = check_on(&of(3600), &machine).unwrap_err().to_string();
+        assert!(error.contains("of memory are left for them") && error.contains("--duration"), "{error}");
+        assert_eq!(check_on(&of(3600), &Machine { temp: small().temp, ..machine }), Ok(()));
     }
 
     #[test]
@@ -451,7 +486,7 @@ mod tests {
                 ..variant()
             };
             prop_assume!(asked.planned() >= f64::from(connections));
-            let place = Place { device: 1, free_bytes };
+            let place = Place { device: 1, free_bytes, is_memory: false };
             let machine = Machine { memory_bytes, out: place, temp: place, ..small() };
             let Err(TooLarge(shortages)) = check_on(&asked, &machine) else { return Ok(()) };
             let mut all = asked.clone();

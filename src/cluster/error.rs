@@ -79,14 +79,16 @@ pub enum ClusterError {
         name: String,
     },
     /// No room for the cluster's data.
-    #[error("no space left on the file system of {dir}; free some, or set TMPDIR to a directory on a larger one")]
+    #[error(
+        "no space left on the file system of {dir}; free some, or set TMPDIR or --data-dir to a directory on a larger one"
+    )]
     DiskFull {
         /// The directory.
         dir: PathBuf,
     },
     /// No place for the cluster's data.
     #[error(
-        "no temporary directory can be made in {dir} ({reason}); set TMPDIR to a directory that exists and can be written"
+        "no temporary directory can be made in {dir} ({reason}); set TMPDIR or --data-dir to a directory that exists and can be written"
     )]
     Temporary {
         /// Where it was tried.

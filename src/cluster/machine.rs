@@ -5,12 +5,17 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use procfs::{Current, Meminfo};
 use rustix::process::{Resource, getrlimit};
 
+/// What statfs(2) calls a file system in memory.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
 /// A place on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// Which file system: places that share one share its space.
     pub(super) device: u64,
     pub(super) free_bytes: u64,
+    /// Whether what is in it takes memory, and no disk.
+    pub(super) is_memory: bool,
 }
 
 /// What bounds a local run. What cannot be read bounds nothing.
@@ -54,11 +59,14 @@ fn memory_bytes() -> u64 {
 /// The file system on which `path` is, or will be once it is created.
 pub(super) fn place(path: &Path) -> Place {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let found =
-        absolute.ancestors().find_map(|dir| Some((fs::metadata(dir).ok()?.dev(), rustix::fs::statvfs(dir).ok()?)));
-    found.map_or(Place { device: 0, free_bytes: u64::MAX }, |(device, fs)| Place {
+    let found = absolute.ancestors().find_map(|dir| {
+        Some((fs::metadata(dir).ok()?.dev(), rustix::fs::statvfs(dir).ok()?, rustix::fs::statfs(dir).ok()?))
+    });
+    let nowhere = Place { device: 0, free_bytes: u64::MAX, is_memory: false };
+    found.map_or(nowhere, |(device, fs, kind)| Place {
         device,
         free_bytes: fs.f_bavail * fs.f_frsize,
+        is_memory: kind.f_type == TMPFS,
     })
 }
 

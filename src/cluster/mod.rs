@@ -122,7 +122,7 @@ pub fn start(
     }
     match variant.cluster {
         ClusterKind::Local => {
-            let (brokers, site, network) = (broker::NODES, &Site::from_env(), variant.network_scope());
+            let (brokers, site, network) = (broker::NODES, &site(variant), variant.network_scope());
             Ok(Box::new(local::start(local::Starting { variant, brokers, site, network, lifetime, stop, progress })?))
         }
         ClusterKind::Containers => in_containers(variant, stop, progress),
@@ -146,13 +146,19 @@ fn in_containers(_: &Variant, _: &dyn Fn() -> bool, _: &dyn Fn(&str)) -> Result<
     Err(ClusterError::NeedsContainers)
 }
 
+/// This machine, with the directory that the variant wants its data in.
+fn site(variant: &Variant) -> Site {
+    let site = Site::from_env();
+    Site { temp: variant.data_dir.clone().unwrap_or(site.temp), ..site }
+}
+
 /// Where the brokers and the Redis of this variant will keep their data; none where none is started.
 ///
 /// # Errors
 /// When Docker, which is asked, does not answer.
 pub fn data_dir(variant: &Variant) -> Result<Option<PathBuf>, ClusterError> {
     match variant.cluster {
-        ClusterKind::Local => Ok(Some(Site::from_env().temp)),
+        ClusterKind::Local => Ok(Some(site(variant).temp)),
         #[cfg(feature = "containers")]
         ClusterKind::Containers => containers::data_dir().map(Some),
         #[cfg(not(feature = "containers"))]
@@ -163,7 +169,7 @@ pub fn data_dir(variant: &Variant) -> Result<Option<PathBuf>, ClusterError> {
 
 /// Ends what would outlive this process if it ended without its destructors, as in a signal's handler.
 pub fn end_at_once() {
-    scratch::end_own(&Site::from_env().temp);
+    scratch::end_own();
     #[cfg(feature = "containers")]
     containers::remove_own();
 }
@@ -231,6 +237,7 @@ pub(crate) mod tests {
             cluster: ClusterKind::Local,
             kafka_image: None,
             redis_image: None,
+            data_dir: None,
             redis_mode: RedisMode::Single,
             kafka_version: KAFKA_VERSION.to_owned(),
             broker_instance: None,
@@ -245,6 +252,18 @@ pub(crate) mod tests {
             consumer: BTreeMap::new(),
             redis: map(&[("appendonly", "yes"), ("appendfsync", "no"), ("save", "")]),
         }
+    }
+
+    #[test]
+    fn data_goes_where_the_variant_wants_it_and_is_gone_with_the_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let variant = Variant { data_dir: Some(dir.path().into()), ..variant() };
+        assert_eq!(data_dir(&variant).unwrap().as_deref(), Some(dir.path()));
+        let cluster = start(&variant, None, Lifetime::WithParent, &|| false, &|_| ()).unwrap();
+        let own = dir.path().read_dir().unwrap().next().unwrap().unwrap().path();
+        assert!(own.join("broker-3/data").is_dir(), "{own:?}");
+        drop(cluster);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]

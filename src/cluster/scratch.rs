@@ -1,7 +1,13 @@
 //! The temporary directory of a local cluster. Its name and its `owner` file say which process it belongs to, so that
 //! a later start removes what a killed run could not.
 
-use std::{fs, io::Write as _, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -13,6 +19,8 @@ const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
 const KEPT: &str = "kept";
 const CHILDREN: &str = "children";
+/// Where this process has made such directories.
+static PARENTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A directory that is removed when dropped, unless it is kept.
 #[derive(Debug)]
@@ -24,6 +32,11 @@ impl Scratch {
     /// Removes what dead runs left in `parent`, then makes a directory of our own there.
     pub(super) fn create(parent: &Path) -> Result<Self, ClusterError> {
         sweep(parent);
+        let mut parents = PARENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if !parents.iter().any(|known| known == parent) {
+            parents.push(parent.to_path_buf());
+        }
+        drop(parents);
         let pid = std::process::id();
         let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{pid}-")).tempdir_in(parent);
         let dir = dir.map_err(|reason| match file_error(parent, "written")(reason) {
@@ -64,11 +77,15 @@ fn sweep(parent: &Path) {
     end_all(parent, is_abandoned);
 }
 
-/// Ends what this process has started in `parent` and not kept, and removes it.
-pub(super) fn end_own(parent: &Path) {
+/// Ends what this process has started and not kept, and removes it.
+pub(super) fn end_own() {
     let own = format!("{PREFIX}{}-", std::process::id());
     let is_own = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
-    end_all(parent, |path| is_own(path) && !path.join(KEPT).exists());
+    // A copy: who holds the lock may be the one that is being ended.
+    let parents = PARENTS.try_lock().map(|parents| parents.clone()).unwrap_or_default();
+    for parent in parents {
+        end_all(&parent, |path| is_own(path) && !path.join(KEPT).exists());
+    }
 }
 
 fn end_all(parent: &Path, is_to_end: impl Fn(&Path) -> bool) {

@@ -22,7 +22,7 @@ const DURATION_MAX: Duration = Duration::from_hours(18);
 const BATCH_MAX: u32 = 100_000;
 
 /// Every setting there is, in the order of [`Variant`].
-const SETTINGS: [Setting; 49] = [
+const SETTINGS: [Setting; 50] = [
     ("question", "the question that the variant asks, one line of text in quotes", |v| is_line(&v.question)),
     ("published", "the name of a published load test, in quotes", |v| v.published.as_ref().is_none_or(|s| is_line(s))),
     ("connections", "a whole number from 1 to 4294967295", |v| v.connections > 0),
@@ -73,6 +73,9 @@ const SETTINGS: [Setting; 49] = [
     ("kafka_image", IMAGE, |v| v.kafka_image.as_ref().is_none_or(|s| is_image(s))),
     ("redis_image", IMAGE, |v| v.redis_image.as_ref().is_none_or(|s| is_image(s))),
     ("redis_mode", "\"single\", \"replica\" or \"cluster\"", |_| true),
+    ("data_dir", "the whole path of a directory in quotes, such as \"/dev/shm\", or nothing for that of TMPDIR", |v| {
+        v.data_dir.as_ref().is_none_or(|dir| dir.is_absolute() || dir.as_os_str().is_empty())
+    }),
     ("kafka_version", "a version in quotes, such as \"4.1.1\"", |v| is_version(&v.kafka_version)),
     ("broker_instance", "an instance type in quotes", |v| v.broker_instance.as_ref().is_none_or(|s| is_line(s))),
     ("broker_heap", "a size in quotes as java takes it, such as \"512m\" or \"64g\"", |v| is_heap(&v.broker_heap)),
@@ -88,8 +91,8 @@ const SETTINGS: [Setting; 49] = [
 
 const IMAGE: &str = "the name of an image in quotes, such as \"apache/kafka:4.1.1\"";
 
-const OPTIONAL: [&str; 7] =
-    ["published", "warm_again", "seed", "kafka_image", "redis_image", "broker_instance", "fault"];
+const OPTIONAL: [&str; 8] =
+    ["published", "warm_again", "seed", "kafka_image", "redis_image", "data_dir", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {
@@ -347,6 +350,10 @@ mod tests {
         refused(
             "cluster = \"containers\"\nredis_mode = \"cluster\"",
             "x.toml:3: redis_mode = \"cluster\"; x.toml:2: cluster = \"containers\": must be \"single\" in containers",
+        );
+        refused(
+            "data_dir = \"shm\"",
+            "x.toml:2: data_dir = \"shm\": must be the whole path of a directory in quotes, such as \"/dev/shm\"",
         );
         refused(
             "replication_factor = 4",

@@ -1,6 +1,6 @@
 //! One layer of a variant: what a file or the command line sets.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,10 @@ pub struct Layer {
     /// What a local cluster starts as Redis: one, a primary with a replica, or three shards with a replica each
     #[arg(long, value_enum)]
     pub redis_mode: Option<RedisMode>,
+    /// Directory in which a local cluster keeps its data, such as /dev/shm, which is memory and is not written back to a disk
+    /// [default: that of TMPDIR]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Kafka version of the brokers.
     #[arg(skip)]
     pub kafka_version: Option<String>,

@@ -114,6 +114,7 @@ impl Merged {
         }
         self.check_properties(&variant, path)?;
         variant.instances = variant.instances.min(variant.connections);
+        variant.data_dir = variant.data_dir.take().filter(|dir| !dir.as_os_str().is_empty());
         Ok(variant)
     }
 
@@ -231,6 +232,16 @@ mod tests {
             ["num.io.threads", "log.retention.ms", "num.network.threads"].map(|key| variant.broker[key].as_str());
         assert_eq!((broker, variant.broker_jvm), (["9", "7", "1"], vec![]));
         assert_eq!(variant.consumer["fetch.min.bytes"], "1");
+    }
+
+    #[test]
+    fn the_directory_of_data_is_given_and_taken_back() {
+        let of = |text: &str, flags: &Layer| load_over_laptop(text, flags).unwrap().data_dir;
+        let flag = |dir: &str| Layer { data_dir: Some(dir.into()), ..Layer::default() };
+        assert_eq!(of("", &Layer::default()), None);
+        assert_eq!(of("data_dir = \"/dev/shm\"", &Layer::default()), Some("/dev/shm".into()));
+        assert_eq!(of("data_dir = \"/dev/shm\"", &flag("/mnt")), Some("/mnt".into()));
+        assert_eq!(of("data_dir = \"/dev/shm\"", &flag("")), None);
     }
 
     #[test]
