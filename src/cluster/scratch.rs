@@ -81,7 +81,7 @@ fn sweep(parent: &Path) {
 pub(super) fn end_own() {
     let own = format!("{PREFIX}{}-", std::process::id());
     let is_own = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
-    // A copy: who holds the lock may be the one that is being ended.
+    // Not waited for: who holds it may be the one that is being ended.
     let parents = PARENTS.try_lock().map(|parents| parents.clone()).unwrap_or_default();
     for parent in parents {
         end_all(&parent, |path| is_own(path) && !path.join(KEPT).exists());
