@@ -35,7 +35,7 @@ pub struct Cost {
     pub threads_max: u64,
 }
 
-/// One second of the machine; all in cores.
+/// One second of the machine.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Second {
     /// Its end, µs of the Unix epoch.
@@ -51,6 +51,9 @@ pub struct Second {
     /// CPU time that a fixed piece of work took at its end, in µs: how fast a core is, which shares its units and its clock
     /// with others on the host without anything being stolen.
     pub work_us: f64,
+    /// What the machine wrote to its disks, in MB: the kernel writes back what was written to files in bursts, and a virtual
+    /// disk takes the cores' time for it.
+    pub written_mb: f64,
 }
 
 /// Percentiles of a live histogram, in ms.
@@ -112,6 +115,7 @@ struct Sample {
     pressure_us: u64,
     hiccup_us_max: u64,
     work: Duration,
+    written_kib: u64,
 }
 
 /// The watching threads of a run.
@@ -279,7 +283,10 @@ fn sample(processes: &[(String, u32)], (past, others): (&mut Past, &mut Others),
         .map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
     let steal_ticks = total.and_then(|cpu| cpu.steal).unwrap_or(0);
     let pressure_us = procfs::CpuPressure::current().map_or(0, |pressure| pressure.some.total);
-    Sample { at_us: clock.now_us(), parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0, work: work() }
+    let written_kib =
+        procfs::vmstat().ok().and_then(|counts| counts.get("pgpgout").copied()).unwrap_or(0).unsigned_abs();
+    let at_us = clock.now_us();
+    Sample { at_us, parts, busy_ticks, steal_ticks, pressure_us, hiccup_us_max: 0, work: work(), written_kib }
 }
 
 /// CPU time of a fixed piece of work that keeps the units of a core busy, and nothing of its memory: some 24 µs on a fast
@@ -362,6 +369,7 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
             cpu_pressure: short(to.pressure_us.saturating_sub(from.pressure_us) as f64 / elapsed_us),
             hiccup_ms_max: to.hiccup_us_max as f64 / 1000.0,
             work_us: to.work.as_nanos() as f64 / 1000.0,
+            written_mb: short(to.written_kib.saturating_sub(from.written_kib) as f64 * 1024.0 / 1e6),
         }
     };
     samples.windows(2).map(second).collect()
@@ -403,6 +411,20 @@ mod tests {
         child.wait().unwrap();
         let after = read();
         assert_eq!(alive.parts["child"].0, after.parts["child"].0);
+    }
+
+    #[test]
+    fn what_goes_to_the_disk_is_counted() {
+        // Beside this program, and not in a temporary directory, which may be memory.
+        let program = std::env::current_exe().unwrap();
+        let mut file = tempfile::tempfile_in(program.parent().unwrap()).unwrap();
+        let (clock, mut past, mut others) = (Clock::new(Anchor::read()), Past::default(), Others::default());
+        let mut read = || sample(&[], (&mut past, &mut others), clock);
+        let before = read();
+        std::io::Write::write_all(&mut file, &vec![0x5a; 32 << 20]).unwrap();
+        file.sync_all().unwrap();
+        let second = seconds(&[&before, &read()])[0];
+        assert!(second.written_mb >= 32.0, "{second:?}");
     }
 
     /// A producer's time is told from that of other threads, and stays when both have ended.

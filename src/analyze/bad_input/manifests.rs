@@ -63,7 +63,7 @@ fn rich() -> Value {
         "faults":[{"what":"f","start_us":1700000000001000,"end_us":1700000000002000}],
         "conduct":{"rebalances":[{"worker":0,"at_us":1700000000003000}]},
         "harness":{"seconds":[{"at_us":1700000001000000,"foreign_cores":0.1,"steal_cores":0.0,"cpu_pressure":0.5,
-        "hiccup_ms_max":9.5}]},"topic":{"partitions":[{"id":0,"leader":1}]},"latencies":{"headlines":[{"name":"x","n":20,
+        "hiccup_ms_max":9.5,"written_mb":50.0}]},"topic":{"partitions":[{"id":0,"leader":1}]},"latencies":{"headlines":[{"name":"x","n":20,
         "over_slo":0,"percentiles":[{"percentile":50.0,"ms":1.5,"samples_past":10}],"max_ms":2.0}]},"#;
     serde_json::from_str(&manifest(20, more)).unwrap()
 }

@@ -51,5 +51,6 @@ fn median(seconds: &[Second]) -> Option<Second> {
         cpu_pressure: of(|second| second.cpu_pressure)?,
         hiccup_ms_max: of(|second| second.hiccup_ms_max)?,
         work_us: of(|second| second.work_us)?,
+        written_mb: of(|second| second.written_mb)?,
     })
 }

@@ -12,6 +12,8 @@ pub const HICCUP_MS: f64 = 5.0;
 pub const STEAL_CORES: f64 = 0.1;
 /// CPU use of processes outside the run, worth naming, in cores.
 pub const FOREIGN_CORES: f64 = 0.5;
+/// What the machine wrote to its disks, worth naming, in MB: a burst of writing back, well above what a run writes steadily.
+pub const WRITTEN_MB: f64 = 20.0;
 
 /// What coincides with a stall.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub enum Coincidence {
     Steal(f64),
     /// A second in which other processes used this many cores.
     Foreign(f64),
+    /// A second in which this many MB were written to disks.
+    Written(f64),
 }
 
 impl fmt::Display for Coincidence {
@@ -36,6 +40,7 @@ impl fmt::Display for Coincidence {
             Coincidence::Hiccup(ms) => write!(f, "harness hiccup of {ms:.1} ms"),
             Coincidence::Steal(cores) => write!(f, "{cores:.2} cores stolen"),
             Coincidence::Foreign(cores) => write!(f, "{cores:.2} cores used by others"),
+            Coincidence::Written(mb) => write!(f, "{mb:.0} MB written to disk"),
         }
     }
 }
@@ -55,6 +60,7 @@ pub fn with(events: &Events, start_us: i64, end_us: i64) -> Vec<Coincidence> {
         (worst(|second| second.hiccup_ms_max), HICCUP_MS, Coincidence::Hiccup as fn(f64) -> Coincidence),
         (worst(|second| second.steal_cores), STEAL_CORES, Coincidence::Steal),
         (worst(|second| second.foreign_cores), FOREIGN_CORES, Coincidence::Foreign),
+        (worst(|second| second.written_mb), WRITTEN_MB, Coincidence::Written),
     ] {
         if value >= from {
             found.push(label(value));
@@ -112,7 +118,12 @@ mod tests {
     use crate::cause::events::{Fault, Rebalance};
 
     fn events() -> Events {
-        let second = |k: i64, hiccup_ms_max| Second { at_us: k * 1_000_000, hiccup_ms_max, ..Second::default() };
+        let second = |k: i64, hiccup_ms_max| Second {
+            at_us: k * 1_000_000,
+            hiccup_ms_max,
+            written_mb: if k == 51 { 48.7 } else { 3.0 },
+            ..Second::default()
+        };
         Events {
             faults: vec![Fault { what: "broker 1 killed".into(), start_us: 20_000_000, end_us: Some(22_000_000) }],
             rebalances: vec![Rebalance { worker: 1, at_us: 40_000_000 }],
@@ -129,6 +140,7 @@ mod tests {
         assert!(at(23_100_000, 23_200_000).is_empty());
         assert_eq!(at(38_000_000, 39_500_000), ["rebalance of worker 1"]);
         assert_eq!(at(30_900_000, 30_950_000), ["harness hiccup of 9.0 ms"]);
+        assert_eq!(at(50_900_000, 50_950_000), ["49 MB written to disk"]);
         assert!(at(29_500_000, 29_990_000).is_empty() && at(31_100_000, 31_200_000).is_empty());
         assert_eq!(at(29_900_000, 30_100_000), ["harness hiccup of 9.0 ms"], "over the end of a second");
         assert!(with(&Events::default(), 0, 1).is_empty());

@@ -63,6 +63,8 @@ pub struct Second {
     pub hiccup_ms_max: f64,
     /// CPU time that a fixed piece of work took, in µs; 0 where that was not measured.
     pub work_us: f64,
+    /// Written to disks, in MB; 0 where that was not measured.
+    pub written_mb: f64,
 }
 
 impl Events {

@@ -264,5 +264,8 @@ fn machine(causes: &Causes) -> Option<Block> {
     if all.work_us > 0.0 {
         rows.push(row("CPU time of a fixed piece of work (µs)", |second| second.work_us));
     }
+    if stalled.written_mb > 0.0 {
+        rows.push(row("written to disks (MB)", |second| second.written_mb));
+    }
     Some(table("machine", &["The machine's median second", "All", "With a stall"], rows))
 }
