@@ -57,7 +57,7 @@ struct Prepared {
 ///
 /// # Errors
 /// [`ContainersError`], when Docker or an image is missing or refuses; a container ends, `stop` says so, or too long has
-/// passed (20 s a broker, at least 60 s): no container is left then.
+/// passed (40 s a broker, at least 120 s): no container is left then.
 pub fn start(starting: Starting<'_>) -> Result<ContainerCluster, ClusterError> {
     start_on(prepare(starting)?, starting, ready_max(starting.brokers), &|| Held::choose(starting.brokers, 1))
 }

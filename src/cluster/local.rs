@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Brokers and a Redis that this process started.
 pub struct LocalCluster {
-    // In this order: the children end before their directory is removed.
+    // In this order: the children end before their directory is removed and their ports are given away.
     pub(super) children: Vec<Child>,
     pub(super) scratch: Scratch,
     pub(super) endpoints: Endpoints,
@@ -45,6 +45,7 @@ pub struct LocalCluster {
     pub(super) java: Java,
     pub(super) site: Site,
     pub(super) lifetime: Lifetime,
+    _held: Held,
 }
 
 /// What a start needs to know and whom it tells.
@@ -72,7 +73,7 @@ pub struct Starting<'a> {
 ///
 /// # Errors
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
-/// ends, `stop` says so, or too long has passed (20 s a broker, at least 60 s).
+/// ends, `stop` says so, or too long has passed (40 s a broker, at least 120 s).
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
     start_on(starting, &|| Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode)))
 }
@@ -144,8 +145,8 @@ impl LocalCluster {
             java,
             site: starting.site.clone(),
             lifetime: starting.lifetime,
+            _held: held,
         };
-        drop(held);
         for child in cluster.redis.start(&starting, cluster.scratch.path())? {
             cluster.adopt(child)?;
         }
@@ -465,7 +466,6 @@ mod tests {
         let endpoints = Endpoints { kafka: KafkaAccess::plaintext(vec![]), redis_url: String::new() };
         let (java, dir) = (Java::find(&site).unwrap(), scratch.path().to_path_buf());
         let redis = RedisNodes::new(RedisMode::Single, held.redis.clone());
-        drop(held);
         let starting = Starting { lifetime: Lifetime::Detached, ..starting(&variant, &site) };
         let child = redis.start(&starting, &dir).unwrap().remove(0);
         let (variant, own) = (variant.clone(), site.clone());
@@ -481,6 +481,7 @@ mod tests {
             java,
             site: own,
             lifetime,
+            _held: held,
         };
         let redis = child;
         let pid = redis.pid();

@@ -38,7 +38,7 @@ pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_nodes::Temporary as TemporaryNodes;
 #[cfg(test)]
-pub(crate) use redis_server::temporary as temporary_redis;
+pub(crate) use redis_server::{Home as RedisHome, temporary as temporary_redis};
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -2,8 +2,10 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
 };
+
+use tokio::net::TcpSocket;
 
 /// The ports of one node.
 #[derive(Debug, Clone, Copy)]
@@ -33,24 +35,59 @@ pub(super) struct RedisPorts {
     pub(super) bus: u16,
 }
 
-/// Ports that are bound together, so that all differ, and released together when dropped. Until the children bind
-/// them, others may: a start then begins again on new ones.
+/// Ports that are bound, and listened on by nobody here. While this lives, Linux gives none of them to whoever asks for a free one or
+/// opens a connection, but lets a child listen on the one that it asks for, since both say that addresses may be used again
+/// (`SO_REUSEADDR`, as servers do): a port belongs to its child before the child is there, and while it is started again.
+#[derive(Debug)]
 pub(super) struct Held {
     /// Those of all nodes, in order of their ids.
     pub(super) nodes: Vec<Ports>,
     pub(super) redis: Vec<RedisPorts>,
-    _sockets: Vec<TcpListener>,
+    _sockets: Vec<TcpSocket>,
 }
 
 impl Held {
     /// Ports for so many brokers and so many Redis.
     pub(super) fn choose(nodes: usize, redis: usize) -> io::Result<Self> {
-        let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let bind = |_| {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).map(|()| socket)
+        };
         let sockets = (0..PORTS * nodes + 2 * redis).map(bind).collect::<io::Result<Vec<_>>>()?;
         let ports = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
         let (nodes, redis) = ports.split_at(PORTS * nodes);
         let nodes = nodes.chunks_exact(PORTS).map(Ports::new).collect();
         let redis = redis.chunks_exact(2).map(|pair| RedisPorts { client: pair[0], bus: pair[1] }).collect();
         Ok(Self { nodes, redis, _sockets: sockets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashSet,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_held_port_is_given_to_nobody_but_who_asks_for_it() {
+        let held = Held::choose(3, 6).unwrap();
+        let of_nodes = held.nodes.iter().flat_map(|p| [p.client, p.controller, p.producers, p.workers, p.internal]);
+        let ports: HashSet<u16> = of_nodes.chain(held.redis.iter().flat_map(|p| [p.client, p.bus])).collect();
+        assert_eq!(ports.len(), 3 * PORTS + 2 * 6);
+        let child = TcpListener::bind((Ipv4Addr::LOCALHOST, held.nodes[0].client)).unwrap();
+        let port = |address: io::Result<SocketAddr>| address.unwrap().port();
+        // Of some 14,000 that the system gives to listeners, and as many to connections.
+        let listeners: Vec<_> = (0..2000).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+        assert!(listeners.iter().all(|listener| !ports.contains(&port(listener.local_addr()))));
+        for _ in 0..2000 {
+            let (near, far) = (TcpStream::connect(child.local_addr().unwrap()).unwrap(), child.accept().unwrap());
+            assert!(!ports.contains(&port(near.local_addr())), "{far:?}");
+        }
+        // Nobody listens on the others, and nobody is told so late.
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, held.nodes[1].client)).is_err());
     }
 }

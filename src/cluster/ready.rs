@@ -9,7 +9,7 @@ use super::{ClusterError, KafkaAccess, admin::Admin, redis_nodes::RedisNodes};
 
 /// How long so many brokers may take until they answer: they start at the same time, on cores that others may keep busy.
 pub(super) fn ready_max(brokers: usize) -> Duration {
-    Duration::from_secs(20 * brokers.max(3) as u64)
+    Duration::from_secs(40 * brokers.max(3) as u64)
 }
 
 /// What does not answer yet; nothing when all do. `admin` is there from the first answer on, unless there are no brokers.

@@ -139,22 +139,32 @@ fn start_one(dir: &Path, port: u16, settings: &BTreeMap<String, String>) -> Resu
     start(&Site::from_env(), place, settings, Lifetime::WithParent)
 }
 
+/// Where a Redis of a test's own has its files and its port.
+#[cfg(test)]
+pub(crate) struct Home {
+    dir: tempfile::TempDir,
+    _held: super::ports::Held,
+}
+
+#[cfg(test)]
+impl Home {
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
 /// A Redis of a test's own, on a free port; it ends with the values.
 #[cfg(test)]
-pub(crate) fn temporary(settings: &[(&str, &str)]) -> (tempfile::TempDir, Child, u16) {
+pub(crate) fn temporary(settings: &[(&str, &str)]) -> (Home, Child, u16) {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    // A port can be taken between choice and bind, for tests run beside each other: then again with another.
-    for _ in 0..5 {
-        let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = start_one(dir.path(), port, &settings).unwrap();
-        while child.try_wait().unwrap().is_none() {
-            match ping(&format!("redis://127.0.0.1:{port}"), Duration::from_millis(200)) {
-                // One that wants a password answers as well.
-                Err(error) if error.is_io_error() => std::thread::sleep(Duration::from_millis(10)),
-                _ => return (dir, child, port),
-            }
-        }
+    let (dir, held) = (tempfile::tempdir().unwrap(), super::ports::Held::choose(0, 1).unwrap());
+    let port = held.redis[0].client;
+    let mut child = start_one(dir.path(), port, &settings).unwrap();
+    // One that wants a password answers as well.
+    while ping(&format!("redis://127.0.0.1:{port}"), Duration::from_millis(200)).is_err_and(|error| error.is_io_error())
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("five ports in a row were taken");
+    (Home { dir, _held: held }, child, port)
 }

@@ -7,14 +7,14 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::{
-    cluster::temporary_redis,
+    cluster::{RedisHome, temporary_redis},
     process::{Child, Spawn, Streams, find_program},
     store::{Settings, Store, Write},
     tag_data::{Identifier, TagData},
 };
 
 struct Bench {
-    dir: tempfile::TempDir,
+    dir: RedisHome,
     child: Option<Child>,
     port: u16,
     client: Client,

@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{cluster::temporary_redis, shards::Seeds, tag_data::Identifier};
+use crate::{
+    cluster::{RedisHome, temporary_redis},
+    shards::Seeds,
+    tag_data::Identifier,
+};
 
 struct Bench {
-    dir: tempfile::TempDir,
+    dir: RedisHome,
     redis: crate::process::Child,
     client: Client,
     connection: Connection,

@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    cluster::temporary_redis,
+    cluster::{RedisHome, temporary_redis},
     reader::StreamId,
     store::{Author, Settings, Store, Write},
     tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
@@ -107,7 +107,7 @@ impl Case {
 }
 
 struct Bench {
-    _redis: (tempfile::TempDir, crate::process::Child),
+    _redis: (RedisHome, crate::process::Child),
     url: String,
     client: Client,
     redis: Connection,

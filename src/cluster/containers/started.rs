@@ -43,6 +43,8 @@ pub struct ContainerCluster {
     variant: Variant,
     /// When Docker was last asked about the containers.
     pub(super) looked: Instant,
+    /// Their ports, once they are chosen.
+    held: Option<Held>,
 }
 
 /// One that was started.
@@ -67,6 +69,7 @@ impl ContainerCluster {
             redis: RedisNodes::new(RedisMode::Single, Vec::new()),
             variant: variant.clone(),
             looked: Instant::now(),
+            held: None,
         }
     }
 
@@ -84,7 +87,7 @@ impl ContainerCluster {
             let recipe = recipe::broker(&kafka, i, &held.nodes, &self.run, &self.variant);
             wanted.push((format!("broker {}", i + 1), &kafka, recipe));
         }
-        drop(held);
+        self.held = Some(held);
         STARTED.store(true, Relaxed);
         for (name, image, recipe) in wanted {
             let container = self.create(&name, image, recipe, stop)?;

@@ -6,7 +6,7 @@ use redis::Connection;
 
 use super::{ANSWER_MAX, HOST, RedisNodes, replication};
 use crate::{
-    cluster::{Site, local::Starting},
+    cluster::{Site, local::Starting, ports::Held},
     process::{Child, Lifetime},
     shards::Address,
     variant::{RedisMode, Variant},
@@ -16,6 +16,7 @@ use crate::{
 pub(crate) struct Temporary {
     nodes: RedisNodes,
     children: Vec<Child>,
+    _held: Held,
     _dir: tempfile::TempDir,
 }
 
@@ -25,31 +26,25 @@ impl Temporary {
         let mut variant = Variant { redis_mode: mode, ..crate::cluster::tests::variant() };
         variant.redis.extend(settings);
         let site = Site::from_env();
-        // A port can be taken between choice and bind: then again with others.
-        for _ in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
-            let held = crate::cluster::ports::Held::choose(0, RedisNodes::count(mode)).unwrap();
-            let mut nodes = RedisNodes::new(mode, held.redis.clone());
-            drop(held);
-            let lifetime = Lifetime::WithParent;
-            let starting = Starting {
-                variant: &variant,
-                brokers: 0,
-                site: &site,
-                lifetime,
-                network: None,
-                stop: &|| false,
-                progress: &|_| (),
-            };
-            let mut children = nodes.start(&starting, dir.path()).unwrap();
-            while children.iter_mut().all(|child| child.try_wait().unwrap().is_none()) {
-                if nodes.not_ready(Duration::from_secs(1)).is_none() {
-                    return Self { nodes, children, _dir: dir };
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::choose(0, RedisNodes::count(mode)).unwrap();
+        let mut nodes = RedisNodes::new(mode, held.redis.clone());
+        let lifetime = Lifetime::WithParent;
+        let starting = Starting {
+            variant: &variant,
+            brokers: 0,
+            site: &site,
+            lifetime,
+            network: None,
+            stop: &|| false,
+            progress: &|_| (),
+        };
+        let mut children = nodes.start(&starting, dir.path()).unwrap();
+        while nodes.not_ready(Duration::from_secs(1)).is_some() {
+            assert!(children.iter_mut().all(|child| child.try_wait().unwrap().is_none()), "a node ended by itself");
+            std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("five starts in a row failed");
+        Self { nodes, children, _held: held, _dir: dir }
     }
 
     pub(crate) fn url(&self) -> String {
