@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{
     advice::{Advice, Knob},
     broker::NODES,
-    machine::{self, Machine, gib},
+    machine::{self, Machine, Place, gib},
 };
 use crate::{
     network::Scope,
@@ -295,22 +295,21 @@ fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
         0.0
     };
     let (rows, data) = (rows as u64, (brokers + redis) as u64);
-    let short = if machine.out.device == machine.temp.device {
-        (rows.saturating_add(data) > machine.temp.free_bytes)
-            .then(|| format!("{} are free", gib(machine.temp.free_bytes)))
-    } else if rows > machine.out.free_bytes {
-        Some(format!("{} are free where the rows go", gib(machine.out.free_bytes)))
-    } else if machine.temp.is_memory {
-        let rest = machine.memory_bytes.saturating_sub(Memory::of(variant).map_or(0, |memory| memory.all()));
-        let free = rest.min(machine.temp.free_bytes);
-        (data > free).then(|| format!("{} of memory are left for them", gib(free)))
-    } else {
-        (data > machine.temp.free_bytes)
-            .then(|| format!("{} are free in the temporary directory", gib(machine.temp.free_bytes)))
-    };
-    short.map(|free| {
-        format!("disk: {events:.0} events take {} of rows and {} in brokers and Redis; {free}", gib(rows), gib(data))
-    })
+    // Memory has room for what the run's processes leave of it.
+    let left = machine.memory_bytes.saturating_sub(Memory::of(variant).map_or(0, |memory| memory.all()));
+    let free = |place: &Place| if place.is_memory { left.min(place.free_bytes) } else { place.free_bytes };
+    let (out, temp) = (&machine.out, &machine.temp);
+    let shared = out.device == temp.device || (out.is_memory && temp.is_memory);
+    let both = if shared { rows.saturating_add(data) } else { 0 };
+    let places = [(both, temp, ""), (rows, out, " where the rows go"), (data, temp, " where the data goes")];
+    let (_, place, whose) = places.into_iter().find(|(bytes, place, _)| *bytes > free(place))?;
+    Some(format!(
+        "disk: {events:.0} events take {} of rows and {} in brokers and Redis; {} {}{whose}",
+        gib(rows),
+        gib(data),
+        gib(free(place)),
+        if place.is_memory { "of memory are left" } else { "are free" },
+    ))
 }
 
 /// Open files of the measuring process: the producers' sockets and what their clients open beside them.
@@ -363,10 +362,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        cluster::{machine::Place, tests::variant},
-        variant::Span,
-    };
+    use crate::{cluster::tests::variant, variant::Span};
 
     /// The machine that the costs were measured on.
     fn small() -> Machine {
@@ -403,8 +399,14 @@ mod tests {
         let of = |seconds| Variant { connections: 1000, duration: Span(Duration::from_secs(seconds)), ..variant() };
         assert_eq!(check_on(&of(60), &machine), Ok(()));
         let error = check_on(&of(3600), &machine).unwrap_err().to_string();
-        assert!(error.contains("of memory are left for them") && error.contains("--duration"), "{error}");
+        assert!(error.contains("of memory are left where the data goes") && error.contains("--duration"), "{error}");
         assert_eq!(check_on(&of(3600), &Machine { temp: small().temp, ..machine }), Ok(()));
+        // Rows in memory as well, whether it is one file system or two.
+        for device in [2, 3] {
+            let all = Machine { out: Place { device, ..memory }, ..machine };
+            let error = check_on(&of(3600), &all).unwrap_err().to_string();
+            assert!(error.contains("of memory are left") && !error.contains("where the data goes"), "{error}");
+        }
     }
 
     #[test]

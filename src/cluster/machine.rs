@@ -59,14 +59,13 @@ fn memory_bytes() -> u64 {
 /// The file system on which `path` is, or will be once it is created.
 pub(super) fn place(path: &Path) -> Place {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let found = absolute.ancestors().find_map(|dir| {
-        Some((fs::metadata(dir).ok()?.dev(), rustix::fs::statvfs(dir).ok()?, rustix::fs::statfs(dir).ok()?))
-    });
+    let found =
+        absolute.ancestors().find_map(|dir| Some((fs::metadata(dir).ok()?.dev(), rustix::fs::statfs(dir).ok()?)));
     let nowhere = Place { device: 0, free_bytes: u64::MAX, is_memory: false };
-    found.map_or(nowhere, |(device, fs, kind)| Place {
+    found.map_or(nowhere, |(device, fs)| Place {
         device,
-        free_bytes: fs.f_bavail * fs.f_frsize,
-        is_memory: kind.f_type == TMPFS,
+        free_bytes: fs.f_bavail.saturating_mul(fs.f_bsize.unsigned_abs()),
+        is_memory: fs.f_type == TMPFS,
     })
 }
 
