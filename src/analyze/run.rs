@@ -403,9 +403,8 @@ pub(crate) mod tests {
         let rows: String = (0..10)
             .map(|k| format!("p0,w0,0,0,0,{k},{k},{0},,,,,{1},\n", 7_300_000 + k * 500_000, 7_400_000 + k * 600_000))
             .collect();
-        let second = |k, steal| format!(r#"{{"at_us":{k}000000,"steal_cores":{steal}}}"#);
-        let seconds: Vec<String> = (8..).zip([0.0, 0.3, 0.0, 0.3, 0.0]).map(|(k, steal)| second(k, steal)).collect();
-        let harness = format!(r#"{{"seconds":[{}]}}"#, seconds.join(","));
+        let harness =
+            r#"{"seconds":{"at_us":[8000000,9000000,10000000,11000000,12000000],"steal_cores":[0,0.3,0,0.3,0]}}"#;
         let manifest =
             format!(r#"{{"run":"small","window_us":[7000000,12000000],"ledger":{LEDGER},"harness":{harness}}}"#);
         let rows_of_run = load(&rows, Some(&manifest)).unwrap().measured.unwrap();

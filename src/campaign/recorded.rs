@@ -54,7 +54,7 @@ struct Cell {
 #[derive(Debug, Clone, Deserialize)]
 struct Harness {
     costs: Vec<Cost>,
-    seconds: Vec<Second>,
+    seconds: Seconds,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -63,11 +63,13 @@ struct Cost {
     cpu_cores: f64,
 }
 
+/// Parts of the seconds, each in their order.
 #[derive(Debug, Clone, Deserialize)]
-struct Second {
-    steal_cores: f64,
+struct Seconds {
+    steal_cores: Vec<f64>,
     /// Runs of earlier versions have none.
-    work_us: Option<f64>,
+    #[serde(default)]
+    work_us: Vec<f64>,
 }
 
 impl Recorded {
@@ -115,14 +117,13 @@ impl Recorded {
 
     /// Mean CPU time that the hypervisor gave to others, in cores; none without a whole second.
     pub fn steal_cores(&self) -> Option<f64> {
-        let seconds = &self.harness.seconds;
-        let sum: f64 = seconds.iter().map(|second| second.steal_cores).sum();
-        (!seconds.is_empty()).then(|| sum / seconds.len() as f64)
+        let seconds = &self.harness.seconds.steal_cores;
+        (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
     }
 
     /// CPU time that a fixed piece of work took in the middle one of its seconds, in µs: how fast the cores were.
     pub fn work_us(&self) -> Option<f64> {
-        median(&sorted(self.harness.seconds.iter().filter_map(|second| second.work_us)))
+        median(&sorted(self.harness.seconds.work_us.iter().copied()))
     }
 
     /// CPU time of the brokers for each event of the window, in core-ms.
@@ -148,8 +149,7 @@ pub(super) mod tests {
         let cost = |name: &str, cores: f64| json!({ "name": name, "cpu_cores": cores });
         let costs = [cost("broker 1", 0.05), cost("broker 2", 0.07), cost("producers", 0.04), cost("worker 0", 0.02)];
         let tail_us: Vec<i64> = (0..100).map(|i| largest_us - i).collect();
-        let second = |steal_cores, work_us: f64| json!({ "steal_cores": steal_cores, "work_us": work_us });
-        let seconds = [second(0.1, 50.0), second(0.3, 90.0), json!({ "steal_cores": 0.2 }), second(0.2, 60.0)];
+        let seconds = json!({ "steal_cores": [0.1, 0.3, 0.2, 0.2], "work_us": [50.0, 90.0, 60.0] });
         let manifest = json!({
             "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "conduct": { "runs_before": 2 },
             "harness": { "costs": costs, "seconds": seconds },

@@ -48,7 +48,7 @@ fn a_huge_manifest_is_not_read_whole() {
 fn windows_and_times_at_the_ends_of_time() {
     let [least, most] = [i64::MIN, i64::MAX];
     let fault = format!(r#""faults":[{{"what":"x","start_us":{least},"end_us":{most}}}],"#);
-    let second = format!(r#""harness":{{"seconds":[{{"at_us":{most}}},{{"at_us":{least},"hiccup_ms_max":1e308}}]}},"#);
+    let second = format!(r#""harness":{{"seconds":{{"at_us":[{most},{least}],"hiccup_ms_max":[0,1e308]}}}},"#);
     for window in [[least, most], [most, least], [0, most], [least, 0], [0, 1]] {
         let more = format!(r#""window_us":{window:?},{fault}{second}"#);
         beside(manifest(20, &more).as_bytes()).says(&["a.csv"], &[], &["| D2     |"]);
@@ -62,8 +62,8 @@ fn rich() -> Value {
         "connections":1.0,"rate":20.0,"workers":1,"partitions":1,"instances":1,"duration":"1s"},
         "faults":[{"what":"f","start_us":1700000000001000,"end_us":1700000000002000}],
         "conduct":{"rebalances":[{"worker":0,"at_us":1700000000003000}]},
-        "harness":{"seconds":[{"at_us":1700000001000000,"foreign_cores":0.1,"steal_cores":0.0,"cpu_pressure":0.5,
-        "hiccup_ms_max":9.5,"written_mb":50.0}]},"topic":{"partitions":[{"id":0,"leader":1}]},"latencies":{"headlines":[{"name":"x","n":20,
+        "harness":{"seconds":{"at_us":[1700000001000000],"foreign_cores":[0.1],"steal_cores":[0.0],"cpu_pressure":[0.5],
+        "hiccup_ms_max":[9.5],"written_mb":[50.0]}},"topic":{"partitions":[{"id":0,"leader":1}]},"latencies":{"headlines":[{"name":"x","n":20,
         "over_slo":0,"percentiles":[{"percentile":50.0,"ms":1.5,"samples_past":10}],"max_ms":2.0}]},"#;
     serde_json::from_str(&manifest(20, more)).unwrap()
 }

@@ -48,8 +48,7 @@ pub struct Rebalance {
 }
 
 /// One second of the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Second {
     /// Its end, µs of the Unix epoch.
     pub at_us: i64,
@@ -70,7 +69,7 @@ pub struct Second {
 impl Events {
     /// From a manifest; whatever has another shape is left out.
     pub fn of(manifest: &Value) -> Self {
-        let mut seconds: Vec<Second> = list(&manifest["harness"]["seconds"]);
+        let mut seconds = seconds(&manifest["harness"]["seconds"]);
         seconds.sort_by_key(|second| second.at_us);
         let partitions: Vec<Partition> = list(&manifest["topic"]["partitions"]);
         seconds.retain(|second| is_time(second.at_us));
@@ -110,6 +109,24 @@ struct Partition {
     leader: i64,
 }
 
+/// The seconds of a manifest, which has an array for each part of them: what is missing of one is 0.
+fn seconds(parts: &Value) -> Vec<Second> {
+    let times = parts["at_us"].as_array().into_iter().flatten().enumerate();
+    let second = |(k, at_us): (usize, &Value)| {
+        let part = |name: &str| parts[name][k].as_f64().unwrap_or(0.0);
+        Some(Second {
+            at_us: at_us.as_i64()?,
+            foreign_cores: part("foreign_cores"),
+            steal_cores: part("steal_cores"),
+            cpu_pressure: part("cpu_pressure"),
+            hiccup_ms_max: part("hiccup_ms_max"),
+            work_us: part("work_us"),
+            written_mb: part("written_mb"),
+        })
+    };
+    times.filter_map(second).collect()
+}
+
 fn list<T: DeserializeOwned>(value: &Value) -> Vec<T> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(|item| serde_json::from_value(item.clone()).ok()).collect()
@@ -123,20 +140,22 @@ mod tests {
     fn what_is_there_is_read() {
         let text = r#"{"window_us":[5,9],"faults":[{"what":"broker 1 killed","start_us":6,"end_us":7,"more":1}],
             "conduct":{"rebalances":[{"worker":2,"at_us":4,"partitions":6}]},"unknown":{},
-            "harness":{"seconds":[{"at_us":9,"hiccup_ms_max":2.5},{"at_us":8,"cpu_pressure":0.5}]},
+            "harness":{"seconds":{"at_us":[9,8],"hiccup_ms_max":[2.5,1],"cpu_pressure":[0.1]}},
             "topic":{"partitions":[{"id":0,"leader":3,"isr":[3]},{"id":1,"leader":1}]}}"#;
         let events: Events = serde_json::from_str(text).unwrap();
         assert_eq!(events.window_us, Some([5, 9]));
         assert_eq!(events.faults, [Fault { what: "broker 1 killed".into(), start_us: 6, end_us: Some(7) }]);
         assert_eq!(events.rebalances, [Rebalance { worker: 2, at_us: 4 }]);
-        assert_eq!(events.seconds.iter().map(|second| second.at_us).collect::<Vec<_>>(), [8, 9]);
+        let second =
+            |at_us, hiccup_ms_max, cpu_pressure| Second { at_us, hiccup_ms_max, cpu_pressure, ..Second::default() };
+        assert_eq!(events.seconds, [second(8, 1.0, 0.0), second(9, 2.5, 0.1)]);
         assert_eq!(events.leaders, BTreeMap::from([(0, 3), (1, 1)]));
     }
 
     #[test]
     fn what_is_missing_or_odd_is_left_out() {
         let odd = r#"{"window_us":[9,9223372036854775807],"faults":[{"start_us":-9223372036854775808},{"start_us":1,
-            "end_us":9223372036854775807}],"conduct":{"rebalances":[{"worker":1},7]},"harness":{"seconds":[{"at_us":9e18}]},
+            "end_us":9223372036854775807}],"conduct":{"rebalances":[{"worker":1},7]},"harness":{"seconds":{"at_us":[9e18,"x"],"work_us":7}},
             "topic":{"partitions":[{"id":"x"},{"id":4,"leader":-1}]}}"#;
         let events: Events = serde_json::from_str(odd).unwrap();
         assert_eq!(events, Events { leaders: BTreeMap::from([(4, -1)]), ..Events::default() });
