@@ -451,7 +451,8 @@ pub(crate) mod tests {
         assert!(told("a.csv", b"source,dest").contains("within its header"));
         assert!(told("a.csv", b"\x1f\x8b\x08\n").contains("gunzip"));
         assert!(told("a.csv", b"source\nx\n").contains("lacks the columns destination, "));
-        assert!(told("a.csv", &[b'x'; 100_000]).contains("within its header"));
+        assert!(told("a.csv", &[b'x'; 100_000]).contains("lacks the columns source, "));
+        assert!(told("a.csv", b"\xff\xfe no text").contains("is not UTF-8"));
         let long = [with_header(ROW), vec![b'x'; 10_000_000]].concat();
         assert!(told("a.csv", &long).contains("line 3: is longer than 64 KiB"));
     }

@@ -89,6 +89,8 @@ pub struct Causes {
     pub listed: Option<usize>,
     /// The stalls of the listed level with the longest waits, longest first.
     pub episodes: Vec<Episode>,
+    /// The kinds of places that stalls were held against: without a manifest no brokers, and none that is the only one.
+    pub judged: Vec<Place>,
     /// Of the listed level's stalls, how many are each on one broker, worker …, beyond chance; zeros left out.
     pub concentrated: Vec<(Place, u64)>,
     /// The largest stall of the focus level.
@@ -138,6 +140,7 @@ pub fn find(input: &Input) -> Causes {
         window_us,
         names: input.names.clone(),
         episodes,
+        judged: bases.judged(),
         concentrated,
         largest: largest.map(|stall| Episode::of(&tail, &stall, &bases, events)),
         hiccups: Hiccups::of(events, times.iter().copied()),
@@ -276,6 +279,24 @@ mod tests {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(!text.contains("rebalance of worker") && !text.contains("caused by"), "{text}");
+    }
+
+    #[test]
+    fn only_places_that_are_known_are_spoken_of() {
+        let rows: Vec<Row> = (0..20_000)
+            .map(|k| {
+                let into_us = k * 10_000 % 10_000_000;
+                row(k, k * 10_000, Some(if into_us < 100_000 { 110_000 - into_us } else { 5_000 }))
+            })
+            .collect();
+        let (_, with_leaders) = stalled();
+        for (events, judged) in [
+            (with_leaders, "on one broker, worker, partition or producer beyond chance"),
+            (Events::default(), "on one worker, partition or producer beyond chance"),
+        ] {
+            let text = text(&causes(&rows, 20_000, &events));
+            assert!(text.contains(&format!("No stall past p99 is {judged}")), "{judged}: {text}");
+        }
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl<'a> Bases<'a> {
         Self { events, rows }
     }
 
+    /// The kinds of places that can be judged: of which more than one is known.
+    pub fn judged(&self) -> Vec<Place> {
+        PLACES.into_iter().zip(&self.rows).filter(|(_, (rows, _))| rows.len() > 1).map(|(place, _)| place).collect()
+    }
+
     /// Every share of these events, the least likely first within its place; each event with its weight: 1 if it stands
     /// for itself, or 1 / the events of its stall.
     pub fn shares<'r>(&self, rows: impl Iterator<Item = (&'r Row, f64)>) -> Vec<Share> {

@@ -6,7 +6,9 @@ use crate::{
     percentile::FEW,
 };
 
-use super::{Causes, Level, attribution::Attribution, chance, episode::Episode, shared::Share, tail::NEVER};
+use super::{
+    Causes, Level, attribution::Attribution, chance, episode::Episode, shared::Share, tail::NEVER, totals::Place,
+};
 
 /// Late events that fill more of the window than this are not separate stalls.
 const THROUGHOUT: f64 = 0.3;
@@ -81,7 +83,8 @@ fn describe(causes: &Causes, episode: &Episode) -> String {
     let mut text = format!("{} over {:.0} ms", counted(episode.events, "event"), episode.length_ms());
     match episode.common.first() {
         Some(common) => text += &format!(", {}", share(common, causes)),
-        None => text += ", on no one broker, worker, partition or producer beyond chance",
+        None if causes.judged.is_empty() => {}
+        None => text += &format!(", on no one {} beyond chance", any_of(&causes.judged)),
     }
     if !episode.coincides.is_empty() {
         let what: Vec<String> = episode.coincides.iter().map(ToString::to_string).collect();
@@ -184,17 +187,29 @@ fn halves(causes: &Causes) -> String {
     )
 }
 
+/// `broker, worker or partition`.
+fn any_of(places: &[Place]) -> String {
+    let names: Vec<&str> = places.iter().map(|place| place.name()).collect();
+    match names.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 fn places(causes: &Causes) -> String {
     let out: Vec<String> =
         causes.shares.iter().filter(|share| share.stands_out()).map(|out| share(out, causes)).collect();
     let Some(level) = causes.listed.map(|k| &causes.levels[k]) else { return String::new() };
+    if causes.judged.is_empty() {
+        return String::new();
+    }
     let alone: Vec<String> = causes
         .concentrated
         .iter()
         .map(|(place, stalls)| format!("{} on one {}", count(*stalls), place.name()))
         .collect();
     let mut text = if alone.is_empty() {
-        format!("No stall {} is on one broker, worker, source, partition or producer beyond chance", level.name)
+        format!("No stall {} is on one {} beyond chance", level.name, any_of(&causes.judged))
     } else {
         // Each stall is named wrongly with at most this probability.
         let by_chance = level.stalls.len() as f64 * chance::RARE;

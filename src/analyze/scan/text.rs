@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Progress, Scanned, Shared, Sink, Skipped, layout::Layout, line, names::Interner};
-use crate::{cores, input::Error};
+use crate::{columns::COLUMNS, cores, input::Error};
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -113,8 +113,15 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
         }
     }
     let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
-        let what = if start.is_empty() { "is empty" } else { "ends within its header" };
-        return Err(first_line(&format!("{what}: the run ended before its first event; record it again")));
+        let cut = COLUMNS.join(",").as_bytes().starts_with(&start);
+        let what = match Layout::of(&start) {
+            Err(what) if !cut => what,
+            _ => format!(
+                "{}: the run ended before its first event; record it again",
+                if start.is_empty() { "is empty" } else { "ends within its header" }
+            ),
+        };
+        return Err(first_line(&what));
     };
     let layout = Layout::of(&start[..end]).map_err(|what| first_line(&what))?;
     Ok((layout, end as u64 + 1))
