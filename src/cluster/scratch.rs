@@ -19,6 +19,8 @@ const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
 const KEPT: &str = "kept";
 const CHILDREN: &str = "children";
+/// Where data is in memory.
+const MEMORY: &str = "/dev/shm";
 /// Where this process has made such directories.
 static PARENTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -29,9 +31,9 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Removes what dead runs left in `parent`, then makes a directory of our own there.
+    /// Removes what dead runs left in `parent`, the temporary directory and memory, then makes a directory of our own in `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, ClusterError> {
-        sweep(parent);
+        [parent, &std::env::temp_dir(), MEMORY.as_ref()].into_iter().for_each(sweep);
         let mut parents = PARENTS.lock().unwrap_or_else(PoisonError::into_inner);
         if !parents.iter().any(|known| known == parent) {
             parents.push(parent.to_path_buf());
@@ -165,9 +167,13 @@ mod tests {
         fs::write(gone.join(KEPT), "").unwrap();
         fs::write(gone.join(CHILDREN), "4194999 1\n").unwrap();
         let foreign = make("shasta-notes-f".into(), None);
+        // In memory, where another parent is none of its concern.
+        let in_memory = Path::new(MEMORY).join(format!("shasta-4194999-{own}"));
+        fs::create_dir(&in_memory).unwrap();
 
         let mut scratch = Scratch::create(parent.path()).unwrap();
         assert!(!dead.exists() && !reused.exists() && !gone.exists());
+        assert!(!in_memory.exists());
         assert!(starting.exists() && alive.exists() && kept.exists() && foreign.exists());
 
         let own = scratch.path().to_path_buf();
