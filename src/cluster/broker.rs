@@ -31,6 +31,11 @@ const REMOVED: &[&str] = &[
     "reserved.broker.max.id",
 ];
 
+/// A broker closes a connection that was idle for 10 minutes, by default. One that has served for hours has done so before; when a young one
+/// does it first, the code around every socket has been compiled without that case, and is compiled anew, on the run's cores
+/// (results/log/2026-11-30-ten-minutes.md). Within a run, none is closed.
+const NEVER_IDLE_MS: u32 = 86_400_000;
+
 /// On how many brokers topics are kept unless they say otherwise, and how many of these must have an event.
 const REPLICATED: &[&str] = &[
     "default.replication.factor",
@@ -94,6 +99,7 @@ pub(super) fn settings<'a>(
     let mut set = BTreeMap::from([
         ("default.replication.factor", variant.replication_factor.to_string()),
         ("min.insync.replicas", variant.min_insync_replicas.to_string()),
+        ("connections.max.idle.ms", NEVER_IDLE_MS.to_string()),
     ]);
     let applied = variant.broker.iter().filter(|(name, _)| not_applied(name).is_none());
     set.extend(applied.map(|(name, value)| (name.as_str(), value.clone())));

@@ -99,6 +99,9 @@ pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
     asked.map(|(name, why)| ((*name).to_owned(), *why)).collect()
 }
 
+/// How often a worker asks who leads the partitions and the group.
+const OFTEN_MS: u32 = 10_000;
+
 /// The consumer's properties, but for how it logs in: ours, then the variant's.
 pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
     let protocol = match config.group_protocol {
@@ -115,6 +118,10 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("auto.commit.interval.ms", config.commit_interval_ms.to_string()),
         ("auto.offset.reset", "error".into()),
         ("socket.nagle.disable", "true".into()),
+        // By default each 5 and each 10 minutes: so rarely that a young broker has meanwhile been compiled without them, and is
+        // compiled anew for each, all brokers at once, in the middle of a run (results/log/2026-11-30-ten-minutes.md).
+        ("topic.metadata.refresh.interval.ms", OFTEN_MS.to_string()),
+        ("coordinator.query.interval.ms", OFTEN_MS.to_string()),
     ];
     let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
     let ours = ours.into_iter().chain(protocol).chain(instance).map(|(name, value)| (name.to_owned(), value));
