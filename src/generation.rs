@@ -93,9 +93,10 @@ pub fn some_key(redis: &mut Primaries) -> RedisResult<Option<String>> {
 mod tests {
     use super::*;
     use crate::{
-        cluster::temporary_redis,
+        cluster::TemporaryNodes,
         store::{Effect, Settings, Store, Write},
         tag_data::{Identifier, TagData},
+        variant::RedisMode,
     };
 
     fn topic(name: &str) -> Topic {
@@ -105,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_generation_is_above_those_of_all_other_topics_and_stays_while_nothing_changes() {
-        let (_dir, _redis, port) = temporary_redis(&[]);
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        let nodes = TemporaryNodes::new(RedisMode::Single, &[]);
+        let client = redis::Client::open(nodes.url()).unwrap();
         let mut plain = client.get_connection().unwrap();
         let mut redis = Primaries::connect((&client).into(), std::time::Duration::from_secs(5)).unwrap();
         let (first, second) = (Generation::of(&topic("first")), Generation::of(&topic("second")));

@@ -15,7 +15,6 @@ mod started;
 mod tests;
 
 use std::{
-    io,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
@@ -23,10 +22,8 @@ use std::{
 
 use self::{daemon::Daemon, image::Images, owner::Owner};
 pub use self::{error::ContainersError, image::Pull, started::ContainerCluster};
-use super::{ClusterError, KAFKA_VERSION, broker, error::file_error, ports::Held, ready::ready_max, redis_server};
+use super::{ClusterError, KAFKA_VERSION, broker, ports::Held, ready::ready_max, redis_server};
 use crate::variant::Variant;
-
-const STARTS_MAX: u32 = 3;
 
 /// Whether this process has started containers that a sudden end would leave.
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -59,7 +56,7 @@ struct Prepared {
 /// [`ContainersError`], when Docker or an image is missing or refuses; a container ends, `stop` says so, or too long has
 /// passed (40 s a broker, at least 120 s): no container is left then.
 pub fn start(starting: Starting<'_>) -> Result<ContainerCluster, ClusterError> {
-    start_on(prepare(starting)?, starting, ready_max(starting.brokers), &|| Held::choose(starting.brokers, 1))
+    start_within(prepare(starting)?, starting, ready_max(starting.brokers))
 }
 
 fn prepare(starting: Starting<'_>) -> Result<Prepared, ClusterError> {
@@ -75,33 +72,21 @@ fn prepare(starting: Starting<'_>) -> Result<Prepared, ClusterError> {
     Ok(Prepared { daemon, images })
 }
 
-fn start_on(
+fn start_within(
     prepared: Prepared,
     starting: Starting<'_>,
     ready_max: Duration,
-    choose: &dyn Fn() -> io::Result<Held>,
 ) -> Result<ContainerCluster, ClusterError> {
     let Starting { variant, brokers, progress, .. } = starting;
     let (kafka, redis) = (prepared.images.kafka.shown(), prepared.images.redis.shown());
     if brokers > 0 && variant.kafka_version != KAFKA_VERSION {
         progress(&format!("the variant describes Kafka {}; this cluster runs {kafka}", variant.kafka_version));
     }
-    let mut cluster = ContainerCluster::new(prepared, variant);
-    for attempt in 1.. {
-        let held = choose().map_err(file_error("127.0.0.1".as_ref(), "bound to free ports"))?;
-        progress(&format!("starting {brokers} containers of {kafka} and one of {redis}"));
-        match cluster.launch(held, starting.stop).and_then(|()| cluster.wait_ready(starting, ready_max)) {
-            Err(ClusterError::PortTaken { name }) if attempt == STARTS_MAX => {
-                return Err(ClusterError::PortsTaken { attempts: attempt, name });
-            }
-            Err(taken @ ClusterError::PortTaken { .. }) => {
-                progress(&format!("{taken}; starting again on others"));
-                cluster.remove();
-            }
-            done => return done.map(|()| cluster),
-        }
-    }
-    unreachable!("the last attempt returns")
+    progress(&format!("starting {brokers} containers of {kafka} and one of {redis}"));
+    let mut cluster = ContainerCluster::new(prepared, variant, Held::choose(brokers, 1)?)?;
+    cluster.launch(starting.stop)?;
+    cluster.wait_ready(starting, ready_max)?;
+    Ok(cluster)
 }
 
 /// Where the daemon keeps its containers' data.

@@ -106,20 +106,12 @@ pub enum ClusterError {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// A port was taken by another process between its choice and its use.
-    #[error("{name}: a port was taken by another process between its choice and its use")]
+    /// A port was taken though it was held: by a process that asked for it by its number.
+    #[error(
+        "{name}: another process took the port that was chosen for it; see `ss -ltnp` for who asks for such ports, then try again"
+    )]
     PortTaken {
         /// The child.
-        name: String,
-    },
-    /// The same again and again.
-    #[error(
-        "{attempts} starts in a row found a port taken ({name} last); see `ss -ltn` for who opens ports on this machine, then try again"
-    )]
-    PortsTaken {
-        /// How many starts were tried.
-        attempts: u32,
-        /// The child that found it last.
         name: String,
     },
     /// A cluster whose network ends with the run.

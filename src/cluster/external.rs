@@ -163,7 +163,7 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
-    use crate::cluster::temporary_redis;
+    use crate::{cluster::TemporaryNodes, variant::RedisMode};
 
     /// A port below those that anything here is given: nothing listens there.
     const CLOSED: &str = "127.0.0.1:1";
@@ -175,10 +175,11 @@ mod tests {
 
     #[test]
     fn a_redis_that_does_not_let_us_in_says_why_without_the_password() {
-        let (_dir, _redis, port) = temporary_redis(&[("requirepass", "right")]);
-        let text = problem(CLOSED, format!("redis://127.0.0.1:{port}"));
+        let redis = TemporaryNodes::new(RedisMode::Single, &[]);
+        redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("right").exec(&mut redis.node(0)).unwrap();
+        let text = problem(CLOSED, redis.url());
         assert!(text.contains("wants a password") && text.contains("SHASTA_REDIS"), "{text}");
-        let text = problem(CLOSED, format!("redis://:wr0ng@127.0.0.1:{port}"));
+        let text = problem(CLOSED, format!("redis://:wr0ng@{}", redis.address(0)));
         assert!(text.contains("refuses the password") && !text.contains("wr0ng"), "{text}");
         let text = problem(CLOSED, format!("redis://{CLOSED}"));
         assert!(text.contains("nothing listens there"), "{text}");
@@ -196,8 +197,8 @@ mod tests {
 
     #[test]
     fn a_broker_that_cannot_be_reached_is_named() {
-        let (_dir, _redis, port) = temporary_redis(&[]);
-        let redis_url = format!("redis://127.0.0.1:{port}");
+        let redis = TemporaryNodes::new(RedisMode::Single, &[]);
+        let redis_url = redis.url();
         let text = problem(CLOSED, redis_url.clone());
         assert!(text.contains(CLOSED) && text.contains("refused"), "{text}");
 
@@ -213,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_port_that_is_no_broker_is_named_and_the_wait_can_be_stopped() {
-        let (_dir, _redis, port) = temporary_redis(&[]);
-        let address = format!("127.0.0.1:{port}");
+        let redis = TemporaryNodes::new(RedisMode::Single, &[]);
+        let address = redis.address(0).to_string();
         let access = KafkaAccess::plaintext(vec![address.clone()]);
         let started = Instant::now();
         let stop = || started.elapsed() > Duration::from_millis(300);

@@ -2,7 +2,6 @@
 //! directory, gone without a trace when the value drops.
 
 use std::{
-    io,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,7 +28,6 @@ use crate::{
     variant::Variant,
 };
 
-const STARTS_MAX: u32 = 3;
 const POLL: Duration = Duration::from_millis(50);
 
 /// Brokers and a Redis that this process started.
@@ -40,12 +38,11 @@ pub struct LocalCluster {
     pub(super) endpoints: Endpoints,
     pub(super) network: Option<Arc<Network>>,
     pub(super) redis: RedisNodes,
-    pub(super) client_ports: Vec<u16>,
     pub(super) variant: Variant,
     pub(super) java: Java,
     pub(super) site: Site,
     pub(super) lifetime: Lifetime,
-    _held: Held,
+    pub(super) held: Held,
 }
 
 /// What a start needs to know and whom it tells.
@@ -75,10 +72,6 @@ pub struct Starting<'a> {
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
 /// ends, `stop` says so, or too long has passed (40 s a broker, at least 120 s).
 pub fn start(starting: Starting<'_>) -> Result<LocalCluster, ClusterError> {
-    start_on(starting, &|| Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode)))
-}
-
-fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Result<LocalCluster, ClusterError> {
     if starting.network == Some(Scope::Whole) && starting.lifetime == Lifetime::Detached {
         return Err(ClusterError::KeptNetwork);
     }
@@ -90,20 +83,10 @@ fn start_on(starting: Starting<'_>, choose: &dyn Fn() -> io::Result<Held>) -> Re
     if wanted != KAFKA_VERSION {
         (starting.progress)(&format!("the variant describes Kafka {wanted}; a local cluster runs {KAFKA_VERSION}"));
     }
-    for attempt in 1.. {
-        let held = choose().map_err(file_error("127.0.0.1".as_ref(), "bound to free ports"))?;
-        let started = LocalCluster::spawn(starting, java.clone(), held);
-        match started.and_then(|mut cluster| cluster.wait_ready(starting).map(|()| cluster)) {
-            Err(ClusterError::PortTaken { name }) if attempt == STARTS_MAX => {
-                return Err(ClusterError::PortsTaken { attempts: attempt, name });
-            }
-            Err(taken @ ClusterError::PortTaken { .. }) => {
-                (starting.progress)(&format!("{taken}; starting again on others"))
-            }
-            done => return done,
-        }
-    }
-    unreachable!("the last attempt returns")
+    let held = Held::choose(starting.brokers, RedisNodes::count(starting.variant.redis_mode))?;
+    let mut cluster = LocalCluster::spawn(starting, java, held)?;
+    cluster.wait_ready(starting)?;
+    Ok(cluster)
 }
 
 impl LocalCluster {
@@ -127,12 +110,8 @@ impl LocalCluster {
             (0..brokers).try_for_each(|i| storage.lay_out(i, &data(i)))?;
         }
         (starting.progress)(&format!("starting {brokers} brokers (Kafka {KAFKA_VERSION}) and Redis"));
-        let client_ports: Vec<u16> = held.nodes.iter().map(|ports| ports.client).collect();
         let redis = RedisNodes::new(variant.redis_mode, held.redis.clone());
-        let endpoints = Endpoints {
-            kafka: KafkaAccess::plaintext(client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
-            redis_url: redis.url(),
-        };
+        let endpoints = Endpoints { kafka: KafkaAccess::plaintext(held.bootstrap()), redis_url: redis.url() };
         let variant = variant.clone();
         let mut cluster = Self {
             children: vec![],
@@ -140,12 +119,11 @@ impl LocalCluster {
             endpoints,
             network,
             redis,
-            client_ports,
             variant,
             java,
             site: starting.site.clone(),
             lifetime: starting.lifetime,
-            _held: held,
+            held,
         };
         for child in cluster.redis.start(&starting, cluster.scratch.path())? {
             cluster.adopt(child)?;
@@ -184,7 +162,7 @@ impl LocalCluster {
                 return Err(ClusterError::Interrupted);
             }
             self.check()?;
-            let waiting_for = not_ready(&self.client_ports, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
+            let waiting_for = not_ready(&self.held.nodes, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
             let Some(waiting_for) = waiting_for else { break };
             if start.elapsed() > limit {
                 let tails = self.children.iter().map(|child| format!("{}:\n{}", child.name(), child.last_lines(4)));
@@ -297,11 +275,7 @@ impl Drop for LocalCluster {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        cell::RefCell,
-        net::{Ipv4Addr, TcpListener},
-        path::Path,
-    };
+    use std::{cell::RefCell, path::Path};
 
     use rdkafka::{
         ClientConfig, Message, Offset, TopicPartitionList,
@@ -311,11 +285,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{
-            Part, external,
-            tests::{taken_first, variant},
-            topic,
-        },
+        cluster::{Part, external, tests::variant, topic},
         process::start_time_ticks,
         variant::RedisMode,
     };
@@ -335,17 +305,14 @@ mod tests {
 
     /// One cluster for everything that needs one, since each costs seconds of two cores.
     #[test]
-    fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
+    fn a_cluster_serves_a_topic_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let said = RefCell::new(vec![]);
-        let choose = || taken_first(&taken, &said);
         let progress = |line: &str| said.borrow_mut().push(line.to_owned());
         let variant = Variant { kafka_version: "3.3.2".to_owned(), ..variant() };
         let site = site(temp.path());
-        let mut cluster = start_on(Starting { progress: &progress, ..starting(&variant, &site) }, &choose).unwrap();
+        let mut cluster = start(Starting { progress: &progress, ..starting(&variant, &site) }).unwrap();
         for line in [
-            "redis: a port was taken",
             "the variant describes Kafka 3.3.2; a local cluster runs ",
             "`no.such.property` in [broker] has no effect: this Kafka does not know it",
         ] {
@@ -469,20 +436,9 @@ mod tests {
         let starting = Starting { lifetime: Lifetime::Detached, ..starting(&variant, &site) };
         let child = redis.start(&starting, &dir).unwrap().remove(0);
         let (variant, own) = (variant.clone(), site.clone());
-        let (children, network, client_ports, lifetime) = (vec![], None, vec![], Lifetime::Detached);
-        let mut cluster = LocalCluster {
-            children,
-            scratch,
-            endpoints,
-            network,
-            redis,
-            client_ports,
-            variant,
-            java,
-            site: own,
-            lifetime,
-            _held: held,
-        };
+        let (children, network, lifetime) = (vec![], None, Lifetime::Detached);
+        let mut cluster =
+            LocalCluster { children, scratch, endpoints, network, redis, variant, java, site: own, lifetime, held };
         let redis = child;
         let pid = redis.pid();
         cluster.adopt(redis).unwrap();

@@ -37,8 +37,6 @@ pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_nodes::Temporary as TemporaryNodes;
-#[cfg(test)]
-pub(crate) use redis_server::{Home as RedisHome, temporary as temporary_redis};
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -176,20 +174,10 @@ pub fn end_at_once() {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{cell::RefCell, collections::BTreeMap, io, net::TcpListener, time::Duration};
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
     use crate::variant::{Acks, Engine, GroupProtocol, RedisMode, Span};
-
-    /// Free ports; that of Redis is a taken one until it was told that a port was taken.
-    pub(in crate::cluster) fn taken_first(taken: &TcpListener, said: &RefCell<Vec<String>>) -> io::Result<ports::Held> {
-        let first = said.borrow().iter().all(|line| !line.contains("taken"));
-        let mut held = ports::Held::choose(3, 1)?;
-        if first {
-            held.redis[0].client = taken.local_addr()?.port();
-        }
-        Ok(held)
-    }
 
     /// A small local variant, built by hand so that these tests depend on no file.
     pub(crate) fn variant() -> Variant {

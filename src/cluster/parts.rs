@@ -95,7 +95,7 @@ impl Parts for LocalCluster {
     fn start_again(&mut self, part: Part) -> Result<(), ClusterError> {
         let place = self.place(part)?;
         let Self { variant, site, lifetime, .. } = self;
-        let brokers = self.client_ports.len();
+        let brokers = self.held.nodes.len();
         let starting =
             Starting { variant, brokers, site, lifetime: *lifetime, network: None, stop: &|| false, progress: &|_| () };
         let child = match part {
@@ -117,7 +117,7 @@ impl Parts for LocalCluster {
         match part {
             Part::Redis => self.redis.answers(0, LOOK),
             Part::Broker(broker) => {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.client_ports[broker as usize - 1]));
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.held.nodes[broker as usize - 1].client));
                 TcpStream::connect_timeout(&address, LOOK).is_ok()
             }
         }

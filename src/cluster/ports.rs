@@ -7,6 +7,8 @@ use std::{
 
 use tokio::net::TcpSocket;
 
+use super::{ClusterError, error::file_error};
+
 /// The ports of one node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
@@ -48,7 +50,14 @@ pub(super) struct Held {
 
 impl Held {
     /// Ports for so many brokers and so many Redis.
-    pub(super) fn choose(nodes: usize, redis: usize) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the system has none to give.
+    pub(super) fn choose(nodes: usize, redis: usize) -> Result<Self, ClusterError> {
+        Self::bind(nodes, redis).map_err(file_error("127.0.0.1".as_ref(), "bound to free ports"))
+    }
+
+    fn bind(nodes: usize, redis: usize) -> io::Result<Self> {
         let bind = |_| {
             let socket = TcpSocket::new_v4()?;
             socket.set_reuseaddr(true)?;
@@ -60,6 +69,11 @@ impl Held {
         let nodes = nodes.chunks_exact(PORTS).map(Ports::new).collect();
         let redis = redis.chunks_exact(2).map(|pair| RedisPorts { client: pair[0], bus: pair[1] }).collect();
         Ok(Self { nodes, redis, _sockets: sockets })
+    }
+
+    /// Where clients of the brokers begin.
+    pub(super) fn bootstrap(&self) -> Vec<String> {
+        self.nodes.iter().map(|ports| format!("127.0.0.1:{}", ports.client)).collect()
     }
 }
 

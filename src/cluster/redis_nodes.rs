@@ -4,7 +4,10 @@
 #[cfg(test)]
 mod temporary;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use redis::{Connection, RedisResult};
 use serde_json::{Value, json};
@@ -65,6 +68,11 @@ impl RedisNodes {
         if self.mode == RedisMode::Single { "redis".to_owned() } else { format!("redis {}", index + 1) }
     }
 
+    /// Where a node has its files, below the directory of all.
+    pub fn dir(&self, index: usize, all: &Path) -> PathBuf {
+        all.join(self.name(index).replace(' ', "-"))
+    }
+
     /// Starts all, each in a directory of its own below `dir`.
     pub fn start(&self, starting: &Starting<'_>, dir: &Path) -> Result<Vec<Child>, ClusterError> {
         (0..self.ports.len()).map(|index| self.start_one(index, starting, dir)).collect()
@@ -78,7 +86,7 @@ impl RedisNodes {
             (RedisMode::Replica, _) => Part::ReplicaOf(self.ports[0].client),
             (RedisMode::Cluster, _) => Part::Member { bus_port: ports.bus },
         };
-        let dir = dir.join(name.replace(' ', "-"));
+        let dir = self.dir(index, dir);
         let place = redis_server::Place { name: &name, dir: &dir, port: ports.client, part };
         redis_server::start(starting.site, place, &starting.variant.redis, starting.lifetime)
     }

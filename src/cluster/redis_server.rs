@@ -132,39 +132,3 @@ fn info_fields(info: &str) -> Value {
     let pairs = info.lines().filter_map(|line| line.trim_end().split_once(':'));
     Value::Object(pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>())
 }
-
-#[cfg(test)]
-fn start_one(dir: &Path, port: u16, settings: &BTreeMap<String, String>) -> Result<Child, ClusterError> {
-    let place = Place { name: "redis", dir, port, part: Part::Alone };
-    start(&Site::from_env(), place, settings, Lifetime::WithParent)
-}
-
-/// Where a Redis of a test's own has its files and its port.
-#[cfg(test)]
-pub(crate) struct Home {
-    dir: tempfile::TempDir,
-    _held: super::ports::Held,
-}
-
-#[cfg(test)]
-impl Home {
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-}
-
-/// A Redis of a test's own, on a free port; it ends with the values.
-#[cfg(test)]
-pub(crate) fn temporary(settings: &[(&str, &str)]) -> (Home, Child, u16) {
-    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let (dir, held) = (tempfile::tempdir().unwrap(), super::ports::Held::choose(0, 1).unwrap());
-    let port = held.redis[0].client;
-    let mut child = start_one(dir.path(), port, &settings).unwrap();
-    // One that wants a password answers as well.
-    while ping(&format!("redis://127.0.0.1:{port}"), Duration::from_millis(200)).is_err_and(|error| error.is_io_error())
-    {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    (Home { dir, _held: held }, child, port)
-}

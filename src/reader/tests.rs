@@ -7,16 +7,14 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::{
-    cluster::{RedisHome, temporary_redis},
-    process::{Child, Spawn, Streams, find_program},
+    cluster::TemporaryNodes,
     store::{Settings, Store, Write},
     tag_data::{Identifier, TagData},
+    variant::RedisMode,
 };
 
 struct Bench {
-    dir: RedisHome,
-    child: Option<Child>,
-    port: u16,
+    nodes: TemporaryNodes,
     client: Client,
     offset: i64,
     generation: u64,
@@ -24,13 +22,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (dir, child, port) = temporary_redis(&[]);
-        let client = Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        Self { dir, child: Some(child), port, client, offset: 0, generation: 1 }
+        let nodes = TemporaryNodes::new(RedisMode::Single, &[]);
+        let client = Client::open(nodes.url()).unwrap();
+        Self { nodes, client, offset: 0, generation: 1 }
     }
 
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.nodes.url()
     }
 
     async fn reader(&self, options: Options) -> Reader {
@@ -71,16 +69,11 @@ impl Bench {
     }
 
     fn restart(&mut self, forget: bool) {
-        let mut old = self.child.take().unwrap();
-        old.kill();
-        old.wait().unwrap();
+        self.nodes.kill("redis");
         if forget {
-            std::fs::remove_dir_all(self.dir.path().join("appendonlydir")).unwrap();
+            std::fs::remove_dir_all(self.nodes.dir(0).join("appendonlydir")).unwrap();
         }
-        let program = find_program("redis-server", None).unwrap();
-        let log = Streams::Log(self.dir.path().join("redis.log"));
-        let spawn = Spawn::new("redis", program, log).args([self.dir.path().join("redis.conf")]).dir(self.dir.path());
-        self.child = Some(spawn.start().unwrap());
+        self.nodes.start_again(0, &[]);
         let answers = |mut redis: Connection| redis::cmd("PING").exec(&mut redis);
         while self.client.get_connection().and_then(answers).is_err() {
             std::thread::sleep(Duration::from_millis(5));
@@ -259,7 +252,7 @@ async fn a_killed_redis_that_comes_back_is_no_gap_unless_it_has_forgotten() {
     bench.write(&["t"], 5..6);
     assert_eq!(delta(&mut follow).await.data, "5");
 
-    drop(bench.child.take());
+    bench.nodes.kill("redis");
     let error = loop {
         match reader.snapshot(&tag("t")).await {
             Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -276,11 +269,11 @@ async fn a_redis_that_hangs_is_given_up_and_found_again() {
     let mut follow = reader.follow(&tag("t")).await.unwrap();
     snapshot(&mut follow).await;
     for value in 0..3 {
-        bench.child.as_mut().unwrap().signal(rustix::process::Signal::STOP).unwrap();
+        bench.nodes.child("redis").signal(rustix::process::Signal::STOP).unwrap();
         let error = reader.snapshot(&tag("t")).await.unwrap_err();
         assert!(error.is_transient(), "{error}");
         tokio::time::sleep(Duration::from_millis(500)).await;
-        bench.child.as_mut().unwrap().signal(rustix::process::Signal::CONT).unwrap();
+        bench.nodes.child("redis").signal(rustix::process::Signal::CONT).unwrap();
         bench.write(&["t"], value..value + 1);
         assert_eq!(delta(&mut follow).await.data, value.to_string());
     }
@@ -403,11 +396,12 @@ async fn who_may_not_read_is_told_at_once_and_who_is_not_told_asks() {
     let mut redis = bench.redis();
     let mut user = |name: &str, rules: &[&str]| {
         redis::cmd("ACL").arg("SETUSER").arg(name).arg(&["reset", "on", ">pw"]).arg(rules).exec(&mut redis).unwrap();
-        let (port, options) = (bench.port, Options { poll: Duration::from_millis(5), ..Options::default() });
-        let url = format!("redis://{name}:pw@127.0.0.1:{port}");
+        let (address, options) =
+            (bench.nodes.address(0), Options { poll: Duration::from_millis(5), ..Options::default() });
+        let url = format!("redis://{name}:pw@{address}");
         async move { Reader::connect(&url, options).await }
     };
-    let wrong = Reader::connect(&format!("redis://x:y@127.0.0.1:{}", bench.port), Options::default()).await;
+    let wrong = Reader::connect(&format!("redis://x:y@{}", bench.nodes.address(0)), Options::default()).await;
     assert!(matches!(wrong.err(), Some(ReaderError::Denied(_))));
     let other_keys = user("other", &["+@all", "~other:*"]).await.err();
     assert!(matches!(&other_keys, Some(ReaderError::Denied(_))), "{other_keys:?}");
@@ -422,15 +416,14 @@ async fn who_may_not_read_is_told_at_once_and_who_is_not_told_asks() {
         bench.write(&["t"], value..value + 1);
         assert_eq!(delta(&mut follow).await.data, value.to_string());
     }
-    let (_dir, _child, node) = temporary_redis(&[("cluster-enabled", "yes")]);
-    let node = format!("redis://127.0.0.1:{node}");
+    let alone = TemporaryNodes::new(RedisMode::Single, &[("cluster-enabled", "yes")]);
     // What a server that expects TLS does with plain text.
     let tls = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let secret = format!("redis://{}", tls.local_addr().unwrap());
     std::thread::spawn(move || tls.incoming().for_each(drop));
     for (url, word) in [
         (&*secret, "rediss://"),
-        (&*node, "no node of the cluster has the slot"),
+        (&alone.url(), "no node of the cluster has the slot"),
         ("http://x", "rediss://"),
         ("redis://127.0.0.1:1", "nothing listens"),
     ] {

@@ -206,9 +206,9 @@ fn a_redis_that_has_forgotten_is_noticed_with_and_without_a_new_connection() {
 
 #[test]
 fn a_cluster_without_slots_and_one_without_a_primary_say_so() {
-    let (_dir, _child, port) = crate::cluster::temporary_redis(&[("cluster-enabled", "yes")]);
+    let alone = TemporaryNodes::new(RedisMode::Single, &[("cluster-enabled", "yes")]);
     let settings = Settings { generation: 1, run: "r".into(), stream_maxlen: 1, timeout: Duration::from_secs(1) };
-    let refused = Store::connect(Seeds::parse(&format!("redis://127.0.0.1:{port}")).unwrap(), settings.clone()).err();
+    let refused = Store::connect(Seeds::parse(&alone.url()).unwrap(), settings.clone()).err();
     assert!(refused.unwrap().to_string().contains("no node of the cluster has the slot"));
     let redis = TemporaryNodes::new(RedisMode::Replica, &[]);
     let replica = Seeds::parse(&format!("redis://{}", redis.address(1))).unwrap();

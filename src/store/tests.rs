@@ -5,15 +5,10 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{
-    cluster::{RedisHome, temporary_redis},
-    shards::Seeds,
-    tag_data::Identifier,
-};
+use crate::{cluster::TemporaryNodes, shards::Seeds, tag_data::Identifier, variant::RedisMode};
 
 struct Bench {
-    dir: RedisHome,
-    redis: crate::process::Child,
+    nodes: TemporaryNodes,
     client: Client,
     connection: Connection,
 }
@@ -24,23 +19,16 @@ impl Bench {
     }
 
     fn of(settings: &[(&str, &str)]) -> Self {
-        let (dir, redis, port) = temporary_redis(settings);
-        let client = Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        let nodes = TemporaryNodes::new(RedisMode::Single, settings);
+        let client = Client::open(nodes.url()).unwrap();
         let connection = client.get_connection().unwrap();
-        Self { dir, redis, client, connection }
+        Self { nodes, client, connection }
     }
 
     /// Kills it and starts it again with the same data.
     fn restart(&mut self, settings: &[(&str, &str)]) {
-        use crate::process::{Spawn, Streams, find_program};
-        self.redis.kill();
-        self.redis.wait().unwrap();
-        let file = self.dir.path().join("redis.conf");
-        let more = settings.iter().map(|(name, value)| format!("{name} {value}\n")).collect::<String>();
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &more).unwrap();
-        let log = Streams::Log(self.dir.path().join("redis.log"));
-        let program = find_program("redis-server", None).unwrap();
-        self.redis = Spawn::new("redis", program, log).args([file]).dir(self.dir.path()).start().unwrap();
+        self.nodes.kill("redis");
+        self.nodes.start_again(0, settings);
         while self.client.get_connection().map(|connection| self.connection = connection).is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -230,8 +218,8 @@ fn without_memory_or_permission_events_wait_in_order() {
         refused.to_string().contains("AuthenticationFailed") || refused.to_string().contains("uthentication"),
         "{refused}"
     );
-    let (_dir, _child, port) = temporary_redis(&[("requirepass", "right")]);
-    let bare = Seeds::parse(&format!("redis://127.0.0.1:{port}")).unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("right").exec(&mut bench.connection).unwrap();
+    let bare = Seeds::parse(&bench.nodes.url()).unwrap();
     let refused = Store::connect(bare, settings(Duration::from_secs(1))).err().unwrap();
     assert!(refused.to_string().contains("uthentication") || refused.to_string().contains("NOAUTH"), "{refused}");
 }

@@ -12,10 +12,11 @@ use super::{
     *,
 };
 use crate::{
-    cluster::{RedisHome, temporary_redis},
+    cluster::TemporaryNodes,
     reader::StreamId,
     store::{Author, Settings, Store, Write},
     tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
+    variant::RedisMode,
 };
 
 const KEY: &str = "shasta:{shasta/3/load}";
@@ -107,7 +108,7 @@ impl Case {
 }
 
 struct Bench {
-    _redis: (RedisHome, crate::process::Child),
+    _nodes: TemporaryNodes,
     url: String,
     client: Client,
     redis: Connection,
@@ -115,11 +116,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (dir, child, port) = temporary_redis(&[]);
-        let url = format!("redis://127.0.0.1:{port}");
+        let nodes = TemporaryNodes::new(RedisMode::Single, &[]);
+        let url = nodes.url();
         let client = Client::open(url.as_str()).unwrap();
         let redis = client.get_connection().unwrap();
-        Self { _redis: (dir, child), url, client, redis }
+        Self { _nodes: nodes, url, client, redis }
     }
 
     fn store(&self, stream_maxlen: u32) -> Store {
@@ -437,8 +438,9 @@ fn what_others_write_is_tolerated_and_counted() {
 
 #[test]
 fn a_redis_that_refuses_or_is_none_ends_the_check_in_words() {
-    let (_dir, _redis, port) = temporary_redis(&[("requirepass", "s3cret")]);
-    let url = format!("redis://127.0.0.1:{port}");
+    let nodes = TemporaryNodes::new(RedisMode::Single, &[]);
+    redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("s3cret").exec(&mut nodes.node(0)).unwrap();
+    let url = nodes.url();
     let keys = published(0, None, "", "").event().identifier.unwrap().redis_keys();
     let refused = Stored::new(&url, url.clone()).unwrap().version(&keys).err().unwrap();
     assert!(refused.to_string().contains("NOAUTH") || refused.to_string().contains("Authentication"), "{refused}");

@@ -38,13 +38,11 @@ pub struct ContainerCluster {
     pub(super) run: String,
     pub(super) containers: Vec<Running>,
     endpoints: Endpoints,
-    client_ports: Vec<u16>,
     redis: RedisNodes,
     variant: Variant,
     /// When Docker was last asked about the containers.
     pub(super) looked: Instant,
-    /// Their ports, once they are chosen.
-    held: Option<Held>,
+    held: Held,
 }
 
 /// One that was started.
@@ -58,36 +56,34 @@ pub(super) struct Running {
 }
 
 impl ContainerCluster {
-    pub(super) fn new(Prepared { daemon, images }: Prepared, variant: &Variant) -> Self {
-        Self {
+    /// With no container yet.
+    pub(super) fn new(
+        Prepared { daemon, images }: Prepared,
+        variant: &Variant,
+        held: Held,
+    ) -> Result<Self, ClusterError> {
+        let redis = RedisNodes::new(RedisMode::Single, held.redis.clone());
+        Ok(Self {
             daemon,
             images,
-            run: String::new(),
+            run: storage::new_cluster_id()?,
             containers: Vec::new(),
-            endpoints: Endpoints { kafka: KafkaAccess::plaintext(Vec::new()), redis_url: String::new() },
-            client_ports: Vec::new(),
-            redis: RedisNodes::new(RedisMode::Single, Vec::new()),
+            endpoints: Endpoints { kafka: KafkaAccess::plaintext(held.bootstrap()), redis_url: redis.url() },
+            redis,
             variant: variant.clone(),
             looked: Instant::now(),
-            held: None,
-        }
+            held,
+        })
     }
 
-    pub(super) fn launch(&mut self, held: Held, stop: &dyn Fn() -> bool) -> Result<(), ClusterError> {
-        self.run = storage::new_cluster_id()?;
-        self.client_ports = held.nodes.iter().map(|ports| ports.client).collect();
-        self.redis = RedisNodes::new(RedisMode::Single, held.redis.clone());
-        self.endpoints = Endpoints {
-            kafka: KafkaAccess::plaintext(self.client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()),
-            redis_url: self.redis.url(),
-        };
+    pub(super) fn launch(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ClusterError> {
+        let held = &self.held;
         let (kafka, redis) = (self.images.kafka.name.clone(), self.images.redis.name.clone());
         let mut wanted = vec![("redis".to_owned(), &redis, recipe::redis(held.redis[0].client, &self.variant))];
         for i in 0..held.nodes.len() {
             let recipe = recipe::broker(&kafka, i, &held.nodes, &self.run, &self.variant);
             wanted.push((format!("broker {}", i + 1), &kafka, recipe));
         }
-        self.held = Some(held);
         STARTED.store(true, Relaxed);
         for (name, image, recipe) in wanted {
             let container = self.create(&name, image, recipe, stop)?;
@@ -138,7 +134,7 @@ impl ContainerCluster {
                 return Err(ClusterError::Interrupted);
             }
             self.check()?;
-            let waiting_for = not_ready(&self.client_ports, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
+            let waiting_for = not_ready(&self.held.nodes, &self.endpoints.kafka, &mut self.redis, &mut admin)?;
             let Some(waiting_for) = waiting_for else { break };
             if start.elapsed() > ready_max {
                 return Err(self.unready(waiting_for, ready_max));

@@ -6,7 +6,6 @@ use std::{
     collections::HashMap,
     fs,
     io::Write as _,
-    net::TcpListener,
     process::Command,
 };
 
@@ -19,11 +18,7 @@ use testcontainers::{
 
 use super::{image::parts, *};
 use crate::{
-    cluster::{
-        Cluster, external,
-        tests::{taken_first, variant},
-        topic,
-    },
+    cluster::{Cluster, external, tests::variant, topic},
     output::say,
 };
 
@@ -95,18 +90,15 @@ fn docker(arguments: &[&str], input: &[u8]) {
 
 /// One cluster for everything that needs one, since each costs seconds of two cores.
 #[test]
-fn a_cluster_starts_past_a_taken_port_serves_a_topic_and_leaves_nothing() {
+fn a_cluster_serves_a_topic_and_leaves_nothing() {
     let variant = variant();
     let Some(prepared) = prepared("a cluster in containers", &variant) else { return };
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let said = RefCell::new(vec![]);
-    let choose = || taken_first(&taken, &said);
     let progress = |line: &str| said.borrow_mut().push(line.to_owned());
     let starting = Starting { progress: &progress, ..starting(&variant) };
-    let mut cluster = start_on(prepared, starting, ready_max(3), &choose).unwrap();
-    for line in ["redis: a port was taken", "`no.such.property` in [broker] has no effect"] {
-        assert!(said.borrow().iter().any(|said| said.contains(line)), "{line} in {:?}", said.borrow());
-    }
+    let mut cluster = start_within(prepared, starting, ready_max(3)).unwrap();
+    let told = |line: &String| line.contains("`no.such.property` in [broker] has no effect");
+    assert!(said.borrow().iter().any(told), "{:?}", said.borrow());
     assert_eq!(cluster.ended().unwrap(), [""; 0]);
     let run = cluster.run.clone();
     assert_eq!(containers_of(&run).len(), 4);
@@ -165,10 +157,10 @@ fn a_start_removes_what_dead_owners_left_and_nothing_else() {
 #[test]
 fn a_start_can_be_interrupted_and_leaves_nothing() {
     let Some(prepared) = prepared("interrupting a start", &variant()) else { return };
-    let mut cluster = ContainerCluster::new(prepared, &variant());
+    let mut cluster = ContainerCluster::new(prepared, &variant(), Held::choose(3, 1).unwrap()).unwrap();
     let asked = Cell::new(0);
     let stop = || asked.replace(asked.get() + 1) > 20;
-    let launched = cluster.launch(Held::choose(3, 1).unwrap(), &stop);
+    let launched = cluster.launch(&stop);
     let variant = variant();
     let starting = Starting { stop: &stop, ..starting(&variant) };
     let stopped = launched.and_then(|()| cluster.wait_ready(starting, ready_max(3)));
@@ -186,7 +178,7 @@ fn a_broker_that_never_gets_ready_shows_its_last_lines_and_is_removed() {
     docker(&["build", "--tag", name, "-"], idle.as_bytes());
     let variant = Variant { kafka_image: Some(name.to_owned()), ..variant() };
     let never = prepare(starting(&variant)).unwrap();
-    let refused = start_on(never, starting(&variant), Duration::from_secs(3), &|| Held::choose(3, 1)).err().unwrap();
+    let refused = start_within(never, starting(&variant), Duration::from_secs(3)).err().unwrap();
     let text = refused.to_string();
     assert!(text.contains(name) && text.contains("(broker 1 does not listen) and is removed"), "{text}");
     let lines: Vec<String> = (11..=30).map(|n| n.to_string()).collect();
@@ -245,8 +237,8 @@ fn an_image_for_other_processors_is_refused() {
 #[test]
 fn a_kept_cluster_outlives_its_value_until_the_command_ends_it() {
     let Some(prepared) = prepared("a kept cluster", &variant()) else { return };
-    let mut cluster = ContainerCluster::new(prepared, &variant());
-    cluster.launch(Held::choose(3, 1).unwrap(), &|| false).unwrap();
+    let mut cluster = ContainerCluster::new(prepared, &variant(), Held::choose(3, 1).unwrap()).unwrap();
+    cluster.launch(&|| false).unwrap();
     let run = cluster.run.clone();
     let end = cluster.keep().unwrap();
     drop(cluster);

@@ -1,6 +1,6 @@
 //! Redis nodes of a test's own.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use redis::Connection;
 
@@ -16,35 +16,37 @@ use crate::{
 pub(crate) struct Temporary {
     nodes: RedisNodes,
     children: Vec<Child>,
+    variant: Variant,
+    dir: tempfile::TempDir,
     _held: Held,
-    _dir: tempfile::TempDir,
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn starting<'a>(variant: &'a Variant, site: &'a Site) -> Starting<'a> {
+    let lifetime = Lifetime::WithParent;
+    Starting { variant, brokers: 0, site, lifetime, network: None, stop: &|| false, progress: &|_| () }
 }
 
 impl Temporary {
     pub(crate) fn new(mode: RedisMode, settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut variant = Variant { redis_mode: mode, ..crate::cluster::tests::variant() };
-        variant.redis.extend(settings);
-        let site = Site::from_env();
+        variant.redis.extend(owned(settings));
         let dir = tempfile::tempdir().unwrap();
         let held = Held::choose(0, RedisNodes::count(mode)).unwrap();
+        if variant.redis.contains_key("cluster-enabled") {
+            // Otherwise 10,000 above the other, which may be no port at all.
+            variant.redis.insert("cluster-port".to_owned(), held.redis[0].bus.to_string());
+        }
         let mut nodes = RedisNodes::new(mode, held.redis.clone());
-        let lifetime = Lifetime::WithParent;
-        let starting = Starting {
-            variant: &variant,
-            brokers: 0,
-            site: &site,
-            lifetime,
-            network: None,
-            stop: &|| false,
-            progress: &|_| (),
-        };
-        let mut children = nodes.start(&starting, dir.path()).unwrap();
+        let mut children = nodes.start(&starting(&variant, &Site::from_env()), dir.path()).unwrap();
         while nodes.not_ready(Duration::from_secs(1)).is_some() {
             assert!(children.iter_mut().all(|child| child.try_wait().unwrap().is_none()), "a node ended by itself");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { nodes, children, _held: held, _dir: dir }
+        Self { nodes, children, variant, dir, _held: held }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -60,11 +62,28 @@ impl Temporary {
         Address { host: HOST.to_owned(), port: self.nodes.ports[index].client }
     }
 
+    /// Where a node has its files.
+    pub(crate) fn dir(&self, index: usize) -> PathBuf {
+        self.nodes.dir(index, self.dir.path())
+    }
+
+    /// The process of this name.
+    pub(crate) fn child(&mut self, name: &str) -> &mut Child {
+        self.children.iter_mut().find(|child| child.name() == name).unwrap()
+    }
+
     pub(crate) fn kill(&mut self, name: &str) {
         let index = self.children.iter().position(|child| child.name() == name).unwrap();
         let mut child = self.children.remove(index);
         child.kill();
         child.wait().unwrap();
+    }
+
+    /// Starts a node that was killed, with the data that it has and more settings; does not wait for it.
+    pub(crate) fn start_again(&mut self, index: usize, settings: &[(&str, &str)]) {
+        self.variant.redis.extend(owned(settings));
+        let started = self.nodes.start_one(index, &starting(&self.variant, &Site::from_env()), self.dir.path());
+        self.children.push(started.unwrap());
     }
 
     pub(crate) fn promote(&self, index: usize) {
