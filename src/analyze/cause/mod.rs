@@ -295,7 +295,7 @@ mod tests {
             (Events::default(), "on one worker, partition or producer beyond chance"),
         ] {
             let text = text(&causes(&rows, 20_000, &events));
-            assert!(text.contains(&format!("No stall past p99 is {judged}")), "{judged}: {text}");
+            assert!(text.contains(&format!("No stall past p99.9 is {judged}")), "{judged}: {text}");
         }
     }
 
