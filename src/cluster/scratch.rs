@@ -2,6 +2,7 @@
 //! a later start removes what a killed run could not.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write as _,
     os::unix::fs::MetadataExt,
@@ -33,7 +34,8 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Removes what dead runs left in `parent`, the temporary directory and memory, then makes a directory of our own in `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, ClusterError> {
-        [parent, &std::env::temp_dir(), MEMORY.as_ref()].into_iter().for_each(sweep);
+        let places = BTreeSet::from([parent.to_path_buf(), std::env::temp_dir(), MEMORY.into()]);
+        places.iter().for_each(|place| sweep(place));
         let mut parents = PARENTS.lock().unwrap_or_else(PoisonError::into_inner);
         if !parents.iter().any(|known| known == parent) {
             parents.push(parent.to_path_buf());

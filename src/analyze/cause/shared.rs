@@ -68,32 +68,32 @@ impl Share {
 #[derive(Debug)]
 pub struct Bases<'a> {
     events: &'a Events,
-    /// In the order of [`PLACES`]: rows by value, and all of them.
-    rows: [(BTreeMap<i64, u64>, u64); PLACES.len()],
+    /// The kinds of places that can be judged, those of which more than one is known: rows by value, and all of them.
+    judged: Vec<(Place, BTreeMap<i64, u64>, u64)>,
 }
 
 impl<'a> Bases<'a> {
     /// Of a run.
     pub fn new(totals: &Totals, events: &'a Events) -> Self {
-        let rows = PLACES.map(|place| {
+        let known = PLACES.into_iter().map(|place| {
             let rows = totals.by(place, events);
             let all = rows.values().sum();
-            (rows, all)
+            (place, rows, all)
         });
-        Self { events, rows }
+        Self { events, judged: known.filter(|(_, rows, _)| rows.len() > 1).collect() }
     }
 
-    /// The kinds of places that can be judged: of which more than one is known.
+    /// The kinds of places that can be judged, in the order of [`PLACES`].
     pub fn judged(&self) -> Vec<Place> {
-        PLACES.into_iter().zip(&self.rows).filter(|(_, (rows, _))| rows.len() > 1).map(|(place, _)| place).collect()
+        self.judged.iter().map(|&(place, ..)| place).collect()
     }
 
     /// Every share of these events, the least likely first within its place; each event with its weight: 1 if it stands
     /// for itself, or 1 / the events of its stall.
     pub fn shares<'r>(&self, rows: impl Iterator<Item = (&'r Row, f64)>) -> Vec<Share> {
-        let mut counts: [BTreeMap<i64, (u64, f64)>; PLACES.len()] = Default::default();
+        let mut counts: Vec<BTreeMap<i64, (u64, f64)>> = vec![BTreeMap::new(); self.judged.len()];
         for (row, weight) in rows {
-            for (place, counts) in PLACES.iter().zip(&mut counts) {
+            for ((place, ..), counts) in self.judged.iter().zip(&mut counts) {
                 if let Some(value) = place.of(row, self.events) {
                     let (events, votes) = counts.entry(value).or_default();
                     *events += 1;
@@ -102,10 +102,7 @@ impl<'a> Bases<'a> {
             }
         }
         let mut shares = Vec::new();
-        for ((place, counts), (rows, all)) in PLACES.into_iter().zip(counts).zip(&self.rows) {
-            if rows.len() < 2 {
-                continue;
-            }
+        for (&(place, ref rows, all), counts) in self.judged.iter().zip(counts) {
             let n: u64 = counts.values().map(|(events, _)| events).sum();
             // Rounded for the voters; a sum of thirds may miss its whole number by a hair, and a vote and a half is one.
             let voters = counts.values().map(|(_, votes)| votes).sum::<f64>().round() as u64;
@@ -114,7 +111,7 @@ impl<'a> Bases<'a> {
             let from = shares.len();
             shares.extend(counts.into_iter().map(|(value, (k, votes))| {
                 // A row outside the totals would make the base zero, and the share infinitely remarkable.
-                let base = rows.get(&value).copied().unwrap_or(0).max(1) as f64 / (*all).max(1) as f64;
+                let base = rows.get(&value).copied().unwrap_or(0).max(1) as f64 / all.max(1) as f64;
                 let probability = (chance::at_least(whole(votes), voters, base) * looked_at).min(1.0);
                 Share { place, value, k, n, base, probability }
             }));

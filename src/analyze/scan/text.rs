@@ -113,15 +113,14 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
         }
     }
     let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
-        let cut = COLUMNS.join(",").as_bytes().starts_with(&start);
-        let what = match Layout::of(&start) {
-            Err(what) if !cut => what,
-            _ => format!(
-                "{}: the run ended before its first event; record it again",
-                if start.is_empty() { "is empty" } else { "ends within its header" }
-            ),
-        };
-        return Err(first_line(&what));
+        if start.is_empty() {
+            return Err(first_line("is empty: the run ended before its first event; record it again"));
+        }
+        let cut = first_line("ends within its header: the run ended before its first event; record it again");
+        if COLUMNS.join(",").as_bytes().starts_with(&start) {
+            return Err(cut);
+        }
+        return Err(Layout::of(&start).err().map_or(cut, |what| first_line(&what)));
     };
     let layout = Layout::of(&start[..end]).map_err(|what| first_line(&what))?;
     Ok((layout, end as u64 + 1))

@@ -73,10 +73,7 @@ impl Temporary {
     }
 
     pub(crate) fn kill(&mut self, name: &str) {
-        let index = self.children.iter().position(|child| child.name() == name).unwrap();
-        let mut child = self.children.remove(index);
-        child.kill();
-        child.wait().unwrap();
+        kill(&mut self.children, name);
     }
 
     /// Starts a node that was killed, with the data that it has and more settings; does not wait for it.
@@ -110,15 +107,19 @@ impl Temporary {
     }
 
     pub(crate) fn fail_over(&mut self) -> String {
-        let children = std::cell::RefCell::new(&mut self.children);
-        let kill = |name: &str| {
-            let mut children = children.borrow_mut();
-            let index = children.iter().position(|child| child.name() == name).unwrap();
-            let mut child = children.remove(index);
-            child.kill();
-            child.wait().unwrap();
-            Ok(())
-        };
-        self.nodes.fail_over(kill).unwrap()
+        let children = &mut self.children;
+        self.nodes
+            .fail_over(|name| {
+                kill(children, name);
+                Ok(())
+            })
+            .unwrap()
     }
+}
+
+fn kill(children: &mut Vec<Child>, name: &str) {
+    let index = children.iter().position(|child| child.name() == name).unwrap();
+    let mut child = children.remove(index);
+    child.kill();
+    child.wait().unwrap();
 }
