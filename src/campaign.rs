@@ -38,6 +38,16 @@ pub enum CampaignError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A run counts whose manifest is gone or damaged.
+    #[error("{what}; run `{run}` counts by it: put it back, or remove the run's entry from {book}, and it is made again", book = .book.display())]
+    Lost {
+        /// The manifest, and what is wrong with it.
+        what: String,
+        /// The run.
+        run: String,
+        /// The book that has it.
+        book: PathBuf,
+    },
     /// Another process holds the directory of its runs.
     #[error("{path}: another process is making this campaign; wait until it ends, or end it", path = .0.display())]
     Busy(PathBuf),

@@ -1,13 +1,13 @@
 //! `experiment`: arguments → run → print.
 
-use std::{path::Path, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Parser;
 use shasta::{
     arguments::{Arguments, Role},
     audience,
-    campaign::{self, Book, Campaign},
+    campaign::{self, Book, Campaign, CampaignError},
     exit::{Exit, stop_on_signals},
     live::Live,
     output::{log, print, say, with_causes},
@@ -79,7 +79,12 @@ fn campaign(path: &Path, arguments: &Arguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if arguments.table {
-        let book = Book::read(&campaign, &arguments.out)?;
+        let book = match Book::read(&campaign, &arguments.out) {
+            Err(CampaignError::File { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+                bail!("{}: no run of this campaign has been made yet; leave --table out to begin it", path.display())
+            }
+            read => read?,
+        };
         campaign::report(&campaign, &book, &arguments.out, arguments.splice.as_deref())?;
         return Ok(Exit::Done);
     }

@@ -10,6 +10,7 @@ use super::{
     Book, Campaign, CampaignError, Outcome, State, TRIES_MAX,
     conduct::{Progress, conduct},
     file::Keep,
+    recorded::Recorded,
     splice,
     table::{self, Tables},
 };
@@ -26,6 +27,7 @@ use crate::{
 /// # Errors
 /// See [`conduct`]; also when the tables cannot be written.
 pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) -> Result<Book, CampaignError> {
+    check_manifests(campaign, &like.out)?;
     let mut ground: Option<Ground> = None;
     let made = conduct(campaign, &like.out, |slot, progress| {
         let arm = &campaign.arms[slot.arm];
@@ -78,6 +80,18 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
             Err(error)
         }
     }
+}
+
+/// Without its manifest a run that counts would be missing from the tables, and would not be made again either.
+fn check_manifests(campaign: &Campaign, out: &Path) -> Result<(), CampaignError> {
+    // Whether there is a book, and a sound one, is told when it is opened.
+    let Ok(book) = Book::read(campaign, out) else { return Ok(()) };
+    for run in book.entries.into_iter().filter(|entry| entry.state == State::Counts).filter_map(|entry| entry.run) {
+        if let Err(what) = Recorded::read(&Book::directory(campaign, out).join(format!("{run}.json"))) {
+            return Err(CampaignError::Lost { what, run, book: Book::path(campaign, out) });
+        }
+    }
+    Ok(())
 }
 
 /// Writes the tables of what the book has, beside it, and prints them; the brief one also between its markers in `splice`.
@@ -160,6 +174,10 @@ mod tests {
         }
         let page = fs::read_to_string(Book::path(&campaign, out.path()).with_extension("md")).unwrap();
         assert!(page.contains("4 runs count, of 4 that are wanted.") && page.contains("| tail-r20-2 |"), "{page}");
+
+        fs::remove_file(Book::directory(&campaign, out.path()).join("tail-r20-2.json")).unwrap();
+        let error = perform(&campaign, &like, &Stop::default(), &live).unwrap_err().to_string();
+        assert!(error.contains("tail-r20-2.json: ") && error.contains("remove the run's entry from"), "{error}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl<'a> Tables<'a> {
         let Self { campaign, book, runs } = self;
         let mut page =
             format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
-        let made = runs.iter().filter(|run| run.entry.state == State::Counts).count();
+        let made = runs.iter().filter(|run| run.entry.state == State::Counts && run.recorded.is_ok()).count();
         let wanted = campaign.arms.len() * campaign.runs as usize;
         let _ = writeln!(
             page,
@@ -290,7 +290,7 @@ mod tests {
         let tables = Tables::read(&campaign, &book, out.path());
         let page = tables.page();
         for line in [
-            "5 runs count, of 4 that are wanted.",
+            "4 runs count, of 4 that are wanted.",
             "| laptop | 2 × Z80 | 2 | 4.50 | 9.00 | 25.25 | 20.00 | 30.50 | 250.00† | 6 of 2,000 | 1.20 | 0.040 | 0.020 | 0.200 | 60.00 (60.00 to 60.00) |",
             "| goal | all | 2 | 4.50 | 9.00 | 6.00 | 5.00 | 7.00 |",
             "| goal | 2 × Z80 | 1 | 4.50 | 9.00 | 5.00 |",
