@@ -14,12 +14,14 @@ use shasta::{
     run::{RunError, run},
     screen,
     search::{self, Search},
+    tls,
     variant::{self, Layer, Variant},
     worker,
 };
 
 fn main() -> ExitCode {
     log();
+    tls::install_provider();
     let arguments = Arguments::parse();
     let done = match arguments.role {
         Role::Worker => worker::main().map(|()| Exit::Done).map_err(anyhow::Error::from),

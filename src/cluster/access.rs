@@ -140,7 +140,7 @@ impl KafkaAccess {
     /// A builder of an rskafka client with the connection settings.
     ///
     /// # Errors
-    /// When the certificate authorities cannot be read, or the build has no TLS.
+    /// When the certificate authorities cannot be read.
     pub fn rskafka_builder(&self) -> Result<ClientBuilder, ClusterError> {
         let builder = ClientBuilder::new(self.bootstrap.clone());
         match &self.security {
@@ -158,12 +158,6 @@ impl KafkaAccess {
     }
 }
 
-#[cfg(not(feature = "tls"))]
-fn with_tls(_builder: ClientBuilder, _ca_file: &Option<PathBuf>) -> Result<ClientBuilder, ClusterError> {
-    Err(ClusterError::NeedsTls { what: "this security protocol" })
-}
-
-#[cfg(feature = "tls")]
 fn with_tls(builder: ClientBuilder, ca_file: &Option<PathBuf>) -> Result<ClientBuilder, ClusterError> {
     use rustls::{
         ClientConfig, RootCertStore,

@@ -55,7 +55,7 @@ impl Addresses {
     /// The endpoints that flags and environment name together.
     ///
     /// # Errors
-    /// When an address is missing or malformed, or asks for TLS in a build without it.
+    /// When an address is missing or malformed.
     pub fn resolve(self) -> Result<Endpoints, ClusterError> {
         self.resolve_in(&process_environment)
     }
@@ -66,13 +66,11 @@ impl Addresses {
         let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
         let Given { value: redis_url, by } = redis.ok_or(missing)?;
         let form = "write it as redis://[user:password@]host:port[,host:port…], or rediss:// for TLS";
-        if redis_url.starts_with("redis://") && Seeds::parse(&redis_url).is_err() {
+        if Seeds::parse(&redis_url).is_err() {
             return Err(bad(by, form));
         }
         match redis_url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("redis") => Ok(Endpoints { kafka, redis_url }),
-            Some("rediss") if cfg!(feature = "tls") => Ok(Endpoints { kafka, redis_url }),
-            Some("rediss") => Err(ClusterError::NeedsTls { what: "a rediss:// URL" }),
+            Some("redis" | "rediss") => Ok(Endpoints { kafka, redis_url }),
             _ => Err(bad(by, form)),
         }
     }
@@ -110,12 +108,7 @@ impl Addresses {
             return Ok(Security::Plaintext);
         }
         let ca_file = self.ca_file.clone().or_else(|| env(CA_FILE)).filter(|_| tls).map(PathBuf::from);
-        let security = if sasl { self.scram(tls, ca_file, env)? } else { Security::Tls { ca_file } };
-        if cfg!(feature = "tls") {
-            Ok(security)
-        } else {
-            Err(ClusterError::NeedsTls { what: "this security protocol" })
-        }
+        if sasl { self.scram(tls, ca_file, env) } else { Ok(Security::Tls { ca_file }) }
     }
 
     /// Refuses flags that the protocol has no use for. Variables may be there for other programs.
@@ -272,7 +265,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "tls")]
     fn a_child_reads_the_access_from_its_environment() {
         for access in [scram(), KafkaAccess::plaintext(vec!["a:1".to_owned()])] {
             let env = access.env();
@@ -280,17 +272,5 @@ mod tests {
             assert_eq!(Addresses::default().kafka(&lookup).unwrap(), access);
         }
         assert!(scram().rskafka_builder().unwrap_err().to_string().contains("/ca.pem"));
-    }
-
-    #[test]
-    #[cfg(not(feature = "tls"))]
-    fn tls_without_the_feature_says_how_to_build() {
-        let plain = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r")];
-        assert_eq!(resolve(&plain).unwrap().env().len(), 3);
-        for extra in [(PROTOCOL, "SSL"), (REDIS, "rediss://r")] {
-            let env = [&[extra][..], &plain].concat();
-            assert!(resolve(&env).unwrap_err().to_string().contains("--features tls"));
-        }
-        assert!(matches!(scram().rskafka_builder(), Err(ClusterError::NeedsTls { .. })));
     }
 }

@@ -170,12 +170,6 @@ pub enum ClusterError {
         /// What is wrong, and what would be right.
         problem: String,
     },
-    /// Encryption or SASL in a build without it.
-    #[error("{what} needs TLS or SASL, which this build leaves out; build with `cargo build --features tls`")]
-    NeedsTls {
-        /// What asks for it.
-        what: &'static str,
-    },
     /// A broker that does not answer.
     #[error("broker {address}: {problem}")]
     Unreachable {

@@ -110,7 +110,7 @@ fn unreachable(address: &Address, tls: bool, error: &RedisError) -> ReaderError 
             } else if text.to_ascii_lowercase().contains("hello") {
                 "; Redis 6 or later is needed"
             } else if !tls && (error.is_io_error() || error.is_connection_dropped()) {
-                "; it does not answer in plain text: if it demands TLS, write rediss:// (and build with feature `tls`)"
+                "; it does not answer in plain text: if it demands TLS, write rediss://"
             } else {
                 ""
             };

@@ -94,7 +94,7 @@ impl Seeds {
     /// The client for a node, reached as the URL says.
     ///
     /// # Errors
-    /// The build has no TLS.
+    /// The address makes no client.
     pub fn client(&self, node: &Address) -> RedisResult<Client> {
         let mut addr = self.info.addr().clone();
         match &mut addr {
@@ -102,6 +102,9 @@ impl Seeds {
                 (*host, *port) = (node.host.clone(), node.port);
             }
             _ => {}
+        }
+        if self.is_tls() {
+            crate::tls::install_provider();
         }
         Client::open(self.info.clone().set_addr(addr))
     }
