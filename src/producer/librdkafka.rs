@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
-use crate::{clock::Clock, variant};
+use crate::{clock::Clock, cluster::producer_defaults, variant};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
@@ -74,7 +74,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         variant::Acks::All => ("all", "true"),
         variant::Acks::Leader => ("1", "false"),
     };
-    BTreeMap::from([
+    let common = producer_defaults().map(|(name, value)| (name, value.to_owned()));
+    let own = [
         ("acks", acks.into()),
         ("enable.idempotence", idempotent.into()),
         ("linger.ms", linger.as_millis().to_string()),
@@ -86,7 +87,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         ("reconnect.backoff.ms", "10".into()),
         ("reconnect.backoff.max.ms", "200".into()),
         ("socket.nagle.disable", "true".into()),
-    ])
+    ];
+    common.chain(own).collect()
 }
 
 impl Handles {
@@ -95,7 +97,7 @@ impl Handles {
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {
-        let mut config = self.load.access.client_config();
+        let mut config = self.load.access.producer_config();
         config.set("client.id", format!("shasta-p{connection}"));
         for (name, value) in properties(&self.load) {
             config.set(name, value);

@@ -114,10 +114,9 @@ fn consumer<'a>(
     topic: &str,
     parts: impl Iterator<Item = &'a Part>,
 ) -> Result<BaseConsumer<Quiet>, VerifyError> {
-    let mut config = access.client_config();
+    let mut config = access.consumer_config("shasta-verify");
     // What is on the topic, not what a group has got to. The buffer bounds memory.
-    config.set("group.id", "shasta-verify").set("enable.auto.commit", "false").set("auto.offset.reset", "error");
-    config.set("isolation.level", "read_uncommitted").set("enable.partition.eof", "true");
+    config.set("auto.offset.reset", "error").set("enable.partition.eof", "true");
     config.set("queued.max.messages.kbytes", "32768").set("fetch.wait.max.ms", "50");
     let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(VerifyError::Kafka)?;
     let mut list = TopicPartitionList::new();
