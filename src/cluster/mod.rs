@@ -37,7 +37,7 @@ pub use addresses::Addresses;
 pub use at_hand::for_benches;
 pub use client::{consumer_defaults, producer_defaults};
 pub use error::ClusterError;
-pub use extent::extents;
+pub use extent::{TopicNow, extents};
 pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
+use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
 use crate::{clock::Clock, cluster::producer_defaults, variant};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
@@ -114,7 +114,22 @@ impl Handles {
         }
         match result {
             Ok(offset) => self.outbox.acked(due, before_us, after_us, offset),
-            Err(error) => self.outbox.unacked(due, before_us, judge(&error)),
+            Err(error) => {
+                let cause = self.cause(due.connection, &error);
+                self.outbox.unacked(due, before_us, judge(&error), &cause);
+            }
+        }
+    }
+
+    /// What the client says of an event that it could not deliver; of a handle that has failed for good, why it has.
+    fn cause(&self, connection: u32, error: &KafkaError) -> Cause {
+        let code = error.rdkafka_error_code();
+        let fatal = self.handles.borrow().get(&connection).and_then(|handle| handle.producer.client().fatal_error());
+        match (fatal, code) {
+            (Some((code, reason)), _) => Cause { code: None, text: format!("the handle has failed: {code}: {reason}") },
+            // Its own errors have negative numbers; those of the brokers have Kafka's.
+            (None, Some(code)) if code as i32 > 0 => Cause { code: Some(code as i16), text: String::new() },
+            (None, code) => Cause { code: None, text: code.map_or_else(|| error.to_string(), |code| code.to_string()) },
         }
     }
 
@@ -200,6 +215,10 @@ fn judge(error: &KafkaError) -> Fate {
             | E::InvalidRecord
             | E::InvalidMessage
             | E::InvalidTimestamp
+            | E::InvalidTopic
+            | E::PolicyViolation
+            | E::UnsupportedForMessageFormat
+            | E::UnsupportedCompressionType
             | E::TopicAuthorizationFailed
             | E::ClusterAuthorizationFailed
             | E::UnknownPartition

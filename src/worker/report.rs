@@ -163,7 +163,7 @@ pub struct Passage {
 }
 
 /// Why there is nothing to consume at an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum Absent {
     /// Offsets without a record: the end of a transaction, or what compaction has left.
