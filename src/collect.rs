@@ -15,11 +15,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::{
+    absent::Passages,
     clock::Clock,
     columns::SCHEDULED_TO_STORED,
     crew::News,
     group::PROBE,
-    join::Join,
+    join::{Join, Rest},
     ledger::Ledger,
     producer::Outcome,
     record::{Disk, Row, Rows},
@@ -67,6 +68,7 @@ struct Seldom {
     assigned: BTreeMap<u32, Vec<i32>>,
     workers_ended: BTreeMap<u32, String>,
     rows_error: Option<String>,
+    topic_lost: Option<String>,
 }
 
 impl Standing {
@@ -87,6 +89,11 @@ impl Standing {
     /// The workers from which nothing more comes, and why, as far as they told.
     pub fn workers_ended(&self) -> BTreeMap<u32, String> {
         self.seldom().workers_ended.clone()
+    }
+
+    /// Why the topic is not the one that the run began with, once a worker is certain.
+    pub fn topic_lost(&self) -> Option<String> {
+        self.seldom().topic_lost.clone()
     }
 
     /// Why rows are missing from the file, once one could not be written: the run goes on without.
@@ -123,6 +130,12 @@ pub struct Collected {
     pub foreign_runs: BTreeMap<String, u64>,
     /// Events that were proven unwritten: producer and sequence.
     pub failed: Vec<(u32, u64)>,
+    /// What workers have passed by.
+    pub passages: Passages,
+    /// Partition and offset of the events that were acked and not consumed.
+    pub lost: Vec<(i32, i64)>,
+    /// The offset after the last that was consumed, of each partition.
+    pub reached: Vec<i64>,
 }
 
 /// The collecting thread of a run.
@@ -249,6 +262,12 @@ impl Desk {
         }
         let room = LISTED_MAX.saturating_sub(self.set_aside.len());
         self.set_aside.extend(report.set_aside.into_iter().take(room));
+        report.passages.into_iter().for_each(|passage| self.join.passed(passage));
+        if let Some(text) = report.topic_lost {
+            self.seldom(|seldom| {
+                seldom.topic_lost.get_or_insert(text);
+            });
+        }
         for warning in report.warnings {
             self.warn(format!("worker {worker}: {warning}"));
         }
@@ -342,8 +361,8 @@ impl Desk {
     fn finish(mut self) -> Collected {
         let join = std::mem::replace(&mut self.join, Join::new(0, 1, 0, Vec::new()));
         let failed = join.failed();
-        let (rest, ledger) = join.finish();
-        for row in rest {
+        let Rest { rows, ledger, passages, lost, reached } = join.finish();
+        for row in rows {
             self.write(Some(row));
         }
         if self.rows_error.is_none() {
@@ -351,6 +370,6 @@ impl Desk {
             self.keep_rows_error(flushed);
         }
         let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed }
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed, passages, lost, reached }
     }
 }

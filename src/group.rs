@@ -36,7 +36,7 @@ pub fn start_at(
     offsets: &[i64],
     stop: &dyn Fn() -> bool,
 ) -> Result<(), KafkaError> {
-    let consumer: BaseConsumer = access.client_config().set("group.id", group).create()?;
+    let consumer: BaseConsumer = access.consumer_config(group).create()?;
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, &offset) in topic.partitions.iter().zip(offsets) {
         list.add_partition_offset(&topic.name, partition.id, Offset::Offset(offset))?;
@@ -90,7 +90,7 @@ fn passes(error: &KafkaError) -> bool {
 /// # Errors
 /// When a broker does not take it.
 pub fn probe(access: &KafkaAccess, run: &str, topic: &Topic, clock: Clock) -> Result<(), KafkaError> {
-    let producer: BaseProducer<DefaultProducerContext> = access.client_config().set("acks", "all").create()?;
+    let producer: BaseProducer<DefaultProducerContext> = access.producer_config().set("acks", "all").create()?;
     for sequence in 0..topic.partitions.len() {
         let identifier = probe_tag(sequence as i32, topic.partitions.len() as u32);
         let now_us = clock.now_us();

@@ -6,11 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{
+    absent::Passages,
     columns::CHAIN,
     ledger::Ledger,
     producer::{self, Fate, Outcome},
     record::Row,
-    worker::report::{Kind, Read, Receipt, Stored},
+    worker::report::{Kind, Passage, Read, Receipt, Stored},
 };
 
 /// Most reads that wait for their event's receipt: a few seconds' worth, where there are never that many.
@@ -59,7 +60,27 @@ pub struct Join {
     reads: Option<Reads>,
     /// Partitions in which a worker that died may have stored events that it had no time to tell of.
     untold: BTreeSet<i32>,
+    passages: Passages,
+    /// Partition and offset of the events that were acked and not consumed.
+    lost: Vec<(i32, i64)>,
+    /// The offset after the last that was consumed, of each partition.
+    reached: Vec<i64>,
     ledger: Ledger,
+}
+
+/// What is left when nothing more comes.
+#[derive(Debug)]
+pub struct Rest {
+    /// The rows that waited.
+    pub rows: Vec<Row>,
+    /// The ledger as far as it is counted here.
+    pub ledger: Ledger,
+    /// What workers have passed by.
+    pub passages: Passages,
+    /// Partition and offset of the events that were acked and not consumed.
+    pub lost: Vec<(i32, i64)>,
+    /// The offset after the last that was consumed, of each partition.
+    pub reached: Vec<i64>,
 }
 
 /// What is known of reads, in a run that has readers. A place is (partition, offset).
@@ -84,9 +105,12 @@ impl Join {
             consumed: bits(connections as usize),
             closed: bits(connections as usize),
             records: bits(start_offsets.len()),
+            reached: start_offsets.clone(),
             start_offsets,
             reads: None,
             untold: BTreeSet::new(),
+            passages: Passages::default(),
+            lost: Vec::new(),
             ledger: Ledger::default(),
         }
     }
@@ -100,6 +124,11 @@ impl Join {
     pub fn rewound(&mut self, rewinds: u64, replayed: u64) {
         self.ledger.rewinds += rewinds;
         self.ledger.replayed += replayed;
+    }
+
+    /// Takes a worker's word that offsets could not be consumed.
+    pub fn passed(&mut self, passage: Passage) {
+        self.passages.add(passage);
     }
 
     /// Takes a reader's word that it has an event; the first one counts. Returns the row if that completes it.
@@ -155,6 +184,8 @@ impl Join {
             new = u64::try_from(receipt.offset.saturating_sub(*first))
                 .is_ok_and(|nth| self.records[receipt.partition as usize].insert(nth));
             self.ledger.consumed_records += u64::from(new);
+            let reached = &mut self.reached[receipt.partition as usize];
+            *reached = receipt.offset.saturating_add(1).max(*reached);
         }
         if receipt.stored() == Stored::Stale {
             self.ledger.late += 1;
@@ -233,7 +264,10 @@ impl Join {
         let ledger = &mut self.ledger;
         match (outcome.fate, first.is_some()) {
             (Fate::Acked, true) => ledger.acked_consumed += 1,
-            (Fate::Acked, false) => ledger.lost += 1,
+            (Fate::Acked, false) => {
+                ledger.lost += 1;
+                self.lost.extend(outcome.offset.map(|offset| (outcome.partition, offset)));
+            }
             (Fate::Maybe, true) => ledger.maybe_consumed += 1,
             (Fate::Maybe, false) => ledger.maybe_unseen += 1,
             (Fate::Failed | Fate::Unsent, true) => ledger.impossible += 1,
@@ -283,8 +317,8 @@ impl Join {
         self.open.iter().filter(|(_, open)| failed(open)).map(|(key, _)| *key).collect()
     }
 
-    /// Ends the run: nothing more comes. Returns the remaining rows, and the ledger as far as it is counted here.
-    pub fn finish(mut self) -> (Vec<Row>, Ledger) {
+    /// Ends the run: nothing more comes.
+    pub fn finish(mut self) -> Rest {
         let mut rest: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
         rest.sort_unstable_by_key(|(key, _)| *key);
         let mut rows = Vec::with_capacity(rest.len());
@@ -295,7 +329,14 @@ impl Join {
                 None => self.ledger.impossible += 1,
             }
         }
-        (rows, self.ledger)
+        let Self { mut records, start_offsets, passages, mut ledger, lost, reached, .. } = self;
+        passages.count(&mut ledger, |partition, offset| {
+            let at = usize::try_from(partition).ok().filter(|at| *at < records.len());
+            let nth = at.and_then(|at| u64::try_from(offset.checked_sub(start_offsets[at])?).ok());
+            // Before the run, or of a partition that came later: nobody waits for it.
+            at.zip(nth).is_none_or(|(at, nth)| !records[at].insert(nth))
+        });
+        Rest { rows, ledger, passages, lost, reached }
     }
 }
 
@@ -344,7 +385,7 @@ mod tests {
             }
         }
         more(&mut join);
-        let (rest, ledger) = join.finish();
+        let Rest { rows: rest, ledger, .. } = join.finish();
         rows.extend(rest);
         let ledger = Ledger { planned: 5, sent: 5, rows: rows.len() as u64, topic_records: 5, ..ledger };
         (rows, ledger.check())
@@ -401,6 +442,23 @@ mod tests {
     }
 
     #[test]
+    fn offsets_that_cannot_be_consumed_are_counted_and_their_events_are_lost() {
+        let mut join = Join::new(1, 1, 10, vec![0]);
+        for sequence in 0..3 {
+            join.outcome(outcome(0, sequence, Fate::Acked));
+        }
+        join.receipt(0, receipt(0, 0));
+        let absent = crate::worker::report::Absent::Undecodable as i32;
+        let (partition, reason) = (0, String::new());
+        join.passed(Passage { partition, from: 0, to: 2, absent, reason: reason.clone() });
+        join.passed(Passage { partition: 5, from: 0, to: 9, absent, reason });
+        join.receipt(0, receipt(0, 2));
+        let Rest { ledger, lost, reached, .. } = join.finish();
+        assert_eq!((ledger.undecodable, ledger.lost, ledger.consumed_records), (1, 1, 2));
+        assert_eq!((lost, reached), (vec![(0, 1)], vec![3]));
+    }
+
+    #[test]
     fn a_loss_that_nobody_counts_is_invalid() {
         let (_, ledger) = books(&[], |_| ());
         let hidden = Ledger { topic_records: 6, ..ledger.clone() }.check();
@@ -418,7 +476,7 @@ mod tests {
         let foreign = Receipt { kind: Kind::Foreign as i32, offset: 7, ..receipt(0, 0) };
         join.receipt(0, foreign);
         join.receipt(0, foreign);
-        let ledger = join.finish().1;
+        let ledger = join.finish().ledger;
         assert_eq!((ledger.stored, ledger.stored_late, ledger.late, ledger.duplicates), (2, 1, 2, 1));
         assert_eq!((ledger.foreign, ledger.foreign_records, ledger.consumed_records), (2, 1, 3));
     }
@@ -471,7 +529,7 @@ mod tests {
         for fate in [Fate::Failed, Fate::Unsent] {
             let mut join = Join::new(1, 1, 10, vec![0]);
             let rows = join.outcome(outcome(0, 0, fate)).into_iter().chain(join.receipt(0, receipt(0, 0))).count();
-            let (rest, ledger) = join.finish();
+            let Rest { rows: rest, ledger, .. } = join.finish();
             assert_eq!((rows + rest.len(), ledger.impossible), (1, 1), "{fate:?}");
             assert!(!ledger.check().valid);
         }
@@ -484,7 +542,7 @@ mod tests {
         assert_eq!(join.outcome(outcome(0, 1, Fate::Maybe)), None);
         assert!(join.receipt(0, receipt(0, 1)).is_some());
         assert_eq!(join.pending(), 1);
-        let (rest, ledger) = join.finish();
+        let Rest { rows: rest, ledger, .. } = join.finish();
         assert_eq!((rest.len(), ledger.maybe, ledger.maybe_consumed, ledger.maybe_unseen), (1, 2, 1, 1));
     }
 
@@ -495,6 +553,6 @@ mod tests {
         {
             assert_eq!(join.receipt(0, bad), None);
         }
-        assert_eq!(join.finish().1.impossible, 3);
+        assert_eq!(join.finish().ledger.impossible, 3);
     }
 }

@@ -56,6 +56,27 @@ pub struct Ledger {
     /// Distinct (partition, offset) of those.
     #[serde(default)]
     pub foreign_records: u64,
+    /// Distinct offsets that lie in batches that the client could not decode, and were passed by.
+    #[serde(default)]
+    pub undecodable: u64,
+    /// Distinct offsets that were deleted from the topic before a worker came to them.
+    #[serde(default)]
+    pub gone: u64,
+    /// Distinct offsets that hold no record: the ends of others' transactions, or what compaction has left.
+    #[serde(default)]
+    pub no_record: u64,
+    /// Of the lost events, those that Kafka still holds.
+    #[serde(default)]
+    pub lost_held: u64,
+    /// Of the lost events, those that were deleted from the topic before a worker came to them.
+    #[serde(default)]
+    pub lost_gone: u64,
+    /// Of the lost events, those behind the topic's end: it was made anew, or cut off.
+    #[serde(default)]
+    pub lost_cut_off: u64,
+    /// Of the lost events, those that Kafka holds in batches that the client could not decode.
+    #[serde(default)]
+    pub lost_undecodable: u64,
     /// Warm-up records.
     pub warm: u64,
     /// Rows with a stage of the chain that took 0 µs.
@@ -122,7 +143,8 @@ impl Ledger {
 
     /// Records of the topic that no worker has seen, where no event of this run accounts for them.
     pub fn unconsumed_records(&self) -> u64 {
-        if self.lost + self.maybe_unseen > 0 { 0 } else { self.topic_records.saturating_sub(self.consumed_records) }
+        let accounted = self.consumed_records + self.undecodable + self.gone + self.no_record;
+        if self.lost + self.maybe_unseen > 0 { 0 } else { self.topic_records.saturating_sub(accounted) }
     }
 
     /// Events that changed nothing at their first delivery, beyond what redelivery explains: a worker that dies tells
@@ -197,6 +219,14 @@ mod tests {
     fn records_that_nobody_missed_may_be_those_of_others() {
         let ledger = Ledger { topic_records: 10, foreign: 3, ..balanced([0, 0, 0, 0, 9, 0, 0, 0]) }.check();
         assert!(ledger.valid && ledger.unconsumed_records() == 1, "{:?}", ledger.problems);
+    }
+
+    #[test]
+    fn offsets_that_nobody_can_consume_are_accounted_for() {
+        let ledger =
+            Ledger { topic_records: 15, undecodable: 3, gone: 2, no_record: 1, ..balanced([0, 0, 0, 0, 9, 0, 0, 0]) };
+        assert!(ledger.clone().check().valid);
+        assert!(!Ledger { no_record: 0, ..ledger }.check().valid);
     }
 
     #[test]

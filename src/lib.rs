@@ -7,7 +7,7 @@
 //! 3. [`producer`]: one connection is one Kafka client.
 //! 4. [`worker`]: a process that consumes, stores and tells its parent.
 //! 5. [`store`]: snapshot and delta in one atomic step; [`shards`]: in which Redis.
-//! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event.
+//! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event; [`absent`]: what has none.
 //! 7. [`record`], [`convert`], [`ledger`], [`tables`], [`manifest`]: rows in CSV or Parquet, books, exact percentiles,
 //!    and all else about a run.
 //!
@@ -20,6 +20,7 @@
 //! and [`slice`] (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
+pub mod absent;
 pub mod arguments;
 pub mod audience;
 pub mod campaign;

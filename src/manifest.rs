@@ -9,11 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    absent::Undecodable,
     collect::Rebalance,
     fault::Record,
     harness::{Proof, Spread},
     host::{Cores, Host, Versions},
     ledger::Ledger,
+    producer::Refusal,
     slice::Slices,
     tables::Tables,
     variant::Variant,
@@ -112,6 +114,10 @@ pub struct Manifest {
     pub verification: Option<Verification>,
     /// Records that could not be stored, the first 1,000.
     pub set_aside: Vec<SetAside>,
+    /// Why events were not acked, the most frequent cause first.
+    pub refusals: Vec<Refusal>,
+    /// Batches of the topic that the workers could not decode and passed by, the first 1,000.
+    pub undecodable: Vec<Undecodable>,
     /// Troubles, the first 1,000.
     pub warnings: Vec<String>,
     /// The resolved variant.

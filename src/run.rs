@@ -179,7 +179,7 @@ fn measure(
     let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
     let lateness = producers.finish()?;
     watch.until_drained(end_us, &mut **cluster, &mut crew)?;
-    let (mut troubles, faults) = watch.finish();
+    let (mut troubles, faults, topic_lost) = watch.finish();
     let proof = harness.finish(window_us.start..end_us);
     troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();
@@ -203,11 +203,21 @@ fn measure(
         cores: awake.cores(),
         slices: slice.slices(),
     };
-    let interrupted = end_us < window_us.end || stop.insisted();
+    let interrupted = (end_us < window_us.end && topic_lost.is_none()) || stop.insisted();
     let window_us = [window_us.start, end_us];
     let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
-    let measured =
-        Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles, faults, verification };
+    let measured = Measured {
+        window_us,
+        interrupted,
+        gave_up,
+        conduct,
+        proof,
+        lateness,
+        troubles,
+        topic_lost,
+        faults,
+        verification,
+    };
     let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
     *runs += 1;
     if request.keep_cluster {

@@ -126,6 +126,16 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
     let whose =
         if l.foreign == 0 { String::new() } else { format!(": {own} of the run, {} foreign", n(l.foreign_records)) };
     writeln!(f, "          topic took {topic} records since the run's start, {consumed} of them were consumed{whose}")?;
+    let absent = [
+        (l.undecodable, "cannot be decoded"),
+        (l.gone, "were deleted before a worker came to them"),
+        (l.no_record, "offsets hold no record"),
+    ];
+    let absent: Vec<_> =
+        absent.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", n(*count))).collect();
+    if !absent.is_empty() {
+        writeln!(f, "          of the others, {}", absent.join(", "))?;
+    }
     for problem in &l.problems {
         writeln!(f, "          {}", style(format!("INVALID: {problem}")).red().bold())?;
     }

@@ -67,7 +67,7 @@ pub enum VerifyError {
     Kafka(rdkafka::error::KafkaError),
     /// Retention has removed records.
     #[error("records of the run are no longer in the topic: {0}; keep them longer (retention.ms, retention.bytes)")]
-    Gone(rdkafka::error::KafkaError),
+    Gone(String),
     /// The brokers give nothing.
     #[error("the topic cannot be read back: nothing came for {after_s} s: {why}; look at the brokers' logs")]
     Silent {
@@ -171,7 +171,7 @@ fn read(
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let Subject { endpoints, topic, run, generation, stream_maxlen, reused, .. } = *subject;
-    let end_offsets = published::end_offsets(&endpoints.kafka, topic, asking)?;
+    let end_offsets = published::logs(&endpoints.kafka, subject, asking)?;
     let start_offsets = subject.start_offsets.to_vec();
     let bounds = Bounds { generation, stream_maxlen, reused, start_offsets, end_offsets };
     let mut redis = Stored::new(&endpoints.redis_url, endpoints.redis_shown())?;
@@ -180,12 +180,13 @@ fn read(
     for parts in groups(&bounds) {
         let total = thousands(parts.iter().map(Part::records).sum());
         let (mut written, mut count) = (Written::new(run), 0);
-        published::read(&endpoints.kafka, &topic.name, &parts, asking, |partition, offset, stamps, payload| {
-            written.take(partition, offset, stamps, payload);
-            count += 1;
-            asking.tell(|| format!("verifying: {} of {total} records of the topic read", thousands(count)));
-        })?;
-        let mut settled = written.settle(&aside);
+        let read =
+            published::read(&endpoints.kafka, &topic.name, &parts, asking, |partition, offset, stamps, payload| {
+                written.take(partition, offset, stamps, payload);
+                count += 1;
+                asking.tell(|| format!("verifying: {} of {total} records of the topic read", thousands(count)));
+            })?;
+        let mut settled = written.settle(&aside, read);
         let of_group: HashSet<_> = parts.iter().map(|part| part.partition).collect();
         let known = 0..bounds.end_offsets.len() as i32;
         for row in rows(subject.rows)? {

@@ -101,9 +101,8 @@ pub fn all_in_sync(access: &KafkaAccess, limit: Duration) -> Result<bool, Cluste
 
 fn asking(access: &KafkaAccess) -> Result<BaseConsumer, ClusterError> {
     // Events of open transactions count as well: what is on the topic, not what a consumer may read.
-    let mut config = access.client_config();
-    config.set("group.id", "shasta-end-offsets").set("isolation.level", "read_uncommitted");
-    config.create().map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))
+    let created = access.consumer_config("shasta-end-offsets").create();
+    created.map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))
 }
 
 fn ends(

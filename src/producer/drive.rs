@@ -152,13 +152,15 @@ impl Thread {
         }
         let missing = self.connections.iter().filter(|connection| !outbox.is_open(**connection));
         match (missing.clone().next(), missing.count()) {
-            (Some(first), missing) => Err(self.failed(*first, self.not_acked(missing, engine.open()))),
+            (Some(first), missing) => {
+                Err(self.failed(*first, self.not_acked(missing, engine.open(), outbox.main_cause())))
+            }
             _ => Ok(()),
         }
     }
 
     /// Why connecting came to nothing, where connections were opened but `missing` of them have had no ack.
-    fn not_acked(&self, missing: usize, still_open: usize) -> String {
+    fn not_acked(&self, missing: usize, still_open: usize, cause: Option<String>) -> String {
         let all = self.connections.len();
         let Load { delivery_timeout, .. } = &*self.load;
         let waited = if still_open > 0 {
@@ -166,7 +168,8 @@ impl Thread {
         } else {
             format!("within the delivery timeout of {delivery_timeout:?} (see --delivery-timeout)")
         };
-        format!("while connecting, the first events of {missing} of {all} connections were not acked {waited}")
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        format!("while connecting, the first events of {missing} of {all} connections were not acked {waited}{cause}")
     }
 
     async fn await_go<E: Engine>(

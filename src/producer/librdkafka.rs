@@ -15,8 +15,8 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
-use crate::{clock::Clock, variant};
+use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
+use crate::{clock::Clock, cluster::producer_defaults, variant};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
@@ -74,7 +74,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         variant::Acks::All => ("all", "true"),
         variant::Acks::Leader => ("1", "false"),
     };
-    BTreeMap::from([
+    let common = producer_defaults().map(|(name, value)| (name, value.to_owned()));
+    let own = [
         ("acks", acks.into()),
         ("enable.idempotence", idempotent.into()),
         ("linger.ms", linger.as_millis().to_string()),
@@ -86,7 +87,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         ("reconnect.backoff.ms", "10".into()),
         ("reconnect.backoff.max.ms", "200".into()),
         ("socket.nagle.disable", "true".into()),
-    ])
+    ];
+    common.chain(own).collect()
 }
 
 impl Handles {
@@ -95,7 +97,7 @@ impl Handles {
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {
-        let mut config = self.load.access.client_config();
+        let mut config = self.load.access.producer_config();
         config.set("client.id", format!("shasta-p{connection}"));
         for (name, value) in properties(&self.load) {
             config.set(name, value);
@@ -112,7 +114,22 @@ impl Handles {
         }
         match result {
             Ok(offset) => self.outbox.acked(due, before_us, after_us, offset),
-            Err(error) => self.outbox.unacked(due, before_us, judge(&error)),
+            Err(error) => {
+                let cause = self.cause(due.connection, &error);
+                self.outbox.unacked(due, before_us, judge(&error), &cause);
+            }
+        }
+    }
+
+    /// What the client says of an event that it could not deliver; of a handle that has failed for good, why it has.
+    fn cause(&self, connection: u32, error: &KafkaError) -> Cause {
+        let code = error.rdkafka_error_code();
+        let fatal = self.handles.borrow().get(&connection).and_then(|handle| handle.producer.client().fatal_error());
+        match (fatal, code) {
+            (Some((code, reason)), _) => Cause { code: None, text: format!("the handle has failed: {code}: {reason}") },
+            // Its own errors have negative numbers; those of the brokers have Kafka's.
+            (None, Some(code)) if code as i32 > 0 => Cause { code: Some(code as i16), text: String::new() },
+            (None, code) => Cause { code: None, text: code.map_or_else(|| error.to_string(), |code| code.to_string()) },
         }
     }
 
@@ -198,6 +215,10 @@ fn judge(error: &KafkaError) -> Fate {
             | E::InvalidRecord
             | E::InvalidMessage
             | E::InvalidTimestamp
+            | E::InvalidTopic
+            | E::PolicyViolation
+            | E::UnsupportedForMessageFormat
+            | E::UnsupportedCompressionType
             | E::TopicAuthorizationFailed
             | E::ClusterAuthorizationFailed
             | E::UnknownPartition

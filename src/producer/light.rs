@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
+use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
 use crate::cluster::KafkaAccess;
 
 /// Most events in one request.
@@ -137,14 +137,18 @@ impl Light {
         let mut records = self.records(&batch, before_us);
         lane.in_flight.replace(Some(InFlight { batch: batch.clone(), before_us: Some(before_us) }));
         let (mut unclear, mut backoff) = (false, BACKOFF_MIN);
+        let mut cause = Cause { code: None, text: format!("no answer within {:?}", self.load.delivery_timeout) };
         let answer = loop {
             match timeout_at(deadline, lane.partition.produce(records, Compression::NoCompression)).await {
                 Ok(Ok(offsets)) => break Ok((offsets, self.load.clock.now_us())),
-                Ok(Err(error)) => match judge(&error) {
-                    Attempt::Rejected => break Err(unclear),
-                    Attempt::Unclear => unclear = true,
-                    Attempt::Refused => {}
-                },
+                Ok(Err(error)) => {
+                    cause = cause_of(&error);
+                    match judge(&error) {
+                        Attempt::Rejected => break Err(unclear),
+                        Attempt::Unclear => unclear = true,
+                        Attempt::Refused => {}
+                    }
+                }
                 Err(_) => break Err(true),
             }
             if Instant::now() + backoff >= deadline {
@@ -161,8 +165,8 @@ impl Light {
             for (i, due) in batch.into_iter().enumerate() {
                 match &answer {
                     Ok((offsets, after_us)) => self.outbox.acked(due, before_us, *after_us, offsets[i]),
-                    Err(true) => self.outbox.unacked(due, before_us, Fate::Maybe),
-                    Err(false) => self.outbox.unacked(due, before_us, Fate::Failed),
+                    Err(true) => self.outbox.unacked(due, before_us, Fate::Maybe, &cause),
+                    Err(false) => self.outbox.unacked(due, before_us, Fate::Failed, &cause),
                 }
             }
         }
@@ -230,6 +234,7 @@ impl Engine for Light {
     }
 
     fn abandon(&self) {
+        let cause = Cause { code: None, text: "no answer before the run ended".into() };
         for lane in self.lanes.borrow().values() {
             for due in lane.queue.borrow_mut().drain(..) {
                 self.outbox.unsent(due);
@@ -237,7 +242,7 @@ impl Engine for Light {
             if let Some(InFlight { batch, before_us }) = lane.in_flight.take() {
                 for due in batch {
                     match before_us {
-                        Some(before_us) => self.outbox.unacked(due, before_us, Fate::Maybe),
+                        Some(before_us) => self.outbox.unacked(due, before_us, Fate::Maybe, &cause),
                         None => self.outbox.unsent(due),
                     }
                 }
@@ -270,6 +275,21 @@ fn judge(error: &Error) -> Attempt {
     }
 }
 
+/// What broker or client say of an attempt that failed.
+fn cause_of(error: &Error) -> Cause {
+    match error {
+        Error::ServerError { protocol_error, error_message, .. } => {
+            let code = (1..=i8::MAX.into()).find(|code| ProtocolError::new(*code).as_ref() == Some(protocol_error));
+            let named = code.is_none().then(|| protocol_error.to_string());
+            Cause { code, text: error_message.clone().or(named).unwrap_or_default() }
+        }
+        Error::RetryFailed(BackoffError::DeadlineExceded { source, .. }) => {
+            source.downcast_ref::<Error>().map_or_else(|| Cause { code: None, text: source.to_string() }, cause_of)
+        }
+        other => Cause { code: None, text: other.to_string() },
+    }
+}
+
 /// What a broker's answer to a produce request says of the write (Kafka protocol guide, error codes).
 fn judge_answer(error: &ProtocolError) -> Attempt {
     use ProtocolError as E;
@@ -288,6 +308,9 @@ fn judge_answer(error: &ProtocolError) -> Attempt {
         | E::InvalidRequiredAcks
         | E::UnsupportedForMessageFormat
         | E::UnsupportedVersion
+        | E::UnsupportedCompressionType
+        | E::PolicyViolation
+        | E::InvalidTopicException
         | E::TopicAuthorizationFailed
         | E::ClusterAuthorizationFailed => Attempt::Rejected,
         _ => Attempt::Unclear,
@@ -305,5 +328,6 @@ mod tests {
         assert!(matches!(judge_answer(&ProtocolError::RequestTimedOut), Attempt::Unclear));
         assert!(matches!(judge_answer(&ProtocolError::MessageTooLarge), Attempt::Rejected));
         assert!(matches!(judge(&Error::Timeout), Attempt::Unclear));
+        assert!(matches!(judge_answer(&ProtocolError::PolicyViolation), Attempt::Rejected));
     }
 }

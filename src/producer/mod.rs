@@ -15,6 +15,7 @@ mod outbox;
 mod pacer;
 pub mod partitioner;
 mod plan;
+mod refusals;
 mod timer;
 
 use std::{
@@ -30,7 +31,10 @@ use std::{
 use hdrhistogram::Histogram;
 use tokio::sync::oneshot;
 
-pub use self::plan::{Due, Plan};
+pub use self::{
+    plan::{Due, Plan},
+    refusals::{Refusal, Refusals},
+};
 use crate::{
     clock::Clock,
     cluster::KafkaAccess,
@@ -179,6 +183,8 @@ pub struct Counters {
     pub waited: AtomicU64,
     /// Requests that were tried again.
     pub retries: AtomicU64,
+    /// Why events were not acked.
+    pub refusals: Refusals,
     /// Connections that are open and have had their first event acked.
     pub connected: AtomicU64,
 }

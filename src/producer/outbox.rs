@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Counters, Due, Fate, Load, Outcome};
+use super::{Counters, Due, Fate, Load, Outcome, refusals::Cause};
 
 const BATCH: usize = 256;
 const AGE_MAX_US: i64 = 20_000;
@@ -76,7 +76,8 @@ impl Outbox {
         self.connected.borrow().contains(&connection)
     }
 
-    pub fn unacked(&self, due: Due, before_us: i64, fate: Fate) {
+    pub fn unacked(&self, due: Due, before_us: i64, fate: Fate, cause: &Cause) {
+        self.counters.refusals.add(cause, fate, due.warm);
         self.put(due, fate, Some(before_us), None, None);
     }
 
@@ -90,6 +91,11 @@ impl Outbox {
         if batch.len() >= BATCH {
             (self.sink)(std::mem::take(&mut batch));
         }
+    }
+
+    /// Why most events that were not acked were not, if any were.
+    pub fn main_cause(&self) -> Option<String> {
+        self.counters.refusals.all().into_iter().next().map(|refusal| refusal.cause)
     }
 
     /// Hands over what has waited long enough; few wake-ups of the receiving thread matter more than its promptness.

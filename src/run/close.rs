@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
+    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
@@ -16,8 +17,8 @@ use super::{
 };
 use crate::{
     clock::Anchor,
-    cluster::{Cluster, topic},
-    collect::Collected,
+    cluster::{Cluster, TopicNow, topic::Topic},
+    collect::{Collected, LISTED_MAX},
     fault::{Record, figures},
     generation::Generation,
     harness::{Proof, Spread, each_ns},
@@ -30,7 +31,7 @@ use crate::{
     shards::Primaries,
     slo::Verdict,
     tables::Tables,
-    variant::Variant,
+    variant::{GroupProtocol, Variant},
     verify::Verification,
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Measured {
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
+    /// Why the topic is not the one that the run began with.
+    pub topic_lost: Option<String>,
     pub faults: Vec<Record>,
     pub verification: Option<Verification>,
 }
@@ -72,8 +75,12 @@ impl Measured {
         if request.keep_rows {
             warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
-        let topic_records = topic_records(stage, self.gave_up, &mut warnings);
+        let now = topic_now(stage, self.gave_up, &mut warnings);
+        let logs = now.as_ref().map_or(&[][..], |now| &now.logs);
+        collected.passages.place(&collected.lost, logs, &mut collected.ledger);
+        let topic_records = now.as_ref().map(|now| records_since(&stage.start_offsets, &now.logs));
         let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
+        let unfit = self.topic_lost.or_else(|| cut_off(&stage.topic.name, &collected.reached, logs));
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -83,8 +90,9 @@ impl Measured {
         };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
-        let ledger = checked(ledger, unwritten.into_iter().chain(unread).collect());
+        let ledger = checked(ledger, unfit.into_iter().chain(unwritten).chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
+        warnings.extend(now.and_then(|now| grown(&stage.topic, now.partitions, &request.variant)));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
@@ -109,6 +117,8 @@ impl Measured {
             faults,
             verification: self.verification,
             set_aside: collected.set_aside,
+            refusals: counters.refusals.all(),
+            undecodable: collected.passages.undecodable().take(LISTED_MAX).collect(),
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
             clients: serde_json::json!({
@@ -171,6 +181,20 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
             runs.join(", ")
         ));
     }
+    if ledger.undecodable > 0 {
+        notes.push(format!(
+            "{} records of the topic lie in batches that the consumer cannot decode; they were passed by (`undecodable` in \
+             the manifest has their places)",
+            thousands(ledger.undecodable)
+        ));
+    }
+    if ledger.gone > 0 {
+        notes.push(format!(
+            "{} records were deleted from the topic before a worker came to them: by its retention.ms or retention.bytes, or \
+             by somebody",
+            thousands(ledger.gone)
+        ));
+    }
     let unconsumed = ledger.unconsumed_records();
     if ledger.foreign > 0 && unconsumed > 0 {
         notes.push(format!(
@@ -190,9 +214,8 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
     notes
 }
 
-/// Records that the topic took between the start and now; `None`, with a warning, where its brokers do not say or
-/// nobody wants to wait for them.
-fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<u64> {
+/// The topic as it is now; `None`, with a warning, where its brokers do not say or nobody wants to wait for them.
+fn topic_now(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
     if stage.load.null {
         return None;
     }
@@ -200,18 +223,53 @@ fn topic_records(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Op
         warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
         return None;
     }
-    match topic::end_offsets(&stage.endpoints.kafka, &stage.topic) {
-        Ok(ends) => {
+    match TopicNow::ask(&stage.endpoints.kafka, &stage.topic) {
+        Ok(now) => {
+            let ends: Vec<_> = now.logs.iter().map(|log| log.end).collect();
             if let Err(error) = remember(stage, &ends) {
                 warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
             }
-            Some(ends.iter().zip(&stage.start_offsets).map(|(end, start)| (end - start).max(0) as u64).sum())
+            Some(now)
         }
         Err(error) => {
             warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
             None
         }
     }
+}
+
+/// Records that the topic took since the run's start.
+fn records_since(start_offsets: &[i64], logs: &[Range<i64>]) -> u64 {
+    logs.iter().zip(start_offsets).map(|(log, start)| (log.end - start).max(0) as u64).sum()
+}
+
+/// What is wrong where a log ends before what was read of it.
+fn cut_off(topic: &str, reached: &[i64], logs: &[Range<i64>]) -> Option<String> {
+    let mut each = logs.iter().zip(reached).enumerate();
+    each.find(|(_, (log, reached))| log.end < **reached).map(|(partition, (log, reached))| {
+        format!(
+            "partition {partition} of topic `{topic}` ends at offset {}, though what is before offset {reached} was consumed: \
+             the topic was deleted and made anew meanwhile, or a leader that lacked the rest was elected",
+            log.end
+        )
+    })
+}
+
+/// Partitions that came while the run went on.
+fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
+    let had = topic.partitions.len();
+    let read = match variant.group_protocol {
+        GroupProtocol::Assign => "nobody reads the new ones, since the workers are in no group",
+        _ => "the new ones are read from their beginning",
+    };
+    (now > had).then(|| {
+        format!(
+            "topic `{}` was given {} more partitions while the run went on ({had} before); the run's events stay on those \
+             that it had, and {read}",
+            topic.name,
+            now - had
+        )
+    })
 }
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.
@@ -232,6 +290,17 @@ fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_ends_before_what_was_read_is_named() {
+        assert_eq!(cut_off("t", &[5, 7], &[0..5, 2..9]), None);
+        let text = cut_off("t", &[5, 7], &[0..5, 0..3]).unwrap();
+        assert!(
+            text.starts_with("partition 1 of topic `t` ends at offset 3, though what is before offset 7"),
+            "{text}"
+        );
+        assert_eq!(records_since(&[1, 8], &[0..5, 0..3]), 4);
+    }
 
     #[test]
     fn what_others_did_to_a_run_is_told_with_their_name() {

@@ -68,6 +68,9 @@ pub enum RunError {
         /// What is missing.
         state: String,
     },
+    /// Somebody has deleted the topic before the window.
+    #[error("{0}; nothing was measured: give the run a --topic that nobody else touches")]
+    TopicLost(String),
     /// A worker ended before the window.
     #[error("{0}")]
     Worker(String),

@@ -151,6 +151,9 @@ impl Stage {
         let standing = collector.standing();
         while !ready() {
             stop.check()?;
+            if let Some(text) = standing.topic_lost() {
+                return Err(RunError::TopicLost(text));
+            }
             if let Some((worker, why)) = standing.workers_ended().into_iter().next() {
                 return Err(RunError::Worker(format!("worker {worker}: {why}")));
             }

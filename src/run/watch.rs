@@ -38,6 +38,7 @@ pub(super) struct Watch<'a> {
     /// When the last line was shown, and what had been sent, warm-up included, and stored then.
     shown: (Instant, u64, u64),
     troubles: Vec<String>,
+    topic_lost: Option<String>,
 }
 
 impl<'a> Watch<'a> {
@@ -53,7 +54,22 @@ impl<'a> Watch<'a> {
         let faults = Injector::new(&request.variant.fault, window_us.start, stage.endpoints.clone());
         let (standing, workers, troubles) = (collector.standing(), request.variant.workers, Vec::new());
         let shown = (Instant::now(), 0, 0);
-        Self { stage, window_us, collector, standing, harness, counters, live, stop, workers, faults, shown, troubles }
+        let topic_lost = None;
+        Self {
+            stage,
+            window_us,
+            collector,
+            standing,
+            harness,
+            counters,
+            live,
+            stop,
+            workers,
+            faults,
+            shown,
+            troubles,
+            topic_lost,
+        }
     }
 
     /// Waits until the producers have ended, by themselves or because the user wants it. Returns the end of the window,
@@ -67,19 +83,22 @@ impl<'a> Watch<'a> {
         let mut end_us = self.window_us.end;
         let mut stopped = false;
         while !producers.done() {
-            if self.stop.requested() && !stopped {
+            if (self.stop.requested() || self.topic_lost.is_some()) && !stopped {
                 stopped = true;
                 producers.stop();
                 let now_us = self.stage.clock.now_us();
                 if now_us < self.window_us.start {
                     self.live.step("stopping: nothing was measured yet");
-                    return Err(RunError::Interrupted);
+                    return Err(self.topic_lost.take().map_or(RunError::Interrupted, RunError::TopicLost));
                 }
                 end_us = end_us.min(now_us);
-                self.stopping();
+                if self.topic_lost.is_none() {
+                    self.stopping();
+                }
                 self.undo(cluster, crew);
             }
-            if self.stop.insisted() {
+            // Nothing is on its way to a topic that is gone.
+            if self.stop.insisted() || self.topic_lost.is_some() {
                 producers.give_up();
             }
             self.look(cluster, crew)?;
@@ -100,6 +119,7 @@ impl<'a> Watch<'a> {
         while (self.standing.pending.load(Relaxed) > 0 || self.faults.is_active())
             && self.stage.clock.now_us() < deadline_us
             && !self.stop.insisted()
+            && self.topic_lost.is_none()
         {
             if self.stop.requested() && !stopped {
                 stopped = true;
@@ -138,6 +158,12 @@ impl<'a> Watch<'a> {
             let why = if why == ENDED { String::new() } else { format!(": {why}") };
             self.trouble(format!("{name} ended by itself ({status}){why}"));
         }
+        if self.topic_lost.is_none()
+            && let Some(text) = self.standing.topic_lost()
+        {
+            self.live.step(&format!("the run ends here: {text}"));
+            self.topic_lost = Some(text);
+        }
         if let Some(error) = self.standing.rows_error() {
             self.trouble(format!("rows are no longer recorded; the run goes on without: {error}"));
         }
@@ -172,9 +198,9 @@ impl<'a> Watch<'a> {
         due_us.map_or(tick, |us| Duration::from_micros(us.max(0) as u64).clamp(TICK_MIN, tick))
     }
 
-    /// What went wrong with the processes of the run, and its faults.
-    pub fn finish(self) -> (Vec<String>, Vec<Record>) {
-        (self.troubles, self.faults.finish(self.stage.clock.now_us()))
+    /// What went wrong with the processes of the run, its faults, and why its topic is another one, if it is.
+    pub fn finish(self) -> (Vec<String>, Vec<Record>, Option<String>) {
+        (self.troubles, self.faults.finish(self.stage.clock.now_us()), self.topic_lost)
     }
 
     fn trouble(&mut self, text: String) {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::thousands;
-use crate::{collect::LISTED_MAX, ledger::Ledger, manifest::Manifest, output, slo};
+use crate::{collect::LISTED_MAX, ledger::Ledger, manifest::Manifest, output, producer::Refusal, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;
@@ -24,6 +24,7 @@ pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         )
     });
     let mut lines = losses(&m.ledger);
+    lines.extend(refusals(&m.refusals));
     lines.extend(aside);
     lines.extend(m.warnings.iter().take(SHOWN_MAX).map(|warning| first_line(warning)));
     let more = m.warnings.len().saturating_sub(SHOWN_MAX);
@@ -57,15 +58,35 @@ pub(super) fn too_many_over(m: &Manifest) -> bool {
 
 /// Events that did not arrive: how many, where they stopped, and where they are.
 fn losses(l: &Ledger) -> Vec<String> {
+    let unplaced = l.lost.saturating_sub(l.lost_held + l.lost_gone + l.lost_cut_off + l.lost_undecodable);
     let told = [
         (l.unsent, "planned events were never handed to a client: it was too slow, or had no broker to send to"),
         (l.failed, "events were refused by Kafka for good, and are not in it"),
-        (l.lost, "acked events were not consumed before the drain ended; Kafka still holds them"),
+        (l.lost_held, "acked events were not consumed before the drain ended; Kafka still holds them"),
+        (l.lost_gone, "acked events were deleted from the topic before a worker came to them, and are gone"),
+        (l.lost_cut_off, "acked events are gone: their topic was made anew, or lost its end"),
+        (l.lost_undecodable, "acked events lie in batches that the consumer cannot decode; Kafka still holds them"),
+        (
+            unplaced,
+            "acked events were not consumed before the drain ended; whether Kafka holds them could not be asked",
+        ),
         (l.maybe_unseen, "events were neither acked nor consumed before the drain ended; Kafka may hold them"),
         (l.unstored, "events were consumed, but Redis had not answered before the drain ended"),
     ];
     let told = told.into_iter().filter(|(count, _)| *count > 0);
     told.map(|(count, what)| format!("{} {what}", thousands(count))).collect()
+}
+
+/// Why events were not acked: a line a cause.
+fn refusals(all: &[Refusal]) -> Vec<String> {
+    let of_window = all.iter().filter(|refusal| refusal.failed + refusal.maybe > 0);
+    let line = |Refusal { cause, failed, maybe, .. }: &Refusal| {
+        let counts = [(*failed, "refused"), (*maybe, "without a clear answer")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| format!("{} {what}", thousands(*count))).collect();
+        first_line(&format!("not acked, {}: {cause}", counts.join(", ")))
+    };
+    of_window.take(SHOWN_MAX).map(line).collect()
 }
 
 fn first_line(text: &str) -> String {
@@ -88,9 +109,23 @@ mod tests {
     #[test]
     fn events_that_did_not_arrive_are_named_in_words() {
         assert_eq!(losses(&Ledger::default()), Vec::<String>::new());
-        let told = losses(&Ledger { lost: 16_911, unsent: 2, ..Ledger::default() });
+        let told = losses(&Ledger { lost: 16_914, lost_held: 16_911, lost_gone: 1, unsent: 2, ..Ledger::default() });
         assert!(told[0].starts_with("2 planned events were never handed to a client"), "{told:?}");
         assert_eq!(told[1], "16,911 acked events were not consumed before the drain ended; Kafka still holds them");
+        assert!(told[2].contains("are gone") && told[3].contains("could not be asked"), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_brokers_refused_is_told_with_its_cause() {
+        let refusal = |cause: &str, failed, maybe| Refusal { cause: cause.into(), failed, maybe, warm: 1 };
+        let all = [refusal("MESSAGE_TOO_LARGE: raise it", 5_000, 0), refusal("timed out", 1, 2), refusal("warm", 0, 0)];
+        assert_eq!(
+            refusals(&all),
+            [
+                "not acked, 5,000 refused: MESSAGE_TOO_LARGE: raise it",
+                "not acked, 1 refused, 2 without a clear answer: timed out"
+            ]
+        );
     }
 
     #[test]

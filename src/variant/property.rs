@@ -47,16 +47,19 @@ const REDIS: [&str; 17] = [
 ];
 
 /// Of a worker's consumer, each with what sets it instead.
-const CONSUMER: [(&str, &str); 17] = [
+const CONSUMER: [(&str, &str); 20] = [
+    ("allow.auto.create.topics", "the run makes its topic itself"),
     ("auto.commit.interval.ms", "the variant's commit_interval sets it"),
     ("auto.offset.reset", "a run reads from the offsets at its start, and never guesses one"),
     ("bootstrap.servers", "the cluster's addresses are the run's (--bootstrap)"),
     ("client.id", "each worker has its own"),
     ("enable.auto.commit", "a worker commits what Redis has, by the variant's commit_interval"),
     ("enable.auto.offset.store", "a worker commits what Redis has"),
+    ("enable.partition.eof", "a worker waits for more where a partition ends"),
     ("group.id", "each run has its own group"),
     ("group.instance.id", "it would be the same for all workers; the variant's static_membership gives each its own"),
     ("group.protocol", "the variant's group_protocol sets it"),
+    ("isolation.level", "a run reads what is on the topic; a transaction that others leave open would hold it back"),
     ("metadata.broker.list", "the cluster's addresses are the run's (--bootstrap)"),
     ("partition.assignment.strategy", "the variant's group_protocol sets it"),
     ("sasl.mechanism", "--sasl-mechanism sets it"),

@@ -25,6 +25,8 @@ pub struct Checked {
     pub foreign: u64,
     /// Of those, records that are no TagData with an identifier.
     pub undecodable: u64,
+    /// Offsets beside them whose batches the client cannot decode.
+    pub unreadable: u64,
     /// Of those, records that the workers set aside: they need not be in Redis.
     pub set_aside: u64,
     /// Second copies of events in the topic: a producer's retries.
@@ -99,6 +101,7 @@ impl fmt::Display for Verification {
             ("warm-up", c.warm),
             ("foreign", c.foreign),
             ("no TagData", c.undecodable),
+            ("not decodable", c.unreadable),
             ("set aside", c.set_aside),
             ("second copies", c.second_copies),
             ("written without an ack", c.maybe_written),

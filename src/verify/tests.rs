@@ -154,7 +154,7 @@ impl Bench {
         let (start_offsets, end_offsets) = (vec![start], vec![end]);
         let bounds = Bounds { generation: 1, stream_maxlen, reused, start_offsets, end_offsets };
         let (mut checked, mut findings) = (Checked::default(), Findings::default());
-        let mut settled = written.settle(&case.aside.iter().map(|offset| (0, *offset)).collect());
+        let mut settled = written.settle(&case.aside.iter().map(|offset| (0, *offset)).collect(), Vec::new());
         for row in &case.rows {
             settled.row(row, case.failed.contains(&row.sequence), &mut checked, &mut findings);
         }

@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::{
     damage::{Findings, Kind, Place},
+    published::Undecodable,
     report::Checked,
 };
 use crate::{
@@ -90,7 +91,8 @@ impl Written {
     }
 
     /// All records are read: brings them in the order of tags, and marks those that the store applies.
-    pub fn settle(self, aside: &HashSet<(i32, i64)>) -> Settled {
+    /// `undecodable`: offsets that could not be read.
+    pub fn settle(self, aside: &HashSet<(i32, i64)>, undecodable: Vec<Undecodable>) -> Settled {
         let Self { mut records, tags, .. } = self;
         records.sort_unstable_by_key(|record| (record.tag, record.offset, record.partition));
         for record in &mut records {
@@ -110,7 +112,7 @@ impl Written {
                 last = record.author;
             }
         }
-        Settled { records, by_author, tags }
+        Settled { records, by_author, tags, undecodable }
     }
 }
 
@@ -125,6 +127,7 @@ pub(super) struct Settled {
     /// Places of the run's own records, by author.
     by_author: Vec<u32>,
     tags: Vec<Arc<Identifier>>,
+    undecodable: Vec<Undecodable>,
 }
 
 impl Settled {
@@ -156,6 +159,7 @@ impl Settled {
             None if acked || consumed => {
                 let what = if acked { "acked" } else { "consumed" };
                 let found = match self.by_author[copies.clone()].first() {
+                    None if self.is_undecodable(row) => "its batch in the topic cannot be decoded".to_owned(),
                     None => "the topic does not hold it".to_owned(),
                     Some(&index) => {
                         let Record { partition, offset, .. } = self.records[index as usize];
@@ -175,6 +179,12 @@ impl Settled {
             record.acked = acked;
             record.stored = record.first && row.after_store_us.is_some();
         }
+    }
+
+    fn is_undecodable(&self, row: &Row) -> bool {
+        let place =
+            |offset| self.undecodable.iter().any(|(partition, at)| *partition == row.partition && at.contains(&offset));
+        row.offset.is_some_and(place)
     }
 
     fn same_tag(&self, index: u32, row: &Row, place: &dyn Fn() -> Place, findings: &mut Findings) {
@@ -197,6 +207,7 @@ impl Settled {
 
     /// Counts the records by whose they are, and finds those of the run without a row.
     pub fn count(&self, rows_complete: bool, checked: &mut Checked, findings: &mut Findings) {
+        checked.unreadable += self.undecodable.iter().map(|(_, at)| (at.end - at.start) as u64).sum::<u64>();
         for record in &self.records {
             checked.records += 1;
             checked.set_aside += u64::from(record.aside);

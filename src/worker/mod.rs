@@ -11,14 +11,22 @@
 //! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
 //! Where Redis turns out to have lost what it had acknowledged, the worker goes back in Kafka to what is missing, at most
 //! to the run's start, and stores it again before anything newer of those partitions.
+//!
+//! No partition stops for what became of its log: one that came later is read from its beginning, what retention took is
+//! counted, what the client cannot decode is passed by, and a topic that was made anew is told (`recovery`, `inspect`).
 //! The parent gives addresses and secrets by the environment ([`Endpoints::env`]), all else as one line of JSON on
 //! standard input ([`Config`]). The end of standard input tells the worker to finish what it has, to commit and to leave
 //! the group.
 
+mod client;
+mod complaints;
 mod consume;
 mod decode;
 mod host_clock;
+mod inspect;
+mod positions;
 mod rebuild;
+mod recovery;
 pub mod report;
 mod rewind;
 mod stock;
@@ -36,7 +44,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{consume::Ahead, host_clock::HostClock, rewind::Seeks};
+use self::{consume::Ahead, host_clock::HostClock, inspect::Inspector, recovery::Recovery, rewind::Seeks};
 use crate::{
     child::{self, Order},
     clock::Clock,
@@ -87,12 +95,12 @@ pub struct Config {
 impl Config {
     /// The properties of the worker's consumer, but for how it logs in.
     pub fn consumer_properties(&self) -> BTreeMap<String, String> {
-        consume::properties(self)
+        client::properties(self)
     }
 
     /// Properties of the variant that the group protocol does not have, each with the reason; they are left out.
     pub fn consumer_not_applied(&self) -> BTreeMap<String, &'static str> {
-        consume::not_applied(self)
+        client::not_applied(self)
     }
 }
 
@@ -136,19 +144,24 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
     };
     let endpoints = Endpoints::from_env()?;
     let store = store::Store::connect_in_time(endpoints.redis()?, &settings)?;
-    let (news, assignments) = mpsc::channel();
+    let (news, told) = mpsc::channel();
     let clock = HostClock::new(config.clock);
-    let consumer = consume::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
+    let consumer = client::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let told = clock.clone();
-    let obey = move |Order::StepClock { by_us }| told.step(by_us);
+    let stepped = clock.clone();
+    let obey = move |Order::StepClock { by_us }| stepped.step(by_us);
     child::at_orders(obey, move || stopped.store(true, Relaxed));
     let seeks = Seeks::default();
     std::thread::scope(|scope| {
         let (ahead, taken) = mpsc::sync_channel::<Ahead<'_>>(config.lookahead);
-        let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop)));
-        let mut stock = stock::Stock::new((config, &clock), &consumer, (store, &seeks), assignments, pipe);
+        let (questions, asked) = mpsc::channel();
+        let (answers, findings) = mpsc::channel();
+        let inspector = Inspector { config, access: &endpoints.kafka, consumer: &consumer, prober: None };
+        scope.spawn(move || inspector.run(&asked, &answers));
+        let recovery = Recovery::new(config, &consumer, questions, findings);
+        let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop), recovery));
+        let mut stock = stock::Stock::new((config, &clock), &consumer, (store, &seeks), told, pipe);
         let stocked = stock.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
         seeks.paid();

@@ -34,6 +34,12 @@ pub struct Report {
     /// From the readers' process: how many tags are followed by now, when that has changed.
     #[prost(uint64, tag = "8")]
     pub followed: u64,
+    /// Offsets of which no record could be consumed, since the last report.
+    #[prost(message, repeated, tag = "9")]
+    pub passages: Vec<Passage>,
+    /// Why the topic is not the one that the run began with, once that is certain.
+    #[prost(string, optional, tag = "10")]
+    pub topic_lost: Option<String>,
     /// Times that Redis was found to have lost what it had acknowledged, and partitions were read again.
     #[prost(uint64, tag = "20")]
     pub rewinds: u64,
@@ -134,6 +140,38 @@ pub struct ForeignRun {
     /// Its records.
     #[prost(uint64, tag = "2")]
     pub records: u64,
+}
+
+/// Offsets of a partition that a worker has passed by, since none of them could be consumed.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Passage {
+    /// Partition.
+    #[prost(int32, tag = "1")]
+    pub partition: i32,
+    /// The first offset.
+    #[prost(int64, tag = "2")]
+    pub from: i64,
+    /// The one after the last.
+    #[prost(int64, tag = "3")]
+    pub to: i64,
+    /// Why.
+    #[prost(enumeration = "Absent", tag = "4")]
+    pub absent: i32,
+    /// What the client says of it, where it says anything.
+    #[prost(string, tag = "5")]
+    pub reason: String,
+}
+
+/// Why there is nothing to consume at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Absent {
+    /// Offsets without a record: the end of a transaction, or what compaction has left.
+    NoRecord = 0,
+    /// Deleted before a worker came to it: by retention, or by somebody.
+    Gone = 1,
+    /// A batch that the client cannot decode.
+    Undecodable = 2,
 }
 
 /// A record that cannot be stored.

@@ -17,7 +17,8 @@ use rdkafka::{
 
 use super::{
     Config, WorkerError,
-    consume::{Ahead, Consumed, Rebalances},
+    client::{Context, News},
+    consume::{Ahead, Consumed},
     decode::{self, decode},
     host_clock::HostClock,
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
@@ -39,13 +40,13 @@ const CHECK: Duration = Duration::from_secs(1);
 pub(super) struct Stock<'a, P> {
     pub(super) config: &'a Config,
     clock: &'a HostClock,
-    pub(super) consumer: &'a BaseConsumer<Rebalances>,
+    pub(super) consumer: &'a BaseConsumer<Context>,
     pub(super) store: Store,
     pub(super) seeks: &'a Seeks,
     /// Records that came while partitions went back, and are not of those.
     pub(super) held: VecDeque<Consumed<'a>>,
     pub(super) rebuilding: Rebuilding,
-    assignments: Receiver<Assignment>,
+    news: Receiver<News>,
     pipe: &'a mut P,
     pub(super) report: Report,
     /// Names of other runs, of those told of by name.
@@ -73,9 +74,9 @@ enum Tried {
 impl<'a, P: Pipe> Stock<'a, P> {
     pub fn new(
         (config, clock): (&'a Config, &'a HostClock),
-        consumer: &'a BaseConsumer<Rebalances>,
+        consumer: &'a BaseConsumer<Context>,
         (store, seeks): (Store, &'a Seeks),
-        assignments: Receiver<Assignment>,
+        news: Receiver<News>,
         pipe: &'a mut P,
     ) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
             seeks,
             held: VecDeque::new(),
             rebuilding: Rebuilding::default(),
-            assignments,
+            news,
             pipe,
             report: Report::default(),
             foreign_runs: Vec::new(),
@@ -280,7 +281,14 @@ impl<'a, P: Pipe> Stock<'a, P> {
     fn tell(&mut self) -> Result<(), WorkerError> {
         self.told = Instant::now();
         let before = self.report.assignments.len();
-        self.report.assignments.extend(self.assignments.try_iter());
+        for news in self.news.try_iter() {
+            match news {
+                News::Assignment(assignment) => self.report.assignments.push(assignment),
+                News::Warning(text) => self.report.warnings.push(text),
+                News::Passage(passage) => self.report.passages.push(passage),
+                News::TopicLost(text) => self.report.topic_lost = Some(text),
+            }
+        }
         // Only what is so now: records of partitions that came and went in between may have been stored meanwhile.
         if let Some(Assignment { partitions, .. }) = self.report.assignments[before..].last() {
             self.store.keep_partitions(partitions);

@@ -1,0 +1,234 @@
+//! The Kafka client of a worker: its properties, how it gets its partitions, and what it says of itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::Sender,
+    },
+};
+
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+};
+
+use super::{
+    Config, WorkerError,
+    complaints::Complaints,
+    host_clock::HostClock,
+    report::{Assignment, Passage},
+};
+use crate::{
+    cluster::{KafkaAccess, consumer_defaults},
+    variant::GroupProtocol,
+};
+
+/// What the poll thread has to tell the parent, beside records.
+pub(super) enum News {
+    Assignment(Assignment),
+    Warning(String),
+    Passage(Passage),
+    /// The topic is not the one that the run began with.
+    TopicLost(String),
+}
+
+/// Hears what the client says: rebalances and errors.
+pub(super) struct Context {
+    clock: HostClock,
+    news: Sender<News>,
+    reassigned: AtomicBool,
+    complaints: Mutex<Complaints>,
+    /// The text of the last error, which the error itself does not have.
+    last_reason: Mutex<String>,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        reason.clone_into(&mut self.last_reason.lock().unwrap_or_else(PoisonError::into_inner));
+        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).hear(&error, reason);
+        told.into_iter().for_each(|text| self.tell(News::Warning(text)));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        if let Ok(assignment) = consumer.assignment() {
+            let mut partitions: Vec<_> = assignment.elements().iter().map(|element| element.partition()).collect();
+            partitions.sort_unstable();
+            self.assigned(partitions);
+        }
+    }
+}
+
+impl Context {
+    fn new(clock: HostClock, news: Sender<News>) -> Self {
+        let (reassigned, complaints, last_reason) = Default::default();
+        Self { clock, news, reassigned, complaints, last_reason }
+    }
+
+    /// Tells the parent, by way of the store thread.
+    pub fn tell(&self, news: News) {
+        // The store thread may have ended; then nobody needs to know.
+        let _ = self.news.send(news);
+    }
+
+    fn assigned(&self, partitions: Vec<i32>) {
+        self.reassigned.store(true, Relaxed);
+        self.tell(News::Assignment(Assignment { at_us: self.clock.now_us(), partitions }));
+    }
+
+    /// Whether the partitions have changed since this was asked last.
+    pub fn take_reassigned(&self) -> bool {
+        self.reassigned.swap(false, Relaxed)
+    }
+
+    /// What the client said of its last error.
+    pub fn last_reason(&self) -> String {
+        self.last_reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells what was not told for its being repeated.
+    pub fn sum_up(&self) {
+        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).sum_up();
+        told.into_iter().for_each(|text| self.tell(News::Warning(text)));
+    }
+}
+
+/// Properties that librdkafka refuses under KIP-848, where they are the broker's.
+const CLASSIC_ALONE: [(&str, &str); 4] = [
+    ("session.timeout.ms", "the brokers' `group.consumer.session.timeout.ms` takes its place"),
+    ("heartbeat.interval.ms", "the brokers' `group.consumer.heartbeat.interval.ms` takes its place"),
+    ("partition.assignment.strategy", "the brokers share the partitions out"),
+    ("group.protocol.type", "it belongs to the classic protocol"),
+];
+/// And one that it refuses without.
+const CONSUMER_ALONE: [(&str, &str); 1] = [("group.remote.assignor", "only `--group-protocol consumer` has it")];
+
+/// The variant's properties that the group protocol does not have, each with the reason.
+pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
+    let refused: &[_] = match config.group_protocol {
+        GroupProtocol::Consumer => &CLASSIC_ALONE,
+        GroupProtocol::CooperativeSticky | GroupProtocol::Range | GroupProtocol::Assign => &CONSUMER_ALONE,
+    };
+    let asked = refused.iter().filter(|(name, _)| config.consumer.contains_key(*name));
+    asked.map(|(name, why)| ((*name).to_owned(), *why)).collect()
+}
+
+/// How often a worker asks who leads the partitions and the group.
+const OFTEN_MS: u32 = 10_000;
+
+/// The consumer's properties, but for how it logs in: ours, then the variant's.
+pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
+    let protocol = match config.group_protocol {
+        GroupProtocol::Consumer => Some(("group.protocol", "consumer".into())),
+        GroupProtocol::CooperativeSticky => Some(("partition.assignment.strategy", "cooperative-sticky".into())),
+        GroupProtocol::Range => Some(("partition.assignment.strategy", "range".into())),
+        GroupProtocol::Assign => None,
+    };
+    let ours = [
+        ("client.id", format!("shasta-w{}", config.worker)),
+        ("group.id", config.group.clone()),
+        ("enable.auto.commit", "true".into()),
+        ("auto.commit.interval.ms", config.commit_interval_ms.to_string()),
+        // Where the group has no offset, or one that the log no longer has; see `recovery`.
+        ("auto.offset.reset", "earliest".into()),
+        ("socket.nagle.disable", "true".into()),
+        // By default each 5 and each 10 minutes: so rarely that a young broker has meanwhile been compiled without them, and is
+        // compiled anew for each, all brokers at once, in the middle of a run (results/log/2026-11-30-ten-minutes.md).
+        ("topic.metadata.refresh.interval.ms", OFTEN_MS.to_string()),
+        ("coordinator.query.interval.ms", OFTEN_MS.to_string()),
+    ];
+    let instance = config.static_membership.then(|| ("group.instance.id", format!("w{}", config.worker)));
+    let ours = ours.into_iter().chain(protocol).chain(instance).map(|(name, value)| (name.to_owned(), value));
+    let not_applied = not_applied(config);
+    let asked = config.consumer.clone().into_iter().filter(|(name, _)| !not_applied.contains_key(name));
+    let common = consumer_defaults().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    common.chain(ours).chain(asked).collect()
+}
+
+/// Joins the run's group, or takes the worker's share of the partitions where there is none. It starts at the offsets that
+/// the parent has committed.
+pub(super) fn subscribe(
+    config: &Config,
+    access: &KafkaAccess,
+    clock: HostClock,
+    news: Sender<News>,
+) -> Result<BaseConsumer<Context>, WorkerError> {
+    let mut client = access.consumer_config(&config.group);
+    for (name, value) in properties(config) {
+        client.set(name, value);
+    }
+    let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(clock, news))?;
+    if config.group_protocol == GroupProtocol::Assign {
+        let partitions = share(config);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in &partitions {
+            // Without an offset of its own it begins where the group's commits end.
+            list.add_partition(&config.topic, partition);
+        }
+        consumer.assign(&list)?;
+        consumer.context().assigned(partitions);
+    } else {
+        consumer.subscribe(&[&config.topic])?;
+    }
+    Ok(consumer)
+}
+
+/// The partitions of a worker that is in no group: each worker has as many as any other, or one more.
+fn share(config: &Config) -> Vec<i32> {
+    (config.worker as i32..config.start_offsets.len() as i32).step_by(config.workers as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Anchor, Clock};
+
+    #[test]
+    fn each_group_protocol_makes_a_client_of_the_same_variant() {
+        let names = ["session.timeout.ms", "heartbeat.interval.ms", "group.remote.assignor", "fetch.min.bytes"];
+        let values = ["6000", "1500", "uniform", "1"];
+        let consumer = names.into_iter().zip(values).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let consumer: BTreeMap<_, _> = consumer.collect();
+        for (group_protocol, refused) in [
+            (GroupProtocol::Consumer, &names[..2]),
+            (GroupProtocol::CooperativeSticky, &names[2..3]),
+            (GroupProtocol::Range, &names[2..3]),
+            (GroupProtocol::Assign, &names[2..3]),
+        ] {
+            let config = Config {
+                clock: Clock::new(Anchor::read()),
+                run: "r".into(),
+                worker: 0,
+                workers: 1,
+                group: "g".into(),
+                topic: "t".into(),
+                log_append_time: true,
+                generation: 1,
+                start_offsets: vec![0],
+                group_protocol,
+                static_membership: true,
+                commit_interval_ms: 1_000,
+                batch_max: 1,
+                lookahead: 1,
+                stream_maxlen: 1,
+                redis_timeout_ms: 1,
+                consumer: consumer.clone(),
+            };
+            let dropped: Vec<_> = not_applied(&config).into_keys().collect();
+            assert_eq!(dropped.len(), refused.len());
+            assert!(refused.iter().all(|name| dropped.contains(&(*name).to_owned())));
+            let properties = properties(&config);
+            assert_eq!(properties["fetch.min.bytes"], "1");
+            let mut client = rdkafka::ClientConfig::new();
+            for (name, value) in &properties {
+                client.set(name, value);
+            }
+            let created: Result<BaseConsumer, _> = client.create();
+            assert!(created.is_ok(), "{group_protocol:?}: {:?}", created.err());
+        }
+    }
+}
