@@ -33,7 +33,8 @@ pub fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
         let none = || "this system trusts no authority; install ca-certificates, or name a PEM file".to_owned();
         return if roots.is_empty() { Err(none()) } else { Ok(roots) };
     };
-    let wrong = |problem: String| format!("{}: {problem}; name a PEM file with the authority's certificate", file.display());
+    let wrong =
+        |problem: String| format!("{}: {problem}; name a PEM file with the authority's certificate", file.display());
     // Read whole first, so that a directory or a missing file is told as the operating system does.
     let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -12,9 +12,11 @@ mod broker;
 pub mod capacity;
 #[cfg(feature = "containers")]
 pub mod containers;
+mod described;
 mod ended;
 mod error;
 pub mod external;
+mod heard;
 mod kafka_home;
 mod listeners;
 pub mod local;
@@ -25,6 +27,7 @@ mod ports;
 mod ready;
 mod redis_nodes;
 mod redis_server;
+mod refused;
 mod scratch;
 mod storage;
 pub mod topic;
@@ -33,10 +36,12 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use at_hand::for_benches;
 pub use error::ClusterError;
+pub(crate) use heard::{Heard, is_refusal};
 pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_nodes::Temporary as TemporaryNodes;
+pub(crate) use refused::{Right, readable};
 
 use std::{path::PathBuf, sync::Arc};
 

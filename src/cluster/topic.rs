@@ -61,6 +61,8 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
     let name = variant.topic.as_str();
     let exists = find(&admin, name)?.is_some();
     if !exists {
+        // A topic that this user may not see is not among those that were found.
+        admin.may_see(name)?;
         create(&admin, variant)?;
     }
     let partitions = wait_ready(&admin, access, variant, exists, stop)?;
@@ -102,7 +104,7 @@ pub fn all_in_sync(access: &KafkaAccess, limit: Duration) -> Result<bool, Cluste
 fn asking(access: &KafkaAccess) -> Result<BaseConsumer, ClusterError> {
     // Events of open transactions count as well: what is on the topic, not what a consumer may read.
     let mut config = access.client_config();
-    config.set("group.id", "shasta-end-offsets").set("isolation.level", "read_uncommitted");
+    config.set("isolation.level", "read_uncommitted");
     config.create().map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))
 }
 
@@ -140,7 +142,7 @@ fn create(admin: &Admin, variant: &Variant) -> Result<(), ClusterError> {
 
 fn find(admin: &Admin, name: &str) -> Result<Option<Vec<PartitionInfo>>, ClusterError> {
     let metadata = admin.metadata(ANSWER_MAX);
-    let metadata = metadata.map_err(|error| ClusterError::kafka("asking for the topics", &error, admin.reason()))?;
+    let metadata = metadata.map_err(|error| admin.failed("asking for the topics", &error, &[]))?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name && !topic.partitions().is_empty());
     Ok(topic.map(describe))
 }

@@ -110,6 +110,11 @@ impl Seeds {
         &self.addresses
     }
 
+    /// The user that the URL names.
+    pub fn user(&self) -> Option<&str> {
+        self.info.redis_settings().username()
+    }
+
     /// Whether connections are encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })

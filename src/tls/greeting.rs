@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{
-    AlertDescription, CertificateError, ClientConnection, Error, RootCertStore,
-    pki_types::ServerName,
-};
+use rustls::{AlertDescription, CertificateError, ClientConnection, Error, RootCertStore, pki_types::ServerName};
 
 use super::{authorities, client_config};
 use crate::refusal::Refusal;
