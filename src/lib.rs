@@ -16,8 +16,8 @@
 //!
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`], [`tls`]
-//! and [`slice`] (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
+//! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod absent;
@@ -49,6 +49,7 @@ pub mod producer;
 pub mod proxy;
 pub mod reader;
 pub mod record;
+pub mod refusal;
 pub mod run;
 pub mod schedule;
 pub mod screen;

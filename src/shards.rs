@@ -13,7 +13,7 @@ use redis::{Connection, RedisError, RedisResult};
 
 pub use self::{
     map::{Address, Map, SLOTS, slot},
-    seeds::{Kind, Seeds, kind},
+    seeds::{AUTHORITIES, Kind, Seeds, kind},
 };
 
 /// One connection to each primary.

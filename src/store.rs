@@ -22,6 +22,7 @@ mod encode;
 mod judge;
 mod links;
 mod pipeline;
+mod rights;
 #[cfg(test)]
 mod shard_tests;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     pipeline::Store,
+    rights::{Missing, is_refusal, missing},
     told::{TOLD_MAX, Verdict},
 };
 use crate::tag_data::TagData;

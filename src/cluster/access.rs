@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 
 use super::ClusterError;
-use crate::shards::Seeds;
+use crate::{shards::Seeds, tls};
 
 pub(super) const BOOTSTRAP: &str = "SHASTA_BOOTSTRAP";
 pub(super) const REDIS: &str = "SHASTA_REDIS";
@@ -15,6 +15,7 @@ pub(super) const MECHANISM: &str = "SHASTA_SASL_MECHANISM";
 pub(super) const USERNAME: &str = "SHASTA_SASL_USERNAME";
 pub(super) const PASSWORD: &str = "SHASTA_SASL_PASSWORD";
 pub(super) const CA_FILE: &str = "SHASTA_CA_FILE";
+pub(super) const REDIS_CA_FILE: &str = "SHASTA_REDIS_CA_FILE";
 
 /// A password: shown as `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -159,33 +160,8 @@ impl KafkaAccess {
 }
 
 fn with_tls(builder: ClientBuilder, ca_file: &Option<PathBuf>) -> Result<ClientBuilder, ClusterError> {
-    use rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, pem::PemObject},
-    };
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = ca_file {
-        let unreadable = |problem: String| {
-            bad("the certificate authorities' file", &format!("{}: {problem}; name a PEM file", file.display()))
-        };
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    if roots.is_empty() {
-        return Err(bad("--ca-file", "no certificate authority to trust; install ca-certificates, or name a PEM file"));
-    }
-    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(builder.tls_config(config.into()))
+    let authorities = tls::authorities(ca_file.as_deref()).map_err(|problem| bad("--ca-file", &problem))?;
+    Ok(builder.tls_config(tls::client_config(authorities).into()))
 }
 
 impl Endpoints {

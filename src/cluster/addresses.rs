@@ -2,11 +2,16 @@
 
 use std::{fmt, path::PathBuf};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
-    access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, USERNAME, bad, redacted},
+    access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, REDIS_CA_FILE, USERNAME, bad, redacted},
 };
-use crate::shards::Seeds;
+use crate::{
+    shards::{AUTHORITIES, Seeds},
+    tls,
+};
 
 /// Addresses of an external cluster from the command line; what is not given is taken from the environment.
 #[derive(Clone, Default, clap::Args)]
@@ -30,6 +35,9 @@ pub struct Addresses {
     /// Certificate authorities (PEM) to trust instead of the system's [env: SHASTA_CA_FILE]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<String>,
+    /// The same for Redis over TLS [env: SHASTA_REDIS_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub redis_ca_file: Option<String>,
 }
 
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -48,6 +56,7 @@ impl Addresses {
             (&self.sasl_mechanism, "--sasl-mechanism"),
             (&self.sasl_username, "--sasl-username"),
             (&self.ca_file, "--ca-file"),
+            (&self.redis_ca_file, "--redis-ca-file"),
         ];
         flags.into_iter().find_map(|(value, flag)| value.is_some().then_some(flag))
     }
@@ -62,17 +71,22 @@ impl Addresses {
 
     fn resolve_in(mut self, env: Environment) -> Result<Endpoints, ClusterError> {
         let redis = given(self.redis_url.take(), "--redis", REDIS, env);
+        let redis_ca = given(self.redis_ca_file.take(), "--redis-ca-file", REDIS_CA_FILE, env);
         let kafka = self.kafka(env)?;
         let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
         let Given { value: redis_url, by } = redis.ok_or(missing)?;
         let form = "write it as redis://[user:password@]host:port[,host:port…], or rediss:// for TLS";
-        if Seeds::parse(&redis_url).is_err() {
-            return Err(bad(by, form));
-        }
-        match redis_url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("redis" | "rediss") => Ok(Endpoints { kafka, redis_url }),
-            _ => Err(bad(by, form)),
-        }
+        let encrypted = match redis_url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("redis") => false,
+            Some("rediss") => true,
+            _ => return Err(bad(by, form)),
+        };
+        let redis_url = match redis_ca.filter(|ca| encrypted || ca.by.starts_with("--")) {
+            Some(ca) => trusting(redis_url, encrypted, &ca)?,
+            None => redis_url,
+        };
+        Seeds::parse(&redis_url).map_err(|error| bad(by, &error.detail().map_or(form.to_owned(), str::to_owned)))?;
+        Ok(Endpoints { kafka, redis_url })
     }
 
     fn kafka(self, env: Environment) -> Result<KafkaAccess, ClusterError> {
@@ -96,19 +110,23 @@ impl Addresses {
         let protocol = given(self.security_protocol.clone(), "--security-protocol", PROTOCOL, env);
         let Given { value: protocol, by } = protocol.unwrap_or(Given { value: "PLAINTEXT".to_owned(), by: PROTOCOL });
         let protocol = protocol.to_ascii_uppercase();
-        let (sasl, tls) = match protocol.as_str() {
+        let (sasl, encrypted) = match protocol.as_str() {
             "PLAINTEXT" => (false, false),
             "SSL" | "TLS" => (false, true),
             "SASL_PLAINTEXT" => (true, false),
             "SASL_SSL" => (true, true),
             _ => return Err(bad(by, &format!("`{protocol}` is not PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"))),
         };
-        self.without_effect(&protocol, sasl, tls)?;
-        if !sasl && !tls {
+        self.without_effect(&protocol, sasl, encrypted)?;
+        if !sasl && !encrypted {
             return Ok(Security::Plaintext);
         }
-        let ca_file = self.ca_file.clone().or_else(|| env(CA_FILE)).filter(|_| tls).map(PathBuf::from);
-        if sasl { self.scram(tls, ca_file, env) } else { Ok(Security::Tls { ca_file }) }
+        let ca_file = given(self.ca_file.clone(), "--ca-file", CA_FILE, env).filter(|_| encrypted);
+        if let Some(Given { value, by }) = &ca_file {
+            tls::authorities(Some(value.as_ref())).map_err(|problem| bad(by, &problem))?;
+        }
+        let ca_file = ca_file.map(|file| PathBuf::from(file.value));
+        if sasl { self.scram(encrypted, ca_file, env) } else { Ok(Security::Tls { ca_file }) }
     }
 
     /// Refuses flags that the protocol has no use for. Variables may be there for other programs.
@@ -157,6 +175,23 @@ struct Given {
 fn given(flag: Option<String>, name: &'static str, variable: &'static str, env: Environment) -> Option<Given> {
     let by_flag = flag.map(|value| Given { value, by: name });
     by_flag.or_else(|| env(variable).map(|value| Given { value, by: variable }))
+}
+
+/// The URL with the file of authorities that a flag or a variable names.
+fn trusting(mut url: String, encrypted: bool, ca: &Given) -> Result<String, ClusterError> {
+    if !encrypted {
+        return Err(bad(ca.by, "it has no effect with redis://; write rediss:// in Redis' URL, or leave it out"));
+    }
+    tls::authorities(Some(ca.value.as_ref())).map_err(|problem| bad(ca.by, &problem))?;
+    let named = url.split_once('?').is_some_and(|(_, query)| query.contains(AUTHORITIES));
+    if named && ca.by.starts_with("--") {
+        return Err(bad(ca.by, &format!("Redis' URL names authorities too ({AUTHORITIES}); leave one of them out")));
+    }
+    if !named {
+        let file = utf8_percent_encode(&ca.value, NON_ALPHANUMERIC);
+        url.push_str(&format!("{}{AUTHORITIES}={file}", if url.contains('?') { '&' } else { '?' }));
+    }
+    Ok(url)
 }
 
 impl fmt::Debug for Addresses {
@@ -266,11 +301,40 @@ mod tests {
 
     #[test]
     fn a_child_reads_the_access_from_its_environment() {
-        for access in [scram(), KafkaAccess::plaintext(vec!["a:1".to_owned()])] {
+        let mut access = scram();
+        assert!(access.rskafka_builder().unwrap_err().to_string().contains("/ca.pem"));
+        let Security::SaslScram { ca_file, .. } = &mut access.security else { unreachable!() };
+        *ca_file = None;
+        for access in [access, KafkaAccess::plaintext(vec!["a:1".to_owned()])] {
             let env = access.env();
             let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
             assert_eq!(Addresses::default().kafka(&lookup).unwrap(), access);
         }
-        assert!(scram().rskafka_builder().unwrap_err().to_string().contains("/ca.pem"));
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_looked_into_before_anything_starts() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "no certificate").unwrap();
+        let no_pem = file.path().to_str().unwrap();
+        for (name, protocol) in [(CA_FILE, "SSL"), (REDIS_CA_FILE, "PLAINTEXT")] {
+            for (path, why) in [("/no/such.pem", "No such file"), (no_pem, "it holds no certificate")] {
+                let env = [(BOOTSTRAP, "a:1"), (REDIS, "rediss://r"), (PROTOCOL, protocol), (name, path)];
+                let text = resolve(&env).unwrap_err().to_string();
+                assert!(text.starts_with(&format!("{name}: {path}: {why}")) && text.contains("PEM"), "{text}");
+            }
+        }
+        let named = format!("rediss://r/?{AUTHORITIES}=/no/such.pem");
+        let text = resolve(&[(BOOTSTRAP, "a:1"), (REDIS, &named)]).unwrap_err().to_string();
+        assert!(text.starts_with("SHASTA_REDIS: /no/such.pem: No such file"), "{text}");
+        let flags = Addresses { redis_ca_file: Some(no_pem.to_owned()), ..Addresses::default() };
+        let env = [(BOOTSTRAP, "a:1"), (REDIS, "redis://r")];
+        let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let text = flags.resolve_in(&lookup).unwrap_err().to_string();
+        assert!(text.starts_with("--redis-ca-file: it has no effect with redis://"), "{text}");
+        assert!(
+            resolve(&[&env[..], &[(REDIS_CA_FILE, "/spare")]].concat()).is_ok(),
+            "variables may be there for others"
+        );
     }
 }

@@ -1,112 +1,151 @@
-//! Questions and orders to the brokers, synchronous, with the reason that librdkafka gives when it cannot connect.
+//! Questions and orders to the brokers, synchronous, with the reason that librdkafka gives when it cannot connect, and
+//! with the right that is missing.
+//!
+//! Asked through a consumer without a group, since that can be polled: rdkafka's `AdminClient` polls only the queue of
+//! its own answers, so neither a log line nor a refused login ever arrives there.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
-    ClientContext,
-    admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic},
+    client::DefaultClientContext,
     config::RDKafkaLogLevel,
-    error::{KafkaError, KafkaResult},
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     metadata::Metadata,
 };
 
-use super::{ClusterError, KafkaAccess};
+use super::{
+    ClusterError, KafkaAccess,
+    described::{Resource, describe},
+    heard::Heard,
+    refused::{Right, readable},
+};
 
 /// Longest wait for one answer.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
-
-/// Keeps the last failure: a request says only "broker transport failure", the reason stands in librdkafka's log.
-#[derive(Default)]
-pub(super) struct Listening(Mutex<Option<String>>);
-
-impl ClientContext for Listening {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL" || facility == "ERROR" {
-            let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-
-    fn error(&self, _error: KafkaError, _reason: &str) {}
-}
+/// How often brokers that hang up at once are asked again before it is believed.
+const HUNG_UP: u32 = 3;
+/// How long a broker may not know yet what another has made.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// One admin connection.
-pub(super) struct Admin(AdminClient<Listening>);
+pub(super) struct Admin {
+    access: KafkaAccess,
+    consumer: BaseConsumer<Heard>,
+}
 
 impl Admin {
     pub(super) fn connect(access: &KafkaAccess) -> Result<Self, ClusterError> {
         let mut config = access.client_config();
         config
             .set("client.id", "shasta-admin")
+            // A topic that is asked for by its name is never made by asking.
+            .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "20")
             .set("reconnect.backoff.max.ms", "200");
         config.set_log_level(RDKafkaLogLevel::Info);
-        let client = config.create_with_context(Listening::default());
-        client.map(Self).map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))
+        let consumer = config.create_with_context(Heard::default());
+        let consumer = consumer.map_err(|error| ClusterError::kafka("setting up a Kafka client", &error, None))?;
+        Ok(Self { access: access.clone(), consumer })
+    }
+
+    /// Lets the client say what it has to say.
+    fn listen(&self) -> &Heard {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        self.consumer.context()
     }
 
     /// Why the last connection failed, if one did.
     pub(super) fn reason(&self) -> Option<String> {
-        self.0.inner().context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.listen().reason()
     }
 
-    /// All brokers and topics. Never one topic by name: brokers that create topics on demand would create it.
+    /// Why the one broker that is asked and this client do not come together, once that is certain.
+    pub(super) fn refusal(&self, address: &str) -> Option<String> {
+        let heard = self.listen();
+        let reason = heard.reason()?;
+        self.access.refusal_told(address, &reason).or_else(|| {
+            let logs_in = matches!(self.access.security, super::Security::SaslScram { .. });
+            (!logs_in && heard.hung_up() >= HUNG_UP)
+                .then(|| crate::refusal::Refusal::WantsLogin.told(self.access.asker()))
+        })
+    }
+
+    /// All brokers and all topics that this user may see.
     pub(super) fn metadata(&self, timeout: Duration) -> KafkaResult<Metadata> {
-        self.0.inner().fetch_metadata(None, timeout)
+        self.consumer.client().fetch_metadata(None, timeout)
     }
 
-    pub(super) fn cluster_id(&self) -> Option<String> {
-        self.0.inner().fetch_cluster_id(ANSWER_MAX)
-    }
-
-    pub(super) fn create_topic(&self, topic: &NewTopic<'_>) -> Result<(), ClusterError> {
-        let what = || format!("creating topic `{}`", topic.name);
-        let results = self.ask(what(), |options| self.0.create_topics([topic], options))?;
-        match results.into_iter().next() {
-            Some(Err((_, code))) => Err(ClusterError::kafka(what(), &KafkaError::AdminOp(code), None)),
+    /// What the brokers say of a topic by its name: there, not there, or not for this user to see.
+    pub(super) fn may_see(&self, topic: &str) -> Result<(), ClusterError> {
+        let what = || format!("asking for topic `{topic}`");
+        let found = self.consumer.client().fetch_metadata(Some(topic), ANSWER_MAX);
+        let found = found.map_err(|error| self.failed(what(), &error, &[]))?;
+        let error = found.topics().iter().find(|found| found.name() == topic).and_then(|found| found.error());
+        match error.map(RDKafkaErrorCode::from) {
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Err(self.failed(what(), &KafkaError::AdminOp(code), &[topic_right("Describe", topic)]))
+            }
             _ => Ok(()),
         }
     }
 
-    pub(super) fn broker_settings(&self, broker: i32) -> Result<BTreeMap<String, ConfigEntry>, ClusterError> {
-        self.describe(&ResourceSpecifier::Broker(broker))
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(ANSWER_MAX)
     }
 
-    pub(super) fn topic_settings(&self, topic: &str) -> Result<BTreeMap<String, ConfigEntry>, ClusterError> {
-        self.describe(&ResourceSpecifier::Topic(topic))
-    }
-
-    fn describe(&self, resource: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, ConfigEntry>, ClusterError> {
-        let what = format!("describing {}", named(resource));
-        let results = self.ask(what.clone(), |options| self.0.describe_configs([resource], options))?;
-        match results.into_iter().next() {
-            Some(Ok(found)) => Ok(found.entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect()),
-            Some(Err(code)) => Err(ClusterError::kafka(what, &KafkaError::AdminOp(code), None)),
-            None => Err(ClusterError::Kafka { what, problem: "the answer was empty".to_owned() }),
+    pub(super) fn create_topic(&self, topic: &NewTopic<'_>) -> Result<(), ClusterError> {
+        let what = || format!("creating topic `{}`", topic.name);
+        let rights = [topic_right("Create", topic.name)];
+        let client: KafkaResult<AdminClient<DefaultClientContext>> = self.access.client_config().create();
+        let asked = client.and_then(|client| {
+            let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX)).operation_timeout(Some(ANSWER_MAX));
+            // librdkafka's own thread completes the request, so nothing but a parked thread is needed to wait for it.
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers needs nothing");
+            runtime.block_on(client.create_topics([topic], &options))
+        });
+        match asked.map(|results| results.into_iter().next()) {
+            Ok(Some(Err((_, code)))) => Err(self.failed(what(), &KafkaError::AdminOp(code), &rights)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed(what(), &error, &rights)),
         }
     }
 
-    fn ask<T, F>(&self, what: String, request: impl FnOnce(&AdminOptions) -> F) -> Result<T, ClusterError>
-    where
-        F: Future<Output = KafkaResult<T>>,
-    {
-        let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX)).operation_timeout(Some(ANSWER_MAX));
-        // librdkafka's own thread completes the request, so nothing but a parked thread is needed to wait for it.
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers needs nothing");
-        runtime.block_on(request(&options)).map_err(|error| ClusterError::kafka(what, &error, self.reason()))
+    pub(super) fn broker_settings(&self, broker: i32) -> Result<BTreeMap<String, ConfigEntry>, ClusterError> {
+        let right = Right { operation: "DescribeConfigs", resource: "cluster", name: "" };
+        let described = describe(self.consumer.client(), Resource::Broker(broker), ANSWER_MAX);
+        described.map_err(|error| self.failed(format!("describing broker {broker}"), &error, &[right]))
+    }
+
+    pub(super) fn topic_settings(&self, topic: &str) -> Result<BTreeMap<String, ConfigEntry>, ClusterError> {
+        let started = std::time::Instant::now();
+        let described = loop {
+            match describe(self.consumer.client(), Resource::Topic(topic), ANSWER_MAX) {
+                // The broker that is asked has not heard of a topic that was just made.
+                Err(KafkaError::AdminOp(
+                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                )) if started.elapsed() < SETTLE_MAX => std::thread::sleep(Duration::from_millis(50)),
+                described => break described,
+            }
+        };
+        let rights = [topic_right("DescribeConfigs", topic)];
+        described.map_err(|error| self.failed(format!("describing topic `{topic}`"), &error, &rights))
+    }
+
+    /// A request's failure, with the right that is missing or with the reason that the client gave.
+    pub(super) fn failed(&self, what: impl Into<String>, error: &KafkaError, rights: &[Right<'_>]) -> ClusterError {
+        let reason = self.reason();
+        ClusterError::Kafka { what: what.into(), problem: self.access.told(error, reason.as_deref(), rights) }
+    }
+
+    /// The client's reason as far as people can read it.
+    pub(super) fn readable_reason(&self) -> Option<String> {
+        self.reason().map(|reason| readable(&reason))
     }
 }
 
-fn named(resource: &ResourceSpecifier<'_>) -> String {
-    match resource {
-        ResourceSpecifier::Topic(name) => format!("topic `{name}`"),
-        ResourceSpecifier::Group(name) => format!("group `{name}`"),
-        ResourceSpecifier::Broker(id) => format!("broker {id}"),
-    }
+fn topic_right<'a>(operation: &'a str, name: &'a str) -> Right<'a> {
+    Right { operation, resource: "topic", name }
 }

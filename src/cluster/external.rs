@@ -77,12 +77,16 @@ fn check_broker(
         }
         match admin.metadata(Duration::from_millis(100)) {
             Ok(found) => return Ok(found.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect()),
-            Err(_) if Instant::now() < deadline => {}
             Err(error) => {
-                let reason = admin.reason().unwrap_or_else(|| error.to_string());
-                return Err(unreachable(format!(
-                    "it accepts connections but does not answer as a Kafka broker ({reason}); check --security-protocol"
-                )));
+                if let Some(problem) = admin.refusal(address) {
+                    return Err(ClusterError::Unreachable { address: address.to_owned(), problem });
+                }
+                if Instant::now() > deadline {
+                    let reason = admin.readable_reason().unwrap_or_else(|| error.to_string());
+                    return Err(unreachable(format!(
+                        "it accepts connections but does not answer as a Kafka broker ({reason})"
+                    )));
+                }
             }
         }
     }

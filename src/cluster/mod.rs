@@ -13,10 +13,12 @@ pub mod capacity;
 mod client;
 #[cfg(feature = "containers")]
 pub mod containers;
+mod described;
 mod ended;
 mod error;
 mod extent;
 pub mod external;
+mod heard;
 mod kafka_home;
 mod listeners;
 pub mod local;
@@ -28,6 +30,7 @@ pub mod readable;
 mod ready;
 mod redis_nodes;
 mod redis_server;
+mod refused;
 mod scratch;
 mod storage;
 pub mod topic;
@@ -38,10 +41,12 @@ pub use at_hand::for_benches;
 pub use client::{consumer_defaults, producer_defaults};
 pub use error::ClusterError;
 pub use extent::{TopicNow, extents};
+pub(crate) use heard::{Heard, is_refusal};
 pub use kafka_home::{KAFKA_VERSION, Site};
 pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_nodes::Temporary as TemporaryNodes;
+pub(crate) use refused::{Right, readable};
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -61,6 +61,8 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
     let name = variant.topic.as_str();
     let exists = find(&admin, name)?.is_some();
     if !exists {
+        // A topic that this user may not see is not among those that were found.
+        admin.may_see(name)?;
         create(&admin, variant)?;
     }
     let partitions = wait_ready(&admin, access, variant, exists, stop)?;
@@ -139,7 +141,7 @@ fn create(admin: &Admin, variant: &Variant) -> Result<(), ClusterError> {
 
 fn find(admin: &Admin, name: &str) -> Result<Option<Vec<PartitionInfo>>, ClusterError> {
     let metadata = admin.metadata(ANSWER_MAX);
-    let metadata = metadata.map_err(|error| ClusterError::kafka("asking for the topics", &error, admin.reason()))?;
+    let metadata = metadata.map_err(|error| admin.failed("asking for the topics", &error, &[]))?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name && !topic.partitions().is_empty());
     Ok(topic.map(describe))
 }

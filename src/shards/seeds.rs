@@ -1,20 +1,34 @@
 //! What a URL names: one node or several, all reached by the same user and in the same way.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use percent_encoding::percent_decode_str;
 use redis::{
     Client, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, Value,
+    ServerErrorKind, TlsCertificates, Value,
 };
 
 use super::{Address, Map};
+use crate::{
+    refusal::Refusal,
+    tls::{self, Spoken},
+};
 
-/// The nodes that a URL names: `redis://[user:password@]host:port[,host:port…]`, or `rediss://` for TLS.
+/// What a URL says after `?` to name the file (PEM) of the authorities to trust instead of the system's, as redis-py's do.
+pub const AUTHORITIES: &str = "ssl_ca_certs";
+
+/// The nodes that a URL names: `redis://[user:password@]host:port[,host:port…]`, or `rediss://` for TLS, with
+/// `?ssl_ca_certs=FILE` for authorities of one's own.
 #[derive(Clone)]
 pub struct Seeds {
     /// How to log in; its address is the first node's.
     info: ConnectionInfo,
     addresses: Vec<Address>,
+    authorities: Option<PathBuf>,
 }
 
 /// What a node says that it is.
@@ -72,12 +86,33 @@ impl Seeds {
         let infos: Vec<ConnectionInfo> = infos.collect::<RedisResult<_>>()?;
         let addresses = infos.iter().map(|info| address(info.addr())).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
         let first = infos.into_iter().next().ok_or_else(wrong)?;
-        Ok(Self { info: at_once(first), addresses })
+        let authorities = authorities(path);
+        let first = match &authorities {
+            Some(file) => trusting(first, file)?,
+            None => first,
+        };
+        Ok(Self { info: at_once(first), addresses, authorities })
+    }
+
+    /// The file of the authorities that are trusted; the system's where there is none.
+    pub fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
+    }
+
+    /// Why a node is not accepted, or does not accept us, where TLS is what stands between; see [`tls::refusal`].
+    pub fn refusal(&self, node: &Address) -> Option<Refusal> {
+        let spoken = if self.is_tls() { Spoken::Tls(self.authorities()) } else { Spoken::Plain };
+        tls::refusal(&node.host, node.port, spoken, b"PING\r\n")
     }
 
     /// The nodes that the URL names.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The user that the URL names.
+    pub fn user(&self) -> Option<&str> {
+        self.info.redis_settings().username()
     }
 
     /// Whether connections are encrypted.
@@ -88,7 +123,7 @@ impl Seeds {
     /// The same, with other settings of the protocol.
     pub fn with_settings(self, change: impl FnOnce(redis::RedisConnectionInfo) -> redis::RedisConnectionInfo) -> Self {
         let settings = change(self.info.redis_settings().clone());
-        Self { info: self.info.set_redis_settings(settings), addresses: self.addresses }
+        Self { info: self.info.set_redis_settings(settings), ..self }
     }
 
     /// The client for a node, reached as the URL says.
@@ -104,7 +139,7 @@ impl Seeds {
             _ => {}
         }
         if self.is_tls() {
-            crate::tls::install_provider();
+            tls::install_provider();
         }
         Client::open(self.info.clone().set_addr(addr))
     }
@@ -140,7 +175,7 @@ impl From<&Client> for Seeds {
     fn from(client: &Client) -> Self {
         let info = at_once(client.get_connection_info().clone());
         let address = address(info.addr()).expect("a client of a host and a port");
-        Self { info, addresses: vec![address] }
+        Self { info, addresses: vec![address], authorities: None }
     }
 }
 
@@ -151,6 +186,20 @@ fn address(addr: &ConnectionAddr) -> Option<Address> {
         }
         _ => None,
     }
+}
+
+fn authorities(path: &str) -> Option<PathBuf> {
+    let (_, query) = path.split_once('?')?;
+    let file = query.split('&').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == AUTHORITIES))?.1;
+    Some(percent_decode_str(file).decode_utf8_lossy().into_owned().into())
+}
+
+fn trusting(info: ConnectionInfo, file: &Path) -> RedisResult<ConnectionInfo> {
+    let wrong = |text| RedisError::from((ErrorKind::InvalidClientConfig, "authorities", text));
+    tls::authorities(Some(file)).map_err(wrong)?;
+    let root_cert = std::fs::read(file).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+    let client = Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(root_cert) })?;
+    Ok(client.get_connection_info().clone())
 }
 
 /// Without Nagle's algorithm, which would hold the end of a pipeline back until the beginning is acknowledged.

@@ -8,6 +8,7 @@ use super::{
     Effect, Progress, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write, encode,
     judge::{Judgement, judge},
     links::answer,
+    rights::is_refusal,
     told::Told,
 };
 use crate::{
@@ -55,7 +56,9 @@ impl Store {
         let started = std::time::Instant::now();
         loop {
             match Self::connect(seeds.clone(), settings.clone()) {
-                Err(error) if may_pass(&error) && started.elapsed() < settings.timeout => std::thread::sleep(RETRY_MAX),
+                Err(error) if !is_refusal(&error) && started.elapsed() < settings.timeout => {
+                    std::thread::sleep(RETRY_MAX)
+                }
                 done => return done,
             }
         }
@@ -98,7 +101,7 @@ impl Store {
                 Ok(lost) => {
                     return Err(RedisError::from((ErrorKind::Client, "Redis lost what it had", format!("{lost:?}"))));
                 }
-                Err(error) if started.elapsed() > self.settings.timeout || !may_pass(&error) => return Err(error),
+                Err(error) if started.elapsed() > self.settings.timeout || is_refusal(&error) => return Err(error),
                 Err(_) => std::thread::sleep(pause),
             }
             pause = (pause * 2).min(RETRY_MAX);
@@ -276,9 +279,4 @@ impl Store {
 
 fn is_redirect(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
-}
-
-/// Whether trying the same again may help soon.
-fn may_pass(error: &RedisError) -> bool {
-    error.kind() != ErrorKind::AuthenticationFailed && !matches!(error.code(), Some("NOPERM" | "NOAUTH" | "WRONGPASS"))
 }
