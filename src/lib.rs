@@ -18,7 +18,7 @@
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`], [`tls`]
 //! and [`slice`] (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
-//! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
+//! [`columns`], [`moments`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod arguments;
 pub mod audience;
@@ -40,6 +40,7 @@ pub mod join;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod moments;
 pub mod network;
 pub mod output;
 pub mod percentile;
