@@ -17,8 +17,9 @@
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
-//! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
-//! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
+//! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`],
+//! [`screen`], [`output`] and [`exit`] (what a person says and sees).
+//! [`columns`], [`moments`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod absent;
 pub mod arguments;
@@ -41,6 +42,7 @@ pub mod join;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod moments;
 pub mod network;
 pub mod output;
 pub mod percentile;

@@ -2,11 +2,11 @@
 //!
 //! It is `np.percentile(x_us / 1000, p)` bit for bit (method `linear`, q = p / 100.0), and 2 places as `np.round` makes
 //! them. An event whose end stamp is missing counts as +∞, so losing slow events never improves a tail.
-//! This file depends on nothing but its neighbour, so that the harness and `analyze` both compile it.
+//! This file depends on nothing but its neighbours, so that the harness and `analyze` both compile it.
 
 use std::fmt;
 
-use crate::slo::SLO_US;
+use crate::{moments::Moments, slo::SLO_US};
 
 /// A percentile with fewer samples past it than this is marked †.
 pub const FEW: u64 = 10;
@@ -32,6 +32,13 @@ impl Value {
             Value::PastDrain => Some(f64::INFINITY),
             Value::Empty => None,
         }
+    }
+}
+
+/// A figure in ms that there may be no events for.
+impl From<Option<f64>> for Value {
+    fn from(ms: Option<f64>) -> Self {
+        ms.map_or(Value::Empty, Value::Finite)
     }
 }
 
@@ -78,6 +85,7 @@ impl fmt::Display for Percentile {
 #[derive(Debug, Clone)]
 pub struct Distribution {
     sorted_us: Vec<i64>,
+    moments: Moments,
     missing: u64,
 }
 
@@ -85,7 +93,8 @@ impl Distribution {
     /// Latencies in µs, in any order, and the number of events without one (each +∞).
     pub fn new(mut values_us: Vec<i64>, missing: u64) -> Self {
         values_us.sort_unstable();
-        Self { sorted_us: values_us, missing }
+        let moments = Moments::of(values_us.iter().copied());
+        Self { sorted_us: values_us, moments, missing }
     }
 
     /// Latencies of planned events, `None` where the end stamp is missing.
@@ -119,9 +128,19 @@ impl Distribution {
         self.percentile_ms(50.0).value
     }
 
-    /// The smallest latency.
+    /// The mean of the latencies that there are.
+    pub fn mean_ms(&self) -> Value {
+        self.moments.mean_ms().into()
+    }
+
+    /// Their standard deviation (ddof 0).
+    pub fn sd_ms(&self) -> Value {
+        self.moments.sd_ms().into()
+    }
+
+    /// The smallest of them.
     pub fn min_ms(&self) -> Value {
-        self.percentile_ms(0.0).value
+        self.at_ms(0).into()
     }
 
     /// The largest latency.
@@ -248,6 +267,10 @@ mod tests {
         assert_eq!(distribution.median_ms(), Value::Finite(2.5));
         assert_eq!(distribution.percentile_ms(90.0).value, Value::PastDrain, "between a number and ∞");
         assert_eq!(distribution.max_ms(), Value::PastDrain);
+        let found = [distribution.mean_ms(), distribution.sd_ms(), distribution.min_ms()];
+        assert_eq!(found, [2.0, 0.816496580927726, 1.0].map(Value::Finite), "of those that have a latency");
+        let none = Distribution::of([None]);
+        assert_eq!([none.mean_ms(), none.sd_ms(), none.min_ms()], [Value::Empty; 3]);
         let three = Distribution::of([Some(1000), Some(2000), None]);
         assert_eq!(three.median_ms(), Value::Finite(2.0), "exactly on a number, however infinite the next");
     }
@@ -285,7 +308,7 @@ mod tests {
             let forward = Distribution::of(latencies.iter().copied());
             let backward = Distribution::of(latencies.iter().rev().copied());
             let ms = |value: Value| value.as_ms().unwrap();
-            let mut previous = (ms(forward.min_ms()), u64::MAX);
+            let mut previous = (ms(forward.percentile_ms(0.0).value), u64::MAX);
             for p in ps {
                 let percentile = forward.percentile_ms(p);
                 prop_assert_eq!(percentile, backward.percentile_ms(p));

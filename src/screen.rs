@@ -2,6 +2,7 @@
 
 mod beside;
 mod faults;
+mod latencies;
 
 use std::fmt::{self, Write};
 
@@ -13,11 +14,10 @@ use crate::{
     ledger::Ledger,
     manifest::Manifest,
     output::{print, say},
-    percentile::{FEW, PERCENTILES, Value, round_2},
+    percentile::{Value, round_2},
     run::Finished,
     slice::Slices,
     slo::Verdict,
-    tables::{Cell, Line},
 };
 
 /// Prints the report of a run, and which files have it. The run is over and written down: that it cannot be shown changes
@@ -54,13 +54,7 @@ impl fmt::Display for Screen<'_> {
         let cluster = format!("{} cluster{stand_ins}{interrupted}", m.substrate);
         writeln!(f, "\n{}: variant {}, {cluster}\n", style(&m.run).bold(), m.variant_name)?;
         ledger(f, &m.ledger)?;
-        table(f, "latency in ms", &m.latencies.headlines, true)?;
-        table(f, "stages", &m.latencies.stages, false)?;
-        table(f, "scheduled → stored", &m.latencies.halves, true)?;
-        let few = |line: &Line| line.percentiles.iter().any(|cell| cell.samples_past < FEW);
-        if m.latencies.headlines.iter().any(few) {
-            writeln!(f, "† fewer than {FEW} samples lie past it: single events decide the value\n")?;
-        }
+        latencies::write(f, &m.latencies)?;
         faults::write(f, m)?;
         costs(f, m)?;
         conduct(f, m)?;
@@ -140,29 +134,6 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
         writeln!(f, "          {}", style(format!("INVALID: {problem}")).red().bold())?;
     }
     writeln!(f)
-}
-
-fn table(f: &mut impl Write, title: &str, lines: &[Line], with_over: bool) -> fmt::Result {
-    write!(f, "{}{:>9}", style(format!("{title:<42}")).bold(), "n")?;
-    for percentile in PERCENTILES {
-        write!(f, "{:>10}", format!("p{percentile}"))?;
-    }
-    write!(f, "{:>10}", "max")?;
-    writeln!(f, "{}", if with_over { format!("{:>10}", "≥ 100 ms") } else { String::new() })?;
-    for line in lines {
-        write!(f, "{:<42}{:>9}", line.name, thousands(line.n))?;
-        for cell in &line.percentiles {
-            write!(f, "{:>10}", percentile(cell))?;
-        }
-        write!(f, "{:>10}", ms(line.max_ms))?;
-        writeln!(f, "{}", if with_over { format!("{:>10}", thousands(line.over_slo)) } else { String::new() })?;
-    }
-    writeln!(f)
-}
-
-fn percentile(cell: &Cell) -> String {
-    let mark = if cell.samples_past < FEW { "†" } else { "" };
-    format!("{}{mark}", ms(cell.ms))
 }
 
 fn ms(value: Value) -> String {

@@ -1,4 +1,4 @@
-//! The exact percentiles of a run, computed from its file of rows: what is on the screen is what is on the disk.
+//! The exact latencies of a run, computed from its file of rows: what is on the screen is what is on the disk.
 
 use std::path::Path;
 
@@ -44,10 +44,21 @@ pub struct Line {
     pub to: &'static str,
     /// Planned events.
     pub n: u64,
-    /// Events without the end stamp: +∞.
+    /// Events that lack one of the two stamps: in none of mean, SD and minimum, +∞ in percentiles and maximum.
+    pub without_end: u64,
+    /// The same, by the name that the first manifests have it by.
     pub missing: u64,
     /// Events that were not below 100 ms.
     pub over_slo: u64,
+    /// The mean in ms, not rounded, of the events that have both stamps.
+    #[serde(serialize_with = "exact_ms")]
+    pub mean_ms: Value,
+    /// Their standard deviation (ddof 0).
+    #[serde(serialize_with = "exact_ms")]
+    pub sd_ms: Value,
+    /// The smallest of them.
+    #[serde(serialize_with = "exact_ms")]
+    pub min_ms: Value,
     /// p50 to p99.999.
     pub percentiles: Vec<Cell>,
     /// The largest, in ms.
@@ -73,6 +84,13 @@ pub struct Tables {
 
 /// How many of the largest latencies are kept.
 const TAIL: usize = 1_000;
+
+fn exact_ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Value::Finite(ms) => serializer.serialize_f64(*ms),
+        other => ms(other, serializer),
+    }
+}
 
 fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
@@ -113,8 +131,12 @@ impl Column {
             from,
             to,
             n: distribution.n(),
+            without_end: distribution.missing(),
             missing: distribution.missing(),
             over_slo: distribution.over_slo(),
+            mean_ms: distribution.mean_ms(),
+            sd_ms: distribution.sd_ms(),
+            min_ms: distribution.min_ms(),
             percentiles: PERCENTILES.iter().map(cell).collect(),
             max_ms: distribution.max_ms(),
         }
@@ -132,7 +154,7 @@ impl Tables {
         (tables, error)
     }
 
-    fn of(all: impl Iterator<Item = record::Row>, half_us: i64) -> Self {
+    pub(crate) fn of(all: impl Iterator<Item = record::Row>, half_us: i64) -> Self {
         let columns = |latencies: &[Latency]| latencies.iter().map(|&latency| Column::new(latency)).collect::<Vec<_>>();
         let (mut headlines, mut stages) = (columns(&HEADLINES), columns(&STAGES));
         let mut halves = columns(&[SCHEDULED_TO_STORED; 2]);
@@ -158,5 +180,34 @@ impl Tables {
         let halves = ["first half", "second half"].into_iter().zip(halves);
         let halves = halves.map(|(name, column)| column.line(name)).collect();
         Self { rows, headlines: lines(headlines), stages: lines(stages), halves, tail_us }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn mean_sd_and_minimum_are_of_events_with_both_stamps_and_not_rounded() {
+        let row = |scheduled_us, sent_us: Option<i64>, stored_us| record::Row {
+            scheduled_us,
+            before_publish_us: sent_us,
+            after_store_us: stored_us,
+            ..record::Row::default()
+        };
+        let rows = [row(0, Some(1), Some(1_000)), row(5, Some(8), Some(1_006)), row(10, None, None)];
+        let tables = serde_json::to_value(Tables::of(rows.into_iter(), 100)).unwrap();
+        let figures = |line: &serde_json::Value| {
+            ["n", "without_end", "missing", "mean_ms", "sd_ms", "min_ms"].map(|key| line[key].clone())
+        };
+        let stored = [json!(3), json!(1), json!(1), json!(1.0005), json!(0.0005), json!(1.0)];
+        assert_eq!(figures(&tables["headlines"][0]), stored);
+        assert_eq!(tables["headlines"][0]["max_ms"], "> drain");
+        assert_eq!(figures(&tables["halves"][0]), stored);
+        let none = |n: u64| [json!(n), json!(n), json!(n), json!(null), json!(null), json!(null)];
+        assert_eq!(figures(&tables["headlines"][1]), none(3), "nothing was consumed");
+        assert_eq!(figures(&tables["halves"][1]), none(0));
     }
 }

@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use crate::{
     columns::HEADLINES,
     compare::{Arm, RunFigures},
-    percentile::Percentile,
+    percentile::{Percentile, Value},
+    quantile::Quantiles,
     run::Run,
 };
 
 /// The percentiles that are compared; the first, of the first headline latency, is the primary endpoint.
 const COMPARED: [f64; 4] = [99.99, 50.0, 99.9, 99.999];
+
+/// A figure's name, and how it is found.
+type Named = (&'static str, fn(&Quantiles) -> Value);
+/// What is compared beside them.
+const MOMENTS: [Named; 3] = [("mean", Quantiles::mean_ms), ("SD", Quantiles::sd_ms), ("min", Quantiles::min_ms)];
 
 /// A run's figures.
 pub fn of(run: &Run) -> RunFigures {
@@ -27,8 +33,10 @@ pub fn of(run: &Run) -> RunFigures {
     };
     let endpoints = measured.into_iter().flat_map(|measured| {
         HEADLINES.iter().zip(&measured.headlines).flat_map(|(latency, found)| {
-            let figure = |p: f64| Some((format!("p{p} {}", latency.name), found.percentile_ms(p).value.as_ms()?));
-            COMPARED.into_iter().filter_map(figure)
+            let percentiles = COMPARED.into_iter().map(|p| (format!("p{p}"), found.percentile_ms(p).value));
+            let moments = MOMENTS.into_iter().map(|(name, of)| (name.to_owned(), of(found)));
+            let named = |(name, value): (String, Value)| Some((format!("{name} {}", latency.name), value.as_ms()?));
+            percentiles.chain(moments).filter_map(named)
         })
     });
     RunFigures {

@@ -123,6 +123,10 @@ mod tests {
                 (quantiles.n(), quantiles.missing(), quantiles.over_slo(), quantiles.negative()),
                 (sorted.n(), sorted.missing(), sorted.over_slo(), sorted.negative())
             );
+            prop_assert_eq!(
+                [quantiles.mean_ms(), quantiles.sd_ms(), quantiles.min_ms()],
+                [sorted.mean_ms(), sorted.sd_ms(), sorted.min_ms()]
+            );
             for p in PS {
                 prop_assert_eq!(quantiles.percentile_ms(p), sorted.percentile_ms(p));
             }

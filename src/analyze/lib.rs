@@ -11,10 +11,12 @@
 //! [`program`] is all of that in one function.
 //! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
 //!
-//! [`columns`], [`slo`] and [`percentile`] are the harness's own files, so that both programs print the same figures.
+//! [`columns`], [`moments`], [`percentile`] and [`slo`] are the harness's own files, so that both programs print the same figures.
 
 #[path = "../columns.rs"]
 pub mod columns;
+#[path = "../moments.rs"]
+pub mod moments;
 #[path = "../percentile.rs"]
 pub mod percentile;
 #[path = "../slo.rs"]

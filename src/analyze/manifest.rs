@@ -132,7 +132,17 @@ pub struct Latencies {
 pub struct Line {
     pub name: String,
     pub n: u64,
+    /// Events that lack one of the two stamps.
+    #[serde(default)]
+    pub missing: Option<u64>,
     pub over_slo: u64,
+    /// Mean, standard deviation and minimum of the others; earlier manifests have none.
+    #[serde(default)]
+    pub mean_ms: Option<f64>,
+    #[serde(default)]
+    pub sd_ms: Option<f64>,
+    #[serde(default)]
+    pub min_ms: Option<f64>,
     pub percentiles: Vec<Point>,
     pub max_ms: Ms,
 }

@@ -1,6 +1,7 @@
 //! Exact percentiles by selection: the few order statistics that are asked for are found without sorting the rest.
 
 use crate::{
+    moments::Moments,
     percentile::{Percentile, Value, interpolate, ranks},
     slo::SLO_US,
 };
@@ -8,19 +9,21 @@ use crate::{
 /// Some percentiles of a set of planned events, and the counts that stand beside them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quantiles {
-    n: u64,
-    missing: u64,
-    over_slo: u64,
-    negative: u64,
+    tallied: Tallied,
     /// (rank in ascending order, µs), by rank.
     selected: Vec<(u64, i64)>,
 }
 
-/// What is counted while values are looked at, and no percentile.
+/// An event without a value, among values of 32 bits.
+pub const NONE: i32 = i32::MIN;
+/// A value that does not fit 32 bits and is kept aside.
+pub const ODD: i32 = i32::MIN + 1;
+
+/// What is counted and summed while values are looked at, and no percentile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tallied {
-    /// Values.
-    pub finite: u64,
+    /// Values, their mean and standard deviation.
+    pub moments: Moments,
     /// Events without a value.
     pub missing: u64,
     /// Values that are not below the SLO.
@@ -35,26 +38,41 @@ impl Tallied {
         self.count_many(us, 1);
     }
 
+    /// Counts values of 32 bits, also [`NONE`]; each that is [`ODD`] is to be counted by itself.
+    pub fn count_small(&mut self, values: &[i32]) {
+        self.moments.add_larger(ODD, values);
+        for &us in values {
+            self.missing += u64::from(us == NONE);
+            self.over_slo += u64::from(i64::from(us) >= SLO_US);
+            self.negative += u64::from(us < 0 && us > ODD);
+        }
+    }
+
     /// Counts a value in µs that came `count` times.
     pub fn count_many(&mut self, us: i64, count: u64) {
-        self.finite += count;
+        self.moments.add(us, count);
         self.over_slo += if us >= SLO_US { count } else { 0 };
         self.negative += if us < 0 { count } else { 0 };
     }
 
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
-        self.finite += other.finite;
+        self.moments.merge(&other.moments);
         self.missing += other.missing;
         self.over_slo += other.over_slo;
         self.negative += other.negative;
     }
 
+    /// Values.
+    pub fn finite(&self) -> u64 {
+        self.moments.n()
+    }
+
     /// Ranks of finite values that the percentiles `ps` of these events need, ascending.
     pub fn ranks(&self, ps: &[f64]) -> Vec<u64> {
-        let n = self.finite + self.missing;
+        let n = self.finite() + self.missing;
         let mut needed: Vec<u64> = ps.iter().filter_map(|&p| ranks(n, p)).flatten().collect();
-        needed.retain(|&rank| rank < self.finite);
+        needed.retain(|&rank| rank < self.finite());
         needed.sort_unstable();
         needed.dedup();
         needed
@@ -64,14 +82,13 @@ impl Tallied {
 impl Quantiles {
     /// From counts and the values at the ranks that [`Tallied::ranks`] named.
     pub fn new(tallied: &Tallied, selected: Vec<(u64, i64)>) -> Self {
-        let Tallied { finite, missing, over_slo, negative } = *tallied;
-        Self { n: finite + missing, missing, over_slo: over_slo + missing, negative, selected }
+        Self { tallied: *tallied, selected }
     }
 
     /// The percentiles `ps` of values in µs; `odd` are those that do not fit 32 bits.
     pub fn select(values: &mut [i32], mut odd: Vec<i64>, missing: u64, ps: &[f64]) -> Self {
         let mut tallied = Tallied { missing, ..Tallied::default() };
-        values.iter().for_each(|&us| tallied.count(us.into()));
+        tallied.count_small(values);
         odd.iter().for_each(|&us| tallied.count(us));
         odd.sort_unstable();
         let below = odd.partition_point(|&us| us < 0);
@@ -96,35 +113,50 @@ impl Quantiles {
 
     /// Events, those without a latency included.
     pub fn n(&self) -> u64 {
-        self.n
+        self.tallied.finite() + self.tallied.missing
     }
 
     /// Events without a latency.
     pub fn missing(&self) -> u64 {
-        self.missing
+        self.tallied.missing
     }
 
     /// Events that were not strictly below the SLO, those without a latency included.
     pub fn over_slo(&self) -> u64 {
-        self.over_slo
+        self.tallied.over_slo + self.tallied.missing
     }
 
     /// Events with a latency below zero: the clocks of two stamps disagree.
     pub fn negative(&self) -> u64 {
-        self.negative
+        self.tallied.negative
+    }
+
+    /// The mean of the latencies that there are.
+    pub fn mean_ms(&self) -> Value {
+        self.tallied.moments.mean_ms().into()
+    }
+
+    /// Their standard deviation (ddof 0).
+    pub fn sd_ms(&self) -> Value {
+        self.tallied.moments.sd_ms().into()
+    }
+
+    /// The smallest of them, if p0 was asked for.
+    pub fn min_ms(&self) -> Value {
+        if self.tallied.finite() == 0 { Value::Empty } else { self.percentile_ms(0.0).value }
     }
 
     /// A percentile that was asked for; [`Value::Empty`] where it was not.
     pub fn percentile_ms(&self, p: f64) -> Percentile {
         let at_us = |rank| self.selected.binary_search_by_key(&rank, |&(rank, _)| rank).map(|k| self.selected[k].1);
-        let finite = self.n - self.missing;
+        let (n, finite) = (self.n(), self.tallied.finite());
         let asked =
-            ranks(self.n, p).is_some_and(|needed| needed.into_iter().all(|rank| rank >= finite || at_us(rank).is_ok()));
-        debug_assert!(asked || self.n == 0, "p{p} was not selected");
+            ranks(n, p).is_some_and(|needed| needed.into_iter().all(|rank| rank >= finite || at_us(rank).is_ok()));
+        debug_assert!(asked || n == 0, "p{p} was not selected");
         if !asked {
             return Percentile { value: Value::Empty, samples_past: 0 };
         }
-        interpolate(self.n, p, |rank| at_us(rank).ok().map(|us| us as f64 / 1000.0))
+        interpolate(n, p, |rank| at_us(rank).ok().map(|us| us as f64 / 1000.0))
     }
 
     /// The 50th percentile.
@@ -177,6 +209,10 @@ mod tests {
             prop_assert_eq!(
                 (selected.n(), selected.missing(), selected.over_slo(), selected.negative()),
                 (sorted.n(), sorted.missing(), sorted.over_slo(), sorted.negative())
+            );
+            prop_assert_eq!(
+                [selected.mean_ms(), selected.sd_ms(), selected.min_ms()],
+                [sorted.mean_ms(), sorted.sd_ms(), sorted.min_ms()]
             );
             for p in PS {
                 prop_assert_eq!(selected.percentile_ms(p), sorted.percentile_ms(p));

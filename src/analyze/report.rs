@@ -137,7 +137,7 @@ fn sums(ledger: &Ledger) -> String {
 }
 
 fn header() -> Vec<String> {
-    let mut header = vec!["Latency (ms)".to_owned(), "n".to_owned()];
+    let mut header = ["Latency (ms)", "n", "missing", "mean", "SD", "min"].map(str::to_owned).to_vec();
     header.extend(PERCENTILES.iter().map(|p| format!("p{p}")));
     header.extend(["max".to_owned(), format!("≥ {SLO_MS} ms")]);
     header
@@ -148,7 +148,8 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
     let row = |name: &str, latencies: &Quantiles, planned: u64| {
         // Planned events without a row are late, too.
         let over = latencies.over_slo() + planned.saturating_sub(latencies.n());
-        let mut row = vec![name.into(), Cell::count(latencies.n())];
+        let mut row = vec![name.into(), Cell::count(latencies.n()), Cell::count(latencies.missing())];
+        row.extend([latencies.mean_ms(), latencies.sd_ms(), latencies.min_ms()].map(exact));
         row.extend(PERCENTILES.map(|p| percentile(&latencies.percentile_ms(p))));
         row.push(ms(latencies.max_ms()));
         row.push(Cell::number(format!("{} of {}", count(over), count(planned)), over as f64));
@@ -160,8 +161,9 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
     let mut blocks = vec![
         Block::Table(Table { name: "percentiles", header: header(), rows, exact_header: false }),
         Block::Prose(
-            "† fewer than 10 samples lie past it. `> drain`: the event had not arrived when the run ended. Events past a \
-             percentile come in stalls, and a percentile has seen no more than so many things:"
+            "Mean, SD (ddof 0) and min are of the events that have both stamps; those that are missing are past every \
+             percentile. † fewer than 10 samples lie past it. `> drain`: the event had not arrived when the run ended. \
+             Events past a percentile come in stalls, and a percentile has seen no more than so many things:"
                 .to_owned(),
         ),
         cause::past(&measured.causes),
@@ -207,6 +209,8 @@ fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
     };
     let row = |line: &Line| {
         let mut row = vec![line.name.as_str().into(), Cell::count(line.n)];
+        row.push(line.missing.map_or_else(|| "–".into(), Cell::count));
+        row.extend([line.mean_ms, line.sd_ms, line.min_ms].map(|ms| exact(ms.into())));
         row.extend(PERCENTILES.map(|p| cell(line, p)));
         row.push(ms((&line.max_ms).into()));
         let over = format!("{} of {}", count(line.over_slo), count(run.planned()));
@@ -219,7 +223,11 @@ fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
     }
     vec![
         Block::Table(Table { name: "percentiles", header: header(), rows, exact_header: false }),
-        Block::Prose("† fewer than 10 samples lie past it. D2–D5 and causes need the rows.".to_owned()),
+        Block::Prose(
+            "Mean, SD (ddof 0) and min are of the events that have both stamps; manifests of earlier versions have none \
+             of the three. † fewer than 10 samples lie past it. D2–D5 and causes need the rows."
+                .to_owned(),
+        ),
     ]
 }
 
@@ -301,6 +309,11 @@ fn beside(metric: &Metric) -> Vec<Cell> {
 
 fn ms(value: Value) -> Cell {
     Cell { text: value.to_string(), number: number(value) }
+}
+
+/// With all of its digits for machines.
+fn exact(value: Value) -> Cell {
+    Cell { text: value.to_string(), number: value.as_ms() }
 }
 
 fn percentile(percentile: &Percentile) -> Cell {

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     cores,
-    quantile::{Quantiles, Tallied},
+    quantile::{NONE, ODD, Quantiles, Tallied},
 };
 
 /// Rows in a block, the unit of keeping and of reading back.
@@ -23,10 +23,6 @@ const TOGETHER_ROWS: u64 = 1 << 24;
 /// Blocks in memory may take this much, 23 million rows of 16 bytes; later ones go to disk. With all else that a report
 /// of 44 million rows takes, the process stays below 1 GB.
 pub const MEMORY_BYTES: u64 = 368 << 20;
-/// A latency that is missing.
-const NONE: i32 = i32::MIN;
-/// A latency that does not fit and is kept aside.
-const ODD: i32 = i32::MIN + 1;
 
 /// What groups of rows share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,13 +372,9 @@ fn unsigned(us: i32) -> u32 {
 
 impl Heads {
     fn count(&mut self, us: &[i32]) {
-        for &us in us {
-            if us > ODD {
-                self.tallied.count(us.into());
-                self.counts[(unsigned(us) >> HALF) as usize] += 1;
-            } else if us == NONE {
-                self.tallied.missing += 1;
-            }
+        self.tallied.count_small(us);
+        for &us in us.iter().filter(|&&us| us > ODD) {
+            self.counts[(unsigned(us) >> HALF) as usize] += 1;
         }
     }
 
@@ -495,6 +487,10 @@ mod tests {
             assert_eq!(
                 (quantiles.n(), quantiles.missing(), quantiles.over_slo()),
                 (sorted.n(), sorted.missing(), sorted.over_slo())
+            );
+            assert_eq!(
+                [quantiles.mean_ms(), quantiles.sd_ms(), quantiles.min_ms()],
+                [sorted.mean_ms(), sorted.sd_ms(), sorted.min_ms()]
             );
             PS.iter().for_each(|&p| assert_eq!(quantiles.percentile_ms(p), sorted.percentile_ms(p), "p{p}"));
         };

@@ -41,6 +41,10 @@ struct Latencies {
 struct Line {
     n: u64,
     missing: u64,
+    /// Runs of earlier versions have none of the three.
+    mean_ms: Option<f64>,
+    sd_ms: Option<f64>,
+    min_ms: Option<f64>,
     percentiles: Vec<Cell>,
 }
 
@@ -91,6 +95,13 @@ impl Recorded {
             Value::String(_) => Some(f64::INFINITY),
             other => other.as_f64(),
         }
+    }
+
+    /// Mean, standard deviation and minimum of scheduled → stored in ms, of the events that have both stamps; none where
+    /// there is no such event, or the run was not asked.
+    pub fn moments_ms(&self) -> [Option<f64>; 3] {
+        let Line { mean_ms, sd_ms, min_ms, .. } = self.latencies.headlines[0];
+        [mean_ms, sd_ms, min_ms]
     }
 
     /// The machine that it was made on, in words.
@@ -159,6 +170,17 @@ pub(super) mod tests {
         fs::write(path, manifest.to_string()).unwrap();
     }
 
+    /// Adds what later versions record.
+    pub(in crate::campaign) fn describe(path: &Path, missing: u64, [mean_ms, sd_ms, min_ms]: [Option<f64>; 3]) {
+        let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let line = &mut manifest["latencies"]["headlines"][0];
+        for (key, figure) in [("mean_ms", mean_ms), ("sd_ms", sd_ms), ("min_ms", min_ms)] {
+            line[key] = json!(figure);
+        }
+        line["missing"] = json!(missing);
+        fs::write(path, manifest.to_string()).unwrap();
+    }
+
     #[test]
     fn figures_of_a_manifest() {
         let directory = tempfile::tempdir().unwrap();
@@ -171,6 +193,9 @@ pub(super) mod tests {
         assert_eq!((read.work_us(), read.machine()), (Some(60.0), "2 × Z80".to_owned()));
         assert_eq!((read.cores("worker "), read.cores("redis")), (Some(0.02), None));
         assert_eq!(read.tail().largest_us[..2], [90_000, 89_999]);
+        assert_eq!(read.moments_ms(), [None; 3]);
+        describe(&path, 1, [Some(5.25), Some(0.5), None]);
+        assert_eq!(Recorded::read(&path).unwrap().moments_ms(), [Some(5.25), Some(0.5), None]);
         fs::write(&path, "{}").unwrap();
         assert!(Recorded::read(&path).unwrap_err().contains("missing field"));
     }

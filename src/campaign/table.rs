@@ -9,6 +9,9 @@ use crate::{percentile::round_2, screen::thousands};
 const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \
                        that the hypervisor gave to others. Work is the CPU time of a fixed piece of work, in the middle \
                        one of a run's seconds: how fast the cores were in the median run, the fastest and the slowest.";
+/// Only where they are shown.
+const MOMENTS: &str = " Mean, SD (ddof 0) and min are of a run's events that have both stamps, in the median of the runs that \
+                       recorded them; missing are all other events of the runs, which percentiles take for infinite.";
 
 /// One run with what it left.
 struct Run<'a> {
@@ -45,12 +48,13 @@ impl<'a> Tables<'a> {
         let wanted = campaign.arms.len() * campaign.runs as usize;
         let _ = writeln!(
             page,
-            "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}\n"
+            "{made} runs count, of {wanted} that are wanted. Latency is scheduled → stored, in ms. {FIGURES}{}\n",
+            if self.has_moments() { MOMENTS } else { "" }
         );
         self.arms(&mut page);
         self.ratios(&mut page);
         words(&mut page, &campaign.arms);
-        each(&mut page, runs);
+        each(&mut page, runs, self.has_moments());
         page
     }
 
@@ -71,6 +75,12 @@ impl<'a> Tables<'a> {
         self.runs.iter().filter(counts).filter_map(|run| Some((run.entry.repetition, run.recorded.as_ref().ok()?)))
     }
 
+    /// Whether some run has recorded its mean: else its column would be empty.
+    fn has_moments(&self) -> bool {
+        let has = |run: &Recorded| run.moments_ms().iter().any(Option::is_some);
+        self.runs.iter().any(|run| run.recorded.as_ref().is_ok_and(has))
+    }
+
     /// The machines of the runs that count, in the order in which the campaign had them.
     fn machines(&self) -> Vec<String> {
         let mut machines = Vec::new();
@@ -84,20 +94,24 @@ impl<'a> Tables<'a> {
     }
 
     /// What [`OF_AN_ARM`] says of an arm, of its runs on one machine or of all.
-    fn cells(&self, arm: &str, machine: Option<&String>) -> [String; 13] {
+    fn cells(&self, arm: &str, machine: Option<&String>) -> [String; OF_AN_ARM.len()] {
         let own = self.counting(arm).map(|(_, run)| run);
         cells(&own.filter(|run| machine.is_none_or(|machine| run.machine() == *machine)).collect::<Vec<_>>())
     }
 
     /// Each arm over all runs, and on each machine where there were several.
     fn arms(&self, page: &mut String) {
-        let names = OF_AN_ARM.join(" | ");
-        let _ = writeln!(page, "| arm | machine | {names} |\n|---|---{}|", "|---:".repeat(OF_AN_ARM.len()));
+        let shown: Vec<usize> =
+            (0..OF_AN_ARM.len()).filter(|column| self.has_moments() || !OF_MOMENTS.contains(column)).collect();
+        let line =
+            |cells: &[String]| shown.iter().map(|&column| cells[column].as_str()).collect::<Vec<_>>().join(" | ");
+        let names = line(&OF_AN_ARM.map(str::to_owned));
+        let _ = writeln!(page, "| arm | machine | {names} |\n|---|---{}|", "|---:".repeat(shown.len()));
         let machines = self.machines();
         let all = (machines.len() > 1).then_some(None);
         for machine in all.into_iter().chain(machines.iter().map(Some)) {
             for arm in self.campaign.arms.iter().map(|arm| &arm.name) {
-                let cells = self.cells(arm, machine).join(" | ");
+                let cells = line(&self.cells(arm, machine));
                 let _ = writeln!(page, "| {arm} | {} | {cells} |", machine.map_or("all", String::as_str));
             }
         }
@@ -113,25 +127,30 @@ impl<'a> Tables<'a> {
             "Times what `{base}` has in the same repetition: the median of the pairs, least and most. Work tells how far the \
              two runs' cores differed.\n"
         );
-        let names = HELD_AGAINST_BASE.map(|(name, _)| name).join(" | ");
-        let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(HELD_AGAINST_BASE.len()));
+        let figures = &HELD_AGAINST_BASE[usize::from(!self.has_moments())..];
+        let names = figures.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" | ");
+        let _ = writeln!(page, "| arm | pairs | {names} |\n|---|---:{}|", "|---:".repeat(figures.len()));
         for arm in self.campaign.arms.iter().map(|arm| &arm.name).filter(|arm| *arm != base) {
             let base = |nth| self.counting(base).find(|(of, _)| *of == nth).map(|(_, run)| run);
             let pairs = self.counting(arm).filter_map(|(nth, own)| Some((own, base(nth)?)));
             let pairs: Vec<_> = pairs.filter(|(own, base)| own.machine() == base.machine()).collect();
-            let cells = HELD_AGAINST_BASE.map(|(_, figure)| {
+            let cells = figures.iter().map(|(_, figure)| {
                 let ratio = |&(own, base): &(&Recorded, &Recorded)| Some(figure(own)? / figure(base)?);
                 spread(&sorted(pairs.iter().filter_map(ratio).filter(|ratio| ratio.is_finite())))
             });
-            let _ = writeln!(page, "| {arm} | {} | {} |", pairs.len(), cells.join(" | "));
+            let _ = writeln!(page, "| {arm} | {} | {} |", pairs.len(), cells.collect::<Vec<_>>().join(" | "));
         }
         *page += "\n";
     }
 }
 
 /// What a table says of an arm.
-const OF_AN_ARM: [&str; 13] = [
+const OF_AN_ARM: [&str; 17] = [
     "runs",
+    "missing",
+    "mean",
+    "SD",
+    "min",
     "p50",
     "p99.9",
     "p99.99",
@@ -146,17 +165,24 @@ const OF_AN_ARM: [&str; 13] = [
     "work, µs",
 ];
 /// The part of it that stands on README's first screen.
-const IN_BRIEF: [usize; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12];
+const IN_BRIEF: [usize; 10] = [0, 5, 6, 7, 8, 9, 10, 11, 12, 16];
+/// The part that earlier versions did not record.
+const OF_MOMENTS: std::ops::Range<usize> = 1..5;
 
 /// In the order of [`OF_AN_ARM`].
-fn cells(own: &[&Recorded]) -> [String; 13] {
+fn cells(own: &[&Recorded]) -> [String; OF_AN_ARM.len()] {
     let tail = sorted(own.iter().filter_map(|run| run.headline_ms(99.99)));
     let middle = |of: &dyn Fn(&Recorded) -> Option<f64>| median(&sorted(own.iter().filter_map(|run| of(run))));
     let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
     let merged = merged::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
+    let missing = tails.iter().map(|tail| tail.missing).sum();
     let (over, planned) = own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
     [
         own.len().to_string(),
+        thousands(missing),
+        ms(middle(&|run| run.moments_ms()[0])),
+        ms(middle(&|run| run.moments_ms()[1])),
+        ms(middle(&|run| run.moments_ms()[2])),
         ms(middle(&|run| run.headline_ms(50.0))),
         ms(middle(&|run| run.headline_ms(99.9))),
         ms(median(&tail)),
@@ -174,7 +200,9 @@ fn cells(own: &[&Recorded]) -> [String; 13] {
 
 /// A figure of a run that is held against the base's.
 type Figure = (&'static str, fn(&Recorded) -> Option<f64>);
-const HELD_AGAINST_BASE: [Figure; 5] = [
+/// The first is left out where no run has recorded it.
+const HELD_AGAINST_BASE: [Figure; 6] = [
+    ("mean", |run| run.moments_ms()[0]),
     ("p50", |run| run.headline_ms(50.0)),
     ("p99.9", |run| run.headline_ms(99.9)),
     ("p99.99", |run| run.headline_ms(99.99)),
@@ -202,10 +230,18 @@ fn words(page: &mut String, arms: &[Arm]) {
 }
 
 /// Every run, in the order in which they were made.
-fn each(page: &mut String, runs: &[Run]) {
-    *page += "Runs before: those that the same brokers had behind them, each with its warm-up.\n\n\
-              | run | runs before | seed | planned | p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
-              |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
+fn each(page: &mut String, runs: &[Run], has_moments: bool) {
+    let (names, rule, none) = if has_moments {
+        ("missing | mean | SD | min | ", "---:|".repeat(4), "– | ".repeat(4))
+    } else {
+        Default::default()
+    };
+    let _ = writeln!(
+        page,
+        "Runs before: those that the same brokers had behind them, each with its warm-up.\n\n\
+         | run | runs before | seed | planned | {names}p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
+         |---|---:|---:|---:|{rule}---:|---:|---:|---:|---:|---:|---|"
+    );
     for Run { entry, recorded } in runs {
         let before = recorded.as_ref().map_or("–".to_owned(), |run| run.runs_before().to_string());
         let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
@@ -213,9 +249,14 @@ fn each(page: &mut String, runs: &[Run]) {
             Ok(run) => {
                 let percentiles = [50.0, 99.9, 99.99].map(|p| ms(run.headline_ms(p))).join(" | ");
                 let (planned, over, stolen) = (thousands(run.planned), thousands(run.over_slo), run.steal_cores());
-                format!("{planned} | {percentiles} | {over} | {} | {}", cores(stolen), ms(run.work_us()))
+                let moments = if has_moments {
+                    format!("{} | {} | ", thousands(run.tail().missing), run.moments_ms().map(ms).join(" | "))
+                } else {
+                    String::new()
+                };
+                format!("{planned} | {moments}{percentiles} | {over} | {} | {}", cores(stolen), ms(run.work_us()))
             }
-            Err(_) => "– | – | – | – | – | – | –".to_owned(),
+            Err(_) => format!("– | {none}– | – | – | – | – | –"),
         };
         let state = match (&entry.state, recorded) {
             (State::Counts, Ok(_)) => String::new(),

@@ -94,7 +94,10 @@ fn all_latencies_negative() {
     let line = |k: i64| format!("p0,w0,0,0,0,{k},{k},{0},{0},{0},,{1},{2},\n", 9_000 + k, 8_000 + k, 8_500 + k);
     let rows: String = (0..20).map(line).collect();
     let said = a(&csv(&rows)).says(&["a.csv"], &[], &["**All 60 latencies are negative**: the clocks"]);
-    assert!(said.contains("| scheduled → stored                       |  20 | -0.50 |"), "{said}");
+    assert!(
+        said.contains("| scheduled → stored                       |  20 |       0 | -0.50 | 0.00 | -0.50 | -0.50 |"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// The one endpoint that is tested; every other is exploratory.
 pub const PRIMARY: &str = "p99.99 scheduled → stored";
+/// Endpoints that describe an arm beside it: of the events that have both stamps.
+pub const DESCRIBED: [&str; 3] = ["mean scheduled → stored", "SD scheduled → stored", "min scheduled → stored"];
 
 /// What a comparison takes from one run.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! A comparison's tables, and how its figures are written.
 
 use super::{
-    arm::{PRIMARY, Sorted},
+    arm::{DESCRIBED, PRIMARY, Sorted},
     interval::{CONFIDENCE, Effect, Interval, of_median},
     matrix::Matrix,
     permutation::Test,
@@ -12,9 +12,21 @@ use crate::{
     spread::{Spread, value},
 };
 
-/// The arms: how many runs, and how well they tell a median.
+/// The arms: how many runs, how well they tell a median, and the medians of what describes the runs.
 pub fn arms_table(arms: &[Sorted<'_>]) -> Table {
-    let header = ["Arm", "Valid runs", "Set aside", "Median (ms)", "Best", "Worst", "Interval of the median", "Covers"];
+    let header = [
+        "Arm",
+        "Valid runs",
+        "Set aside",
+        "Median (ms)",
+        "Best",
+        "Worst",
+        "Interval of the median",
+        "Covers",
+        "Median mean (ms)",
+        "Median SD",
+        "Median min",
+    ];
     let rows = arms.iter().map(|arm| {
         let figures = arm.figures(PRIMARY);
         let Spread { median, max, min, .. } = Spread::over(&figures);
@@ -24,6 +36,7 @@ pub fn arms_table(arms: &[Sorted<'_>]) -> Table {
         let mut row = vec![arm.name.into(), whole(arm.usable.len()), whole(arm.set_aside.len())];
         row.extend([median, min, max].map(latency));
         row.extend([ends.map_or_else(none, Cell::from), covers.unwrap_or_else(none)]);
+        row.extend(DESCRIBED.map(|endpoint| latency(Spread::over(&arm.figures(endpoint)).median)));
         row
     });
     Table::new("compare-arms", &header, rows.collect())
