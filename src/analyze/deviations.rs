@@ -8,6 +8,7 @@ use std::{
 use crate::{
     columns::{DESTINATION, SOURCE},
     document::Block,
+    figures,
     histogram::Histogram,
     input::Recorded,
     manifest::Manifest,
@@ -152,7 +153,8 @@ impl Sink for OneLatency {
 /// # Errors
 /// What is wrong with one of its files.
 pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<Vec<Block>, Error> {
-    let mut blocks = vec![Block::Heading(2, recorded.name.clone())];
+    let manifest = Manifest::of(&recorded.name, &recorded.manifests)?;
+    let mut blocks = vec![Block::Heading(2, figures::heading(&recorded.name, manifest.as_ref()))];
     let ([path], false) = (&recorded.rows[..], recorded.is_parted()) else {
         // Parts must be joined before anything can be said of a pair, and a manifest alone has none.
         let run = Run::load(recorded, options, progress)?;
@@ -178,7 +180,7 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     if scanned.cut_off {
         origin += &format!(" {}.", report::cut_off(path));
     }
-    if let Some(Manifest { ledger, .. }) = Manifest::of(&recorded.name, &recorded.manifests)? {
+    if let Some(Manifest { ledger, .. }) = manifest {
         let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
         if ledger.rows != scanned.rows {
             problems.push(format!("the ledger says rows {}, the rows say {}", ledger.rows, scanned.rows));
