@@ -2,7 +2,7 @@
 //!
 //! In the order in which a run passes: [`input`] finds its files, [`scan`] reads their rows with all cores into a
 //! [`tally`] (latencies as [`samples`] of 16 bytes a row, [`seen`] events, the [`top`] of slow rows whole, [`counts`]),
-//! and [`run`] sums that up, holds it against the [`manifest`] and judges. [`quantile`] selects percentiles
+//! and [`run`] sums that up, holds it against the [`manifest`] ([`agreement`]) and judges. [`quantile`] selects percentiles
 //! exactly, [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
 //! measured. [`pool`] puts runs together that are of one experiment by their [`identity`] and says the [`difference`] of
 //! others; [`figures`] and [`weighed`] make arms of them that [`compare`] tests against each other. [`report`] puts all of it
@@ -26,6 +26,7 @@ pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod agreement;
 pub mod arguments;
 pub mod bench;
 pub mod cause;

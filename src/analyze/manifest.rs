@@ -240,9 +240,16 @@ impl Manifest {
             }
             sum.ledger.add(&part.ledger);
             sum.interrupted |= part.interrupted;
+            sum.widen(part.events.window_us);
             sum.latencies = Latencies::default();
         }
         Ok(Some(sum))
+    }
+
+    /// Takes in the window of another part, which may have begun at another time.
+    fn widen(&mut self, other: Option<[i64; 2]>) {
+        let both = self.events.window_us.zip(other);
+        self.events.window_us = both.map(|(own, other)| [own[0].min(other[0]), own[1].max(other[1])]);
     }
 
     fn read(path: &Path) -> Result<Self, Error> {

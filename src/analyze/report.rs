@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    cause,
+    agreement, cause,
     columns::{HEADLINES, SCHEDULED_TO_STORED},
     document::{Block, Cell, Table},
     figures,
@@ -128,8 +128,9 @@ fn judgement(run: &Run) -> Vec<Block> {
         count(over),
         count(planned)
     )));
-    if run.problems.is_empty() && run.manifest.is_some() && run.measured.is_some() {
-        blocks.push(Block::Prose("The ledger balances, and the rows agree with it.".to_owned()));
+    if let (true, Some(manifest), Some(_)) = (run.problems.is_empty(), &run.manifest, &run.measured) {
+        let unchecked = agreement::unchecked(manifest);
+        blocks.push(Block::Prose(format!("The ledger balances, and the rows agree with it.{unchecked}")));
     }
     blocks
 }

@@ -5,6 +5,7 @@ mod experiments;
 mod files;
 mod flags;
 mod manifests;
+mod other_run;
 mod output;
 mod parquet;
 mod rows;
