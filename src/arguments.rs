@@ -142,9 +142,14 @@ impl Arguments {
     /// # Errors
     /// The program does not know where it is.
     pub fn request(&self, name: String, variant: Variant) -> Result<Request, ArgumentsError> {
+        let mut overrides = self.overrides.given();
+        if self.faults_from_seed.is_some() {
+            overrides.extend(Layer { fault: Some(variant.fault.clone()), ..Layer::default() }.given());
+        }
         Ok(Request {
             name,
             variant,
+            overrides,
             run: self.run.clone(),
             out: self.out.clone(),
             format: self.format,

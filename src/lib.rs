@@ -19,7 +19,7 @@
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
 //! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`],
 //! [`screen`], [`output`] and [`exit`] (what a person says and sees).
-//! [`columns`], [`moments`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
+//! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod absent;
 pub mod arguments;
@@ -45,6 +45,7 @@ pub mod manifest;
 pub mod moments;
 pub mod network;
 pub mod output;
+pub mod overrides;
 pub mod percentile;
 pub mod process;
 pub mod producer;

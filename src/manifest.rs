@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     absent::Undecodable,
@@ -122,6 +122,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// The resolved variant.
     pub variant: Variant,
+    /// What was changed of the variant of that name.
+    pub overrides: Map<String, Value>,
     /// Properties of the producing and the consuming clients.
     pub clients: Value,
     /// Brokers, JVMs and Redis: settings and versions.

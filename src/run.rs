@@ -40,6 +40,8 @@ pub struct Request {
     pub name: String,
     /// The variant, resolved and checked.
     pub variant: Variant,
+    /// What was changed of the variant of that name, for titles.
+    pub overrides: serde_json::Map<String, serde_json::Value>,
     /// Name of the run; made from the variant's name and the time when not given.
     pub run: Option<String>,
     /// Directory for rows and manifest.

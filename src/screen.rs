@@ -14,6 +14,7 @@ use crate::{
     ledger::Ledger,
     manifest::Manifest,
     output::{print, say},
+    overrides::{flat, title},
     percentile::{Value, round_2},
     run::Finished,
     slice::Slices,
@@ -52,7 +53,8 @@ impl fmt::Display for Screen<'_> {
         let interrupted = if m.interrupted { ", interrupted" } else { "" };
         let stand_ins = if m.cluster["stand_ins"] == true { " of stand-in images" } else { "" };
         let cluster = format!("{} cluster{stand_ins}{interrupted}", m.substrate);
-        writeln!(f, "\n{}: variant {}, {cluster}\n", style(&m.run).bold(), m.variant_name)?;
+        let variant = title(&m.variant_name, &flat(&m.overrides));
+        writeln!(f, "\n{}: variant {variant}, {cluster}\n", style(&m.run).bold())?;
         ledger(f, &m.ledger)?;
         latencies::write(f, &m.latencies)?;
         faults::write(f, m)?;

@@ -39,10 +39,11 @@ pub struct Arguments {
     /// Skip lines that are no rows, and count and show them; the run gets no verdict
     #[arg(long)]
     pub skip_bad_rows: bool,
-    /// Compare sets of runs, the first with each other: names of variants, or directories of runs
+    /// Compare sets of runs, the first with each other: variants or experiments (`goal, partitions 256`) among those given,
+    /// or directories of runs, whose experiments are paired by their settings
     #[arg(long, value_name = "ARM", num_args = 2..)]
     pub compare: Vec<String>,
-    /// Runs to hold these against, variant by variant
+    /// Runs to hold these against, each experiment against the one there that has its settings
     #[arg(long, value_name = "DIR", requires = "max_regression")]
     pub baseline: Option<PathBuf>,
     /// How much worse p99.99 may be than the baseline's, as in 10%

@@ -6,8 +6,10 @@ use std::{
 };
 
 use crate::{
-    columns::{DESTINATION, SOURCE},
+    agreement::{self, Extent},
+    columns::{DESTINATION, Latency, SOURCE},
     document::Block,
+    figures,
     histogram::Histogram,
     input::Recorded,
     manifest::Manifest,
@@ -152,10 +154,12 @@ impl Sink for OneLatency {
 /// # Errors
 /// What is wrong with one of its files.
 pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<Vec<Block>, Error> {
-    let mut blocks = vec![Block::Heading(2, recorded.name.clone())];
+    let manifest = Manifest::of(&recorded.name, &recorded.manifests)?;
+    let mut blocks = vec![Block::Heading(2, figures::heading(&recorded.name, manifest.as_ref()))];
     let ([path], false) = (&recorded.rows[..], recorded.is_parted()) else {
         // Parts must be joined before anything can be said of a pair, and a manifest alone has none.
         let run = Run::load(recorded, options, progress)?;
+        blocks.extend(report::invalid(&run.problems).map(Block::Prose));
         blocks.extend(match &run.measured {
             Some(measured) => report::deviations(&measured.pairs, &measured.pooled),
             None => vec![Block::Prose("Only the manifest is there, and D2–D5 need the rows.".to_owned())],
@@ -178,18 +182,30 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     if scanned.cut_off {
         origin += &format!(" {}.", report::cut_off(path));
     }
-    if let Some(Manifest { ledger, .. }) = Manifest::of(&recorded.name, &recorded.manifests)? {
-        let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
-        if ledger.rows != scanned.rows {
-            problems.push(format!("the ledger says rows {}, the rows say {}", ledger.rows, scanned.rows));
-        }
-        if !ledger.valid || !problems.is_empty() {
-            origin += &format!(" **INVALID**: {}. Nothing below may be quoted.", problems.join("; "));
-        }
+    let extent = Extent { names, ..Extent::default() };
+    let problems = manifest.map(|manifest| problems(&manifest, scanned.rows, &extent, (&latency, &pooled)));
+    if let Some(invalid) = problems.and_then(|problems| report::invalid(&problems)) {
+        origin += &format!(" {invalid}");
     }
     blocks.push(Block::Prose(origin));
     blocks.extend(report::deviations(&pairs, &pooled));
     Ok(blocks)
+}
+
+/// What makes the run INVALID, as far as these columns tell.
+fn problems(manifest: &Manifest, rows: u64, extent: &Extent, pooled: (&Latency, &Quantiles)) -> Vec<String> {
+    let ledger = &manifest.ledger;
+    let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
+    if ledger.rows != rows {
+        problems.push(format!("the ledger says rows {}, the rows say {rows}", ledger.rows));
+    } else {
+        problems.extend(agreement::of_percentiles(manifest, &[pooled], &PAIR_PERCENTILES));
+    }
+    problems.extend(agreement::of_names(manifest, extent));
+    if !ledger.valid && problems.is_empty() {
+        problems.push("its ledger says so, without a reason".to_owned());
+    }
+    problems
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use crate::{
         PairHeat, PercentileCurve, Second, Span, StageBands,
     },
     columns::{CHAIN, HEADLINES, READ, SCHEDULED_TO_STORED},
+    difference,
     document::Block,
     figures,
+    identity::{Experiment, Identity},
     manifest::Manifest,
     markdown::count,
     pairs::{METRICS, above_median},
@@ -79,7 +81,7 @@ pub fn of_all(runs: &[Run], directory: &Path) -> Result<Vec<Block>, chart::Error
     let mut drawings = Vec::new();
     let caption = substrates(&measured);
     if measured.len() > 1 {
-        let curves = measured.iter().map(|(run, measured)| curve(run.name.clone(), &measured.headlines[0])).collect();
+        let curves = measured.iter().map(|(run, measured)| curve(name(run), &measured.headlines[0])).collect();
         let title = format!("{} by percentile", SCHEDULED_TO_STORED.name);
         drawings.push(Drawing {
             stem: "percentiles".to_owned(),
@@ -122,6 +124,11 @@ fn behind(run: &Run) -> String {
     text + "."
 }
 
+/// A run's name with what was changed of its variant.
+fn name(run: &Run) -> String {
+    figures::heading(&run.name, run.manifest.as_ref())
+}
+
 fn substrates(runs: &[(&Run, &Measured)]) -> String {
     let of = |run: &Run| run.manifest.as_ref().and_then(Manifest::substrate).unwrap_or_else(|| "unknown".to_owned());
     let mut all: Vec<String> = runs.iter().map(|(run, _)| of(run)).collect();
@@ -144,7 +151,7 @@ fn curve(name: String, latencies: &Quantiles) -> Curve {
 fn percentile_curve(run: &Run, measured: &Measured, behind: &str) -> PercentileCurve {
     let curves = HEADLINES.iter().zip(&measured.headlines).map(|(latency, q)| curve(latency.name.to_owned(), q));
     PercentileCurve {
-        title: format!("Latency by percentile: {}", figures::variant(run)),
+        title: format!("Latency by percentile: {}", figures::title(run)),
         caption: behind.to_owned(),
         curves: curves.collect(),
     }
@@ -168,7 +175,7 @@ fn over_time(run: &Run, measured: &Measured, behind: &str) -> OverTime {
     });
     let hiccups = events.iter().flat_map(|events| &events.seconds).filter(|second| second.hiccup_ms_max >= HICCUP_MS);
     OverTime {
-        title: format!("{} over time: {}", SCHEDULED_TO_STORED.name, figures::variant(run)),
+        title: format!("{} over time: {}", SCHEDULED_TO_STORED.name, figures::title(run)),
         caption: behind.to_owned(),
         window_s,
         seconds: measured.seconds.iter().enumerate().filter(|(_, q)| q.n() > 0).map(second).collect(),
@@ -188,7 +195,7 @@ fn stage_bands(run: &Run, measured: &Measured, behind: &str) -> StageBands {
         means_ms: band.stage_ms.into_iter().chain(read.then(|| band.read_ms.unwrap_or(0.0))).collect(),
     };
     StageBands {
-        title: format!("Stages of {} by percentile: {}", SCHEDULED_TO_STORED.name, figures::variant(run)),
+        title: format!("Stages of {} by percentile: {}", SCHEDULED_TO_STORED.name, figures::title(run)),
         caption: behind.to_owned(),
         stages: CHAIN.iter().map(|stage| stage.name).chain(read.then_some(READ.name)).map(str::to_owned).collect(),
         buckets: measured.bands.iter().map(bucket).collect(),
@@ -215,7 +222,7 @@ fn pair_heat(run: &Run, measured: &Measured, behind: &str) -> PairHeat {
         find(source, destination).is_some_and(|pair| pair.latencies.percentile_ms(METRICS[2].1).few())
     };
     PairHeat {
-        title: format!("D4 by pair of producing host and worker: {}", figures::variant(run)),
+        title: format!("D4 by pair of producing host and worker: {}", figures::title(run)),
         caption: format!("{behind} {} pairs of {}.", pairs.len(), measured.pairs.latency.name),
         figure: "D4".to_owned(),
         figures_ms: sources.iter().map(|s| destinations.iter().map(|d| figure(s, d)).collect()).collect(),
@@ -233,7 +240,7 @@ fn deviation_bars(runs: &[(&Run, &Measured)]) -> DeviationBars {
             let [median_ms, min_ms, max_ms] = [spread.median, spread.min, spread.max].map(ms);
             (!median_ms.is_nan()).then_some(Figure { median_ms, min_ms, max_ms, few: metrics[k].few })
         };
-        Deviations { name: run.name.clone(), published: false, figures: [0, 1, 2, 3].map(figure) }
+        Deviations { name: name(run), published: false, figures: [0, 1, 2, 3].map(figure) }
     };
     let published = published::all().iter().map(|published| {
         let figure = |k: usize| {
@@ -250,20 +257,28 @@ fn deviation_bars(runs: &[(&Run, &Measured)]) -> DeviationBars {
     }
 }
 
-/// When runs of one shape offered different loads.
+/// When runs that differ in nothing but their load offered different ones.
 fn load_latency(runs: &[(&Run, &Measured)]) -> Option<Drawing> {
-    let mut series: Vec<LoadSeries> = Vec::new();
+    let mut series: Vec<(Option<Experiment>, Vec<Identity>, LoadSeries)> = Vec::new();
     let mut loads = Vec::new();
     for (run, measured) in runs {
-        let variant = &run.manifest.as_ref()?.variant;
-        let name = format!("{} workers, {} partitions", variant.workers, variant.partitions);
+        let manifest = run.manifest.as_ref()?;
+        let variant = &manifest.variant.shown;
         let load = variant.connections * variant.rate;
         let found = measured.headlines[0].percentile_ms(99.99);
         let point = LoadRun { load, p9999_ms: ms(found.value), few: found.few() };
         loads.push(load);
-        match series.iter_mut().find(|series| series.name == name) {
-            Some(series) => series.runs.push(point),
-            None => series.push(LoadSeries { name, runs: vec![point] }),
+        let identity = Identity::of(manifest);
+        let experiment = identity.under_any_load();
+        match series.iter_mut().find(|(other, ..)| experiment.is_some() && *other == experiment) {
+            Some((_, identities, series)) => {
+                identities.push(identity);
+                series.runs.push(point);
+            }
+            None => {
+                let name = format!("{} workers, {} partitions", variant.workers, variant.partitions);
+                series.push((experiment, vec![identity], LoadSeries { name, runs: vec![point] }));
+            }
         }
     }
     loads.sort_by(f64::total_cmp);
@@ -276,7 +291,19 @@ fn load_latency(runs: &[(&Run, &Measured)]) -> Option<Drawing> {
             caption: substrates(runs),
             load: "events/s offered".to_owned(),
             latency: format!("p99.99 of {}, ms", SCHEDULED_TO_STORED.name),
-            series,
+            series: told_apart(series),
         }),
     })
+}
+
+/// The series, those of one name with what they differ in beside it.
+fn told_apart(series: Vec<(Option<Experiment>, Vec<Identity>, LoadSeries)>) -> Vec<LoadSeries> {
+    let apart = |(own, (_, _, one)): (usize, &(_, _, LoadSeries))| {
+        let namesakes: Vec<usize> = (0..series.len()).filter(|&k| series[k].2.name == one.name).collect();
+        let groups: Vec<Vec<&Identity>> = namesakes.iter().map(|&k| series[k].1.iter().collect()).collect();
+        let place = namesakes.iter().position(|&k| k == own).unwrap_or_default();
+        let name = one.name.clone() + &difference::apart_but_for_load(&groups)[place];
+        LoadSeries { name, ..one.clone() }
+    };
+    series.iter().enumerate().map(apart).collect()
 }

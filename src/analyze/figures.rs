@@ -1,10 +1,10 @@
 //! What a comparison of runs takes from each: its name, whether it may be compared, and its figures.
 
-use std::collections::BTreeMap;
-
 use crate::{
     columns::HEADLINES,
     compare::{Arm, RunFigures},
+    identity::Identity,
+    manifest::Manifest,
     percentile::{Percentile, Value},
     quantile::Quantiles,
     run::Run,
@@ -55,16 +55,20 @@ pub fn variant(run: &Run) -> String {
     named.unwrap_or_else(|| run.name.rsplit_once('-').map_or(run.name.as_str(), |(variant, _)| variant).to_owned())
 }
 
-/// The runs by variant.
-pub fn by_variant<'a>(runs: impl IntoIterator<Item = &'a Run>) -> BTreeMap<String, Vec<&'a Run>> {
-    let mut variants: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
-    for run in runs {
-        variants.entry(variant(run)).or_default().push(run);
+/// The variant with what the command line changed of it: `goal, partitions 256`.
+pub fn title(run: &Run) -> String {
+    run.manifest.as_ref().map_or_else(|| variant(run), |manifest| Identity::of(manifest).title())
+}
+
+/// The run's name, with what was changed of its variant where anything was: `<run> (goal, partitions 256)`.
+pub fn heading(run: &str, manifest: Option<&Manifest>) -> String {
+    match manifest.map(Identity::of).filter(|identity| !identity.overrides.is_empty()) {
+        Some(identity) => format!("{run} ({})", identity.title()),
+        None => run.to_owned(),
     }
-    variants
 }
 
 /// An arm of runs.
 pub fn arm(name: impl Into<String>, runs: &[&Run]) -> Arm {
-    Arm { name: name.into(), runs: runs.iter().map(|run| of(run)).collect() }
+    Arm { name: name.into(), runs: runs.iter().map(|run| of(run)).collect(), differs: String::new() }
 }

@@ -178,6 +178,16 @@ fn check_one_run(run: &Recorded) -> Result<(), Error> {
         let path = run.rows.iter().chain(&run.manifests).next().cloned().unwrap_or_default();
         return Err(not_rows(&path, "names no run before its `@`; a part is named `<run>@<instance>.csv`"));
     }
+    let mut whole = run.manifests.iter().filter(|path| !is_part(path));
+    if let (Some(one), Some(other)) = (whole.next(), whole.next()) {
+        let what = format!(
+            "and {} are both manifests of the run `{}`: two runs of one name, or one run twice; rename one with its rows, or \
+             name only one",
+            other.display(),
+            run.name
+        );
+        return Err(not_rows(one, what));
+    }
     let [first, second, ..] = &run.rows[..] else { return Ok(()) };
     if let Some(whole) = run.rows.iter().find(|path| !is_part(path)) {
         let other = if whole == first { second } else { first };
@@ -247,11 +257,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_one_run_is_told() {
-        let directory = directory(&["a.csv", "a.parquet", "sub/a.csv", "@1.csv", "x/r@1.csv", "y/r@1.csv", "n.txt"]);
+        let directory = directory(&[
+            "a.csv",
+            "a.parquet",
+            "sub/a.csv",
+            "@1.csv",
+            "x/r@1.csv",
+            "y/r@1.csv",
+            "n.txt",
+            "m.json",
+            "sub/m.json",
+        ]);
         let told = |files: &[&str]| named(&directory, files).unwrap_err().to_string();
         assert!(told(&["a.csv", "a.csv"]).contains("named twice"));
         assert!(told(&["a.csv", "a.parquet"]).contains("both rows of the run `a`"));
         assert!(told(&["a.csv", "sub/a.csv"]).contains("rename one"));
+        assert!(told(&["m.json", "sub/m.json"]).contains("both manifests of the run `m`"));
         assert!(told(&["x/r@1.csv", "y/r@1.csv"]).contains("same part"));
         assert!(told(&["@1.csv"]).contains("names no run"));
         assert!(told(&["none.csv"]).contains("No such file"));

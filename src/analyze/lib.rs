@@ -2,26 +2,31 @@
 //!
 //! In the order in which a run passes: [`input`] finds its files, [`scan`] reads their rows with all cores into a
 //! [`tally`] (latencies as [`samples`] of 16 bytes a row, [`seen`] events, the [`top`] of slow rows whole, [`counts`]),
-//! and [`run`] sums that up, holds it against the [`manifest`] and judges. [`quantile`] selects percentiles exactly,
-//! [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
-//! measured. [`figures`] and [`weighed`] make sets of runs that [`compare`] tests against each other. [`report`] puts all
-//! of it into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
+//! and [`run`] sums that up, holds it against the [`manifest`] ([`agreement`]) and judges. [`quantile`] selects percentiles
+//! exactly, [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
+//! measured. [`pool`] puts runs together that are of one experiment by their [`identity`] and says the [`difference`] of
+//! others; [`figures`] and [`weighed`] make arms of them that [`compare`] tests against each other. [`report`] puts all of it
+//! into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
 //! [`program`] is all of that in one function.
 //! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
 //!
-//! [`columns`], [`moments`], [`percentile`] and [`slo`] are the harness's own files, so that both programs print the same figures.
+//! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are the harness's own files, so that both programs print the
+//! same figures.
 
 #[path = "../columns.rs"]
 pub mod columns;
 #[path = "../moments.rs"]
 pub mod moments;
+#[path = "../overrides.rs"]
+pub mod overrides;
 #[path = "../percentile.rs"]
 pub mod percentile;
 #[path = "../slo.rs"]
 pub mod slo;
 
+pub mod agreement;
 pub mod arguments;
 pub mod bench;
 pub mod cause;
@@ -31,14 +36,17 @@ pub mod compare;
 pub mod cores;
 pub mod counts;
 pub mod deviations;
+pub mod difference;
 pub mod document;
 pub mod drawings;
 pub mod figures;
 pub mod histogram;
+pub mod identity;
 pub mod input;
 pub mod manifest;
 pub mod output;
 pub mod pairs;
+pub mod pool;
 pub mod program;
 pub mod published;
 pub mod quantile;

@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Map;
 
 use crate::{
     cause::{Events, events::is_window},
+    overrides::{Settings, flat},
     percentile::Value,
 };
 
@@ -82,22 +84,55 @@ pub struct Manifest {
     /// Settings of that; of containers also whether images were stand-ins.
     #[serde(default)]
     pub cluster: serde_json::Value,
+    /// Security of the connections to Kafka and Redis; older manifests have none.
+    #[serde(default)]
+    pub security: serde_json::Value,
     /// The resolved variant.
     #[serde(default)]
     pub variant: Variant,
+    /// What the command line changed of the variant; older manifests have only the command line.
+    #[serde(default)]
+    pub overrides: serde_json::Value,
+    /// The command line.
+    #[serde(default)]
+    pub command_line: serde_json::Value,
+    /// Versions of the harness.
+    #[serde(default)]
+    pub versions: serde_json::Value,
     /// The machine.
     #[serde(default)]
     pub host: Host,
     /// Faults, rebalances, leaders, and the machine second by second.
     #[serde(flatten)]
     pub events: Events,
+    /// Where it lies.
+    #[serde(skip)]
+    pub directory: PathBuf,
+}
+
+/// A resolved variant.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Variant {
+    /// The parts that are shown.
+    pub shown: Shown,
+    /// All settings that make it the experiment that it is; none where the manifest does not say.
+    pub settings: Settings,
+}
+
+impl<'de> Deserialize<'de> for Variant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let settings = Map::deserialize(deserializer)?;
+        let flat = flat(&settings);
+        let shown = Shown::deserialize(serde_json::Value::Object(settings)).map_err(D::Error::custom)?;
+        Ok(Self { shown, settings: flat })
+    }
 }
 
 /// The parts of a resolved variant that are shown.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "named as in the variant's file")]
-pub struct Variant {
+pub struct Shown {
     pub question: String,
     pub published: Option<String>,
     pub connections: f64,
@@ -205,9 +240,16 @@ impl Manifest {
             }
             sum.ledger.add(&part.ledger);
             sum.interrupted |= part.interrupted;
+            sum.widen(part.events.window_us);
             sum.latencies = Latencies::default();
         }
         Ok(Some(sum))
+    }
+
+    /// Takes in the window of another part, which may have begun at another time.
+    fn widen(&mut self, other: Option<[i64; 2]>) {
+        let both = self.events.window_us.zip(other);
+        self.events.window_us = both.map(|(own, other)| [own[0].min(other[0]), own[1].max(other[1])]);
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
@@ -221,6 +263,7 @@ impl Manifest {
         let mut manifest: Self = serde_json::from_slice(&text).map_err(malformed)?;
         // What is flattened sees only fields that no other has taken.
         manifest.events.window_us = manifest.window_us.filter(is_window);
+        manifest.directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(manifest)
     }
 }

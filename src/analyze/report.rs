@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use crate::{
-    cause,
+    agreement, cause,
     columns::{HEADLINES, SCHEDULED_TO_STORED},
     document::{Block, Cell, Table},
+    figures,
+    identity::Identity,
     manifest::{Ledger, Line, Manifest, Named},
     markdown::{count, counted},
     pairs::{Metric, Pairs},
@@ -28,7 +30,8 @@ pub enum Detail {
 
 /// Everything that is said about a run.
 pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
-    let mut blocks = vec![Block::Heading(2, run.name.clone()), Block::Prose(origin(run))];
+    let heading = figures::heading(&run.name, run.manifest.as_ref());
+    let mut blocks = vec![Block::Heading(2, heading), Block::Prose(origin(run))];
     blocks.extend(judgement(run));
     if let Some(measured) = &run.measured {
         blocks.push(Block::Prose(cause::paragraph(&measured.causes)));
@@ -80,9 +83,11 @@ pub fn cut_off(path: &Path) -> String {
 fn setting(manifest: &Manifest) -> String {
     let mut text = String::new();
     if let Some(name) = &manifest.variant_name {
-        text += &format!(", variant `{name}`");
+        let changed = Identity::of(manifest).overrides;
+        let changed = changed.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>();
+        text += &format!(", variant `{name}`{changed}");
     }
-    let variant = &manifest.variant;
+    let variant = &manifest.variant.shown;
     if variant.connections > 0.0 {
         text += &format!(
             ": {} connections × {} events/s for {}, {} workers, {} partitions",
@@ -105,12 +110,15 @@ fn setting(manifest: &Manifest) -> String {
     text
 }
 
+/// That nothing of a run may be quoted, and why; none where there is no problem.
+pub fn invalid(problems: &[String]) -> Option<String> {
+    let told = || format!("**INVALID**: {}. Nothing below may be quoted.", problems.join("; "));
+    (!problems.is_empty()).then(told)
+}
+
 /// The verdict, or why there is none.
 fn judgement(run: &Run) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    if !run.problems.is_empty() {
-        blocks.push(Block::Prose(format!("**INVALID**: {}. Nothing below may be quoted.", run.problems.join("; "))));
-    }
+    let mut blocks: Vec<Block> = invalid(&run.problems).map(Block::Prose).into_iter().collect();
     let (over, planned) = (run.over_slo(), run.planned());
     blocks.push(Block::Prose(format!(
         "{} on {} (99.99 % of planned events under {SLO_MS} ms): **{}**; {} of {} over.",
@@ -120,8 +128,9 @@ fn judgement(run: &Run) -> Vec<Block> {
         count(over),
         count(planned)
     )));
-    if run.problems.is_empty() && run.manifest.is_some() && run.measured.is_some() {
-        blocks.push(Block::Prose("The ledger balances, and the rows agree with it.".to_owned()));
+    if let (true, Some(manifest), Some(_)) = (run.problems.is_empty(), &run.manifest, &run.measured) {
+        let unchecked = agreement::unchecked(manifest);
+        blocks.push(Block::Prose(format!("The ledger balances, and the rows agree with it.{unchecked}")));
     }
     blocks
 }
@@ -282,7 +291,7 @@ fn beside_published(run: &Run, Measured { pairs, pooled, .. }: &Measured) -> Vec
     let metrics = pairs.metrics(pooled);
     let same = |latency: &crate::columns::Latency| (latency.from, latency.to) == (pairs.latency.from, pairs.latency.to);
     let (Some(manifest), true) = (&run.manifest, same(&HEADLINES[2])) else { return Vec::new() };
-    let variant = &manifest.variant;
+    let variant = &manifest.variant.shown;
     let measured = published::Measured {
         load: published::Load {
             connections: variant.connections as u64,

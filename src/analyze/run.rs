@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    agreement::{self, Extent},
     cause::{self, Causes, Events, Totals, bands::Band},
     chart,
     classes::{self, Classes},
@@ -109,6 +110,8 @@ pub struct Measured {
     pub causes: Causes,
     /// Mean stages by percentile of the whole latency.
     pub bands: Vec<Band>,
+    /// What all rows have between them.
+    pub extent: Extent,
     /// Lines that were skipped, by file.
     pub skipped: Vec<(PathBuf, Skipped)>,
     /// Files that ended within a line.
@@ -124,11 +127,15 @@ impl Run {
         let manifest = Manifest::of(&recorded.name, &recorded.manifests)?;
         let none = Events::default();
         let events = manifest.as_ref().map_or(&none, |manifest| &manifest.events);
-        let measured = match recorded.rows.is_empty() {
+        let mut measured = match recorded.rows.is_empty() {
             true => None,
             false => Some(measure(recorded, options, events, progress)?),
         };
-        let problems = problems(measured.as_ref(), manifest.as_ref());
+        if measured.as_ref().is_some_and(|measured| !measured.extent.is_within(events.window_us)) {
+            // What happened in another run's window is not laid beside these rows.
+            measured = Some(measure(recorded, options, &none, &|_| ())?);
+        }
+        let problems = problems(&recorded.name, measured.as_ref(), manifest.as_ref());
         Ok(Self { name: recorded.name.clone(), files: recorded.rows.clone(), measured, manifest, problems })
     }
 
@@ -263,6 +270,8 @@ impl Summary<'_> {
         let of_pairs = pooled(&self.latency)?;
         let of_seconds = by_second(&each, &SECOND_PERCENTILES)?;
         let [per_source, per_producer, per_partition, per_destination] = tally.places.map(Counts::into_map);
+        let producer_max = per_producer.last_key_value().map(|(producer, _)| *producer);
+        let extent = Extent { scheduled_us: tally.scheduled_us, producer_max, names: self.names.clone() };
         let start_us = self.start_us + i64::from(seconds[0]) * 1_000_000;
         let per_second = of_seconds.iter().map(Quantiles::n).collect();
         let totals = Totals { start_us, per_source, per_producer, per_partition, per_destination, per_second };
@@ -289,6 +298,7 @@ impl Summary<'_> {
             speed,
             causes,
             bands: cause::bands(&tally.stages, tally.rows),
+            extent,
             skipped: Vec::new(),
             cut_off: Vec::new(),
         })
@@ -302,7 +312,7 @@ impl Summary<'_> {
     }
 }
 
-fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
+fn problems(run: &str, measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(repeated) = measured.map(|measured| measured.repeated).filter(|&repeated| repeated > 0) {
         let repeat = if repeated == 1 { "repeats" } else { "repeat" };
@@ -313,7 +323,11 @@ fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<Str
         problems
             .push("its rows are scheduled over more than 18 hours: what is past that counts as one second".to_owned());
     }
-    let Some(Manifest { ledger, .. }) = manifest else { return problems };
+    let Some(manifest) = manifest else { return problems };
+    let ledger = &manifest.ledger;
+    let foreign = measured.and_then(|measured| agreement::of_window(run, manifest, &measured.extent));
+    let is_foreign = foreign.is_some();
+    problems.extend(foreign);
     problems.extend(ledger.problems.iter().cloned());
     problems.extend(ledger.broken_sums());
     if let Some(rows) = measured {
@@ -327,6 +341,12 @@ fn problems(measured: Option<&Measured>, manifest: Option<&Manifest>) -> Vec<Str
             if claimed != counted {
                 problems.push(format!("the ledger says {name} {claimed}, the rows say {counted}"));
             }
+        }
+        problems.extend(agreement::of_names(manifest, &rows.extent));
+        // Other rows have other percentiles, which says nothing more.
+        if !is_foreign && ledger.rows == rows.rows {
+            let headlines: Vec<_> = HEADLINES.iter().zip(&rows.headlines).collect();
+            problems.extend(agreement::of_percentiles(manifest, &headlines, &RUN_PERCENTILES));
         }
     }
     if !ledger.valid && problems.is_empty() {
@@ -417,6 +437,18 @@ pub(crate) mod tests {
         assert_eq!((alone.start_us, alone.seconds.len()), (7_000_000, 5));
         assert!(alone.stolen.is_empty());
         assert_eq!(alone.halves.map(|half| half.n()), [6, 4]);
+    }
+
+    #[test]
+    fn what_happened_in_another_runs_window_is_not_laid_beside_the_rows() {
+        let harness = r#"{"seconds":{"at_us":[8000000],"steal_cores":[0.3]}}"#;
+        let manifest =
+            format!(r#"{{"run":"small","window_us":[7000000,8000000],"ledger":{LEDGER},"harness":{harness}}}"#);
+        let run = load(SMALL, Some(&manifest)).unwrap();
+        assert!(run.problems[0].starts_with("its rows lie outside of its manifest's window"), "{:?}", run.problems);
+        let (rows, alone) = (run.measured.unwrap(), measured(SMALL));
+        assert_eq!((rows.start_us, rows.seconds.len()), (alone.start_us, alone.seconds.len()));
+        assert!(rows.stolen.is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     compare::{self, Allowance, Arm, Gate, PRIMARY, comparison, decision},
     document::Block,
     figures, input,
+    pool::{Pool, differ_within, differing, kept_apart, pools},
     run::{Error, Run},
 };
 
@@ -40,15 +41,31 @@ pub enum SideError {
         /// The name.
         name: String,
     },
-    /// The baseline and the runs have no variant in common.
-    #[error("--baseline {baseline}: has runs of {theirs}, and those given are of {ours}; name runs of one variant")]
+    /// Sides of several experiments that have none in common.
+    #[error(
+        "--compare: {name} stands for {known}, and none of these has the settings of a run on another side; name one of them, \
+         or give only the files that are meant"
+    )]
+    Several {
+        /// The name.
+        name: String,
+        /// The experiments.
+        known: String,
+    },
+    /// The baseline and the runs have no experiment in common.
+    #[error(
+        "--baseline {baseline}: has runs of {theirs}, and those given are of {ours}{differ}; name runs of one variant with \
+         the same settings"
+    )]
     NothingInCommon {
         /// The directory.
         baseline: String,
-        /// Its variants.
+        /// Its experiments.
         theirs: String,
         /// The others.
         ours: String,
+        /// What those of one name differ in.
+        differ: String,
     },
     /// A run would be held against itself.
     #[error("{side}: the run {run} is on both sides, and is no comparison with itself; keep them in different places")]
@@ -69,61 +86,130 @@ pub enum SideError {
 /// Reads the runs of a directory.
 pub type Load<'a> = &'a dyn Fn(&Path) -> Result<Vec<Run>, SideError>;
 
-/// How repeatable the headline is, of each variant that has several runs.
+/// How repeatable the headline is, of each experiment that has several runs, and which runs are not pooled and why.
 pub fn repetitions(runs: &[Run]) -> Vec<Block> {
-    let arms: Vec<Arm> = figures::by_variant(runs)
-        .into_iter()
-        .filter(|(_, runs)| runs.len() > 1)
-        .map(|(variant, runs)| figures::arm(variant, &runs))
-        .collect();
-    if arms.is_empty() {
-        return Vec::new();
+    let pools = pools(runs);
+    let repeated: Vec<&Pool> = pools.iter().filter(|pool| pool.runs.len() > 1).collect();
+    let apart = kept_apart(&pools);
+    let mut blocks = Vec::new();
+    if !repeated.is_empty() {
+        let arms: Vec<Arm> = repeated.iter().map(|pool| figures::arm(&pool.title, &pool.runs)).collect();
+        let sorted = compare::arm::sort_out(&arms.iter().collect::<Vec<_>>());
+        blocks.extend([
+            Block::Heading(2, "Independent runs of one variant".to_owned()),
+            Block::Prose(format!(
+                "{PRIMARY}, one figure a run: only this says how repeatable it is. The interval of the median lies between \
+                 two of the runs (order statistics)."
+            )),
+            Block::Table(compare::tables::arms_table(&sorted)),
+        ]);
+        blocks.extend(differ_within(&repeated).into_iter().map(Block::Prose));
+    } else if !apart.is_empty() {
+        blocks.push(Block::Heading(2, "Runs that are not pooled".to_owned()));
     }
-    let sorted = compare::arm::sort_out(&arms.iter().collect::<Vec<_>>());
-    vec![
-        Block::Heading(2, "Independent runs of one variant".to_owned()),
-        Block::Prose(format!(
-            "{PRIMARY}, one figure a run: only this says how repeatable it is. The interval of the median lies between \
-             two of the runs (order statistics)."
-        )),
-        Block::Table(compare::tables::arms_table(&sorted)),
-    ]
+    blocks.extend(apart.into_iter().map(Block::Prose));
+    blocks
 }
 
-/// `--compare`: the first arm with each other. A name is a directory of runs, or else a variant or a run of those given.
+/// One side of a comparison.
+struct Side<'a> {
+    name: &'a str,
+    is_directory: bool,
+    pools: Vec<Pool<'a>>,
+}
+
+impl<'a> Side<'a> {
+    fn runs(&self) -> Vec<&'a Run> {
+        self.pools.iter().flat_map(|pool| pool.runs.iter().copied()).collect()
+    }
+
+    /// One of its pools as an arm, held against another's.
+    fn arm(&self, pool: &Pool, against: Option<&Pool>) -> Arm {
+        let name = match (&self.pools[..], self.is_directory) {
+            ([_], _) => self.name.to_owned(),
+            (_, true) => format!("{} in {}", pool.title, self.name),
+            (_, false) => pool.title.clone(),
+        };
+        let differs = against.map_or_else(String::new, |against| differing(against, pool));
+        Arm { differs, ..figures::arm(name, &pool.runs) }
+    }
+}
+
+/// `--compare`: the first arm with each other. A name is a directory of runs, or else an experiment, a variant or a run of those
+/// given. Sides of one experiment each are compared whatever they differ in; of several, those that have the same settings.
 ///
 /// # Errors
-/// An arm without runs.
+/// A side without runs, or sides of several experiments that have none in common.
 pub fn arms(names: &[String], runs: &[Run], load: Load) -> Result<Vec<Block>, SideError> {
-    let mut arms = Vec::new();
     let loaded: Vec<Option<Vec<Run>>> = names
         .iter()
         .map(Path::new)
         .map(|name| name.is_dir().then(|| load(name)).transpose())
         .collect::<Result<_, _>>()?;
-    let mut sides: Vec<Vec<&Run>> = Vec::new();
+    let given = pools(runs);
+    let mut sides: Vec<Side> = Vec::new();
     for (k, name) in names.iter().enumerate() {
         if names[..k].contains(name) {
             return Err(SideError::Twice { name: name.clone() });
         }
         let side: Vec<&Run> = match &loaded[k] {
             Some(runs) => runs.iter().collect(),
-            None => runs.iter().filter(|run| figures::variant(run) == *name || run.name == *name).collect(),
+            None => named(name, &given),
         };
-        let arm = figures::arm(name, &side);
-        if arm.runs.is_empty() {
-            return Err(SideError::Empty { name: name.clone(), known: variants(runs) });
+        if side.is_empty() {
+            return Err(SideError::Empty { name: name.clone(), known: names_of(&given) });
         }
-        if let Some(run) = sides.iter().find_map(|other| in_both(other, &side)) {
+        if let Some(run) = sides.iter().find_map(|other| in_both(&other.runs(), &side)) {
             return Err(SideError::Both { side: format!("--compare {name}"), run });
         }
-        sides.push(side);
-        arms.push(arm);
+        sides.push(Side { name, is_directory: loaded[k].is_some(), pools: pools(side) });
     }
-    Ok(comparison(&arms))
+    compared(&sides)
 }
 
-/// `--baseline`: each variant against its runs in that directory.
+/// The runs that a name stands for: of the experiment that tables call so, else of the variant, or the run.
+fn named<'a>(name: &str, given: &[Pool<'a>]) -> Vec<&'a Run> {
+    if let Some(pool) = given.iter().find(|pool| pool.title == name) {
+        return pool.runs.clone();
+    }
+    let all = given.iter().flat_map(|pool| pool.runs.iter().map(move |run| (pool, *run)));
+    all.filter(|(pool, run)| pool.variant == name || run.name == name).map(|(_, run)| run).collect()
+}
+
+fn compared(sides: &[Side]) -> Result<Vec<Block>, SideError> {
+    let Some((first, others)) = sides.split_first() else { return Ok(comparison(&[])) };
+    let single = sides.iter().all(|side| side.pools.len() == 1);
+    let mut blocks = Vec::new();
+    let mut left: Vec<&Pool> = sides.iter().flat_map(|side| &side.pools).collect();
+    for pool in &first.pools {
+        let found = others.iter().filter_map(|side| {
+            let against = if single { side.pools.first() } else { pool.nearest(&side.pools) };
+            Some((side, against?))
+        });
+        let found: Vec<(&Side, &Pool)> = found.collect();
+        if found.is_empty() {
+            continue;
+        }
+        let held = found.iter().map(|(side, other)| side.arm(other, Some(pool)));
+        let arms: Vec<Arm> = [first.arm(pool, None)].into_iter().chain(held).collect();
+        let used = |left: &Pool| {
+            [pool].into_iter().chain(found.iter().map(|found| found.1)).any(|used| std::ptr::eq(used, left))
+        };
+        left.retain(|left| !used(left));
+        blocks.extend(comparison(&arms));
+    }
+    if blocks.is_empty() {
+        let several = sides.iter().find(|side| side.pools.len() > 1).unwrap_or(first);
+        return Err(SideError::Several { name: several.name.to_owned(), known: titles(&several.pools) });
+    }
+    if !left.is_empty() {
+        let left = left.iter().map(|pool| format!("`{}`", pool.title)).collect::<Vec<_>>().join(", ");
+        blocks.push(Block::Prose(format!("Compared with nothing, since no other side has their settings: {left}.")));
+    }
+    Ok(blocks)
+}
+
+/// `--baseline`: each experiment against the runs of its settings in that directory.
 ///
 /// # Errors
 /// There are none in common.
@@ -132,29 +218,31 @@ pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) ->
     if let Some(run) = in_both(&theirs.iter().collect::<Vec<_>>(), &runs.iter().collect::<Vec<_>>()) {
         return Err(SideError::Both { side: format!("--baseline {}", baseline.display()), run });
     }
-    let (before, after) = (figures::by_variant(&theirs), figures::by_variant(runs));
+    let (before, after) = (pools(&theirs), pools(runs));
     let mut weighed = Weighed::default();
     let mut gates = Vec::new();
-    for (variant, after) in &after {
-        let Some(before) = before.get(variant) else {
-            let none =
-                format!("**{variant}**: {} has no run of it, so nothing is decided about it.", baseline.display());
+    for own in &after {
+        let Some(their) = own.nearest(&before) else {
+            let (there, title, differ) = (baseline.display(), &own.title, differs_from_namesakes(own, &before));
+            let none = format!("**{title}**: {there} has no run of it{differ}, so nothing is decided about it.");
             weighed.blocks.push(Block::Prose(none));
             continue;
         };
-        let arms = [figures::arm(format!("{variant} in {}", baseline.display()), before), figures::arm(variant, after)];
-        let gate = compare::gate(&arms[0], &arms[1], allowed);
-        weighed.blocks.extend(decision(&arms[0], &arms[1], &gate));
+        let before = figures::arm(format!("{} in {}", their.title, baseline.display()), &their.runs);
+        let after = Arm { differs: differing(their, own), ..figures::arm(&own.title, &own.runs) };
+        let gate = compare::gate(&before, &after, allowed);
+        weighed.blocks.extend(decision(&before, &after, &gate));
         gates.push(gate);
     }
     if gates.is_empty() {
         return Err(SideError::NothingInCommon {
             baseline: baseline.display().to_string(),
-            theirs: variants(&theirs),
-            ours: variants(runs),
+            theirs: titles(&before),
+            ours: titles(&after),
+            differ: after.iter().map(|own| differs_from_namesakes(own, &before)).collect(),
         });
     }
-    // A regression of one variant is not undone by another that cannot be decided.
+    // A regression of one experiment is not undone by another that cannot be decided.
     let worst = |gate: &&Gate| match gate {
         Gate::Regression(_) => 2,
         Gate::Undecided(_) => 1,
@@ -164,6 +252,13 @@ pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) ->
     Ok(weighed)
 }
 
+/// What a pool differs in from those of the same variant, in parentheses; empty where there are none.
+fn differs_from_namesakes(own: &Pool, pools: &[Pool]) -> String {
+    let mut namesakes = pools.iter().filter(|pool| pool.variant == own.variant);
+    let differ = namesakes.next().map(|pool| differing(own, pool)).filter(|differ| !differ.is_empty());
+    differ.map_or_else(String::new, |differ| format!(" (runs of `{}` there differ in {differ})", own.variant))
+}
+
 /// A run that is on both sides, by the place of its rows.
 fn in_both(one: &[&Run], other: &[&Run]) -> Option<String> {
     let places = |run: &Run| -> Vec<PathBuf> { run.files.iter().filter_map(|file| file.canonicalize().ok()).collect() };
@@ -171,7 +266,15 @@ fn in_both(one: &[&Run], other: &[&Run]) -> Option<String> {
     one.iter().find(|run| places(run).iter().any(|place| others.contains(place))).map(|run| run.name.clone())
 }
 
-fn variants(runs: &[Run]) -> String {
-    let names: Vec<String> = figures::by_variant(runs).into_keys().collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+/// What the command line may call them.
+fn names_of(pools: &[Pool]) -> String {
+    let mut names: Vec<&str> =
+        pools.iter().map(|pool| if pool.is_known() { &*pool.title } else { &*pool.variant }).collect();
+    names.dedup();
+    names.join("; ")
+}
+
+fn titles(pools: &[Pool]) -> String {
+    let titles: Vec<&str> = pools.iter().map(|pool| pool.title.as_str()).collect();
+    if titles.is_empty() { "none".to_owned() } else { titles.join("; ") }
 }

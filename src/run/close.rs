@@ -121,6 +121,7 @@ impl Measured {
             undecodable: collected.passages.undecodable().take(LISTED_MAX).collect(),
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
+            overrides: request.overrides.clone(),
             clients: serde_json::json!({
                 "producer": stage.load.client_properties(),
                 "consumer": worker_config.consumer_properties(),

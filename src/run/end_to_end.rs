@@ -52,6 +52,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut
     Request {
         name: variant_name,
         variant,
+        overrides: overrides.given(),
         run: Some(name.to_owned()),
         out: out.to_owned(),
         addresses: Addresses {

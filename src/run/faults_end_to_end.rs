@@ -52,6 +52,7 @@ fn request(name: &str, out: &Path, faults: &[&str], duration: &str) -> Request {
     Request {
         name: variant_name,
         variant,
+        overrides: overrides.given(),
         run: Some(name.to_owned()),
         out: out.to_owned(),
         addresses: Addresses::default(),

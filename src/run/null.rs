@@ -98,6 +98,7 @@ pub(crate) mod tests {
         Request {
             name,
             variant,
+            overrides: null.given(),
             run: None,
             out: out.to_owned(),
             format: Format::Csv,

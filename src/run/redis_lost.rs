@@ -43,6 +43,7 @@ fn request(name: &str, out: &Path, endpoints: &Endpoints) -> Request {
     Request {
         name: variant_name,
         variant,
+        overrides: overrides.given(),
         run: Some(name.to_owned()),
         out: out.to_owned(),
         addresses: Addresses {

@@ -86,6 +86,7 @@ pub fn perform(
         live.step(&format!("step {nth}: {} = {value}", search.setting.name()));
         let request = Request {
             variant: resolve(&step)?,
+            overrides: like.overrides.clone().into_iter().chain(step.given()).collect(),
             run: Some(run),
             out: found.directory(),
             keep_rows: false,

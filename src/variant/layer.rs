@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span};
-use crate::fault::Fault;
+use crate::{fault::Fault, overrides::BESIDE};
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, clap::Args)]
@@ -169,4 +170,13 @@ pub struct Layer {
     /// Redis settings, laid key by key over those below.
     #[arg(skip)]
     pub redis: Option<BTreeMap<String, String>>,
+}
+
+impl Layer {
+    /// The settings that it gives, as a manifest keeps them.
+    pub fn given(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut settings)) = serde_json::to_value(self) else { return Map::new() };
+        settings.retain(|name, value| !value.is_null() && !BESIDE.contains(&name.as_str()));
+        settings
+    }
 }

@@ -1,9 +1,11 @@
 //! Bad input, as the program meets it: each case is a command line and what it says. Whatever fails is told with file
 //! and line and what to do, and nothing is written then.
 
+mod experiments;
 mod files;
 mod flags;
 mod manifests;
+mod other_run;
 mod output;
 mod parquet;
 mod rows;

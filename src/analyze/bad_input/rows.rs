@@ -1,6 +1,6 @@
 //! Lines that are no rows, and rows that are odd.
 
-use super::{Case, csv, lines};
+use super::{Case, csv, lines, manifest};
 use crate::columns::COLUMNS;
 
 fn a(bytes: &[u8]) -> Case {
@@ -59,6 +59,35 @@ fn a_number_past_i64() {
         .refuses(&["a.csv"], &["a.csv, line 3: `tag` is `9223372036854775808`, which is no whole number of 64 bits"]);
     let bytes = second(|line| line.replacen(",1700000000001000,", ",9223372036854775807,", 1).into_bytes());
     a(&bytes).refuses(&["a.csv"], &["line 3: `scheduled_us` is 9223372036854775807, which is not a time"]);
+}
+
+#[test]
+fn stamps_in_other_units() {
+    let scaled = |columns: std::ops::Range<usize>, scale: &dyn Fn(i64) -> i64| {
+        let scaled = |line: &str| {
+            let field = |(k, text): (usize, &str)| match text.parse().ok().filter(|_| columns.contains(&k)) {
+                Some(number) => scale(number).to_string(),
+                None => text.to_owned(),
+            };
+            line.split(',').enumerate().map(field).collect::<Vec<_>>().join(",") + "\n"
+        };
+        csv(&lines(3).lines().map(scaled).collect::<String>())
+    };
+    let manifest = manifest(3, r#""window_us":[1700000000000000,1700000001000000],"#);
+    let is = "a.csv, line 2: `scheduled_us` is 17";
+    let [ms, ns] = ["milliseconds", "nanoseconds"].map(|unit| format!("which looks like {unit}, and the column is in"));
+    for (rows, held) in [
+        (scaled(7..10, &|us| us / 1_000), [is, &ms, "microseconds: multiply its values by 1,000"]),
+        (scaled(7..13, &|us| us * 1_000), [is, &ns, "microseconds: divide its values by 1,000"]),
+        (scaled(11..12, &|us| us / 1_000), ["`after_consume_us` is 17", &ms, "microseconds: multiply"]),
+        (
+            scaled(10..11, &|ms| ms * 1_000_000),
+            ["`append_ms` is 17", &ns, "milliseconds: divide its values by 1,000,000"],
+        ),
+    ] {
+        a(&rows).refuses(&["a.csv"], &held);
+        Case::new(&[("a.csv", &rows), ("a.json", manifest.as_bytes())]).refuses(&["a.csv"], &held);
+    }
 }
 
 #[test]

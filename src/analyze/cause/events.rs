@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{row::MISSING, scan::line};
+use crate::{
+    row::{MISSING, Stamp},
+    scan::line,
+};
 
 /// The parts of a manifest that are laid beside the tail.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -100,7 +103,7 @@ pub fn is_window(&[start, end]: &[i64; 2]) -> bool {
 }
 
 fn is_time(us: i64) -> bool {
-    !line::is_garbage(us) && us != MISSING
+    !line::is_garbage(Stamp::Scheduled as usize, us) && us != MISSING
 }
 
 #[derive(Deserialize)]

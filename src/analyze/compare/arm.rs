@@ -31,6 +31,8 @@ pub struct Arm {
     pub name: String,
     /// Its runs, in any order.
     pub runs: Vec<RunFigures>,
+    /// What its runs differ in from those that it is held against, in words; empty where that is nothing or not known.
+    pub differs: String,
 }
 
 /// A run that is not compared.
@@ -60,6 +62,8 @@ pub struct Sorted<'a> {
     pub usable: Vec<&'a RunFigures>,
     /// The others, with the cause of each.
     pub set_aside: Vec<SetAside>,
+    /// See [`Arm::differs`].
+    pub differs: &'a str,
 }
 
 impl RunFigures {
@@ -99,7 +103,7 @@ impl Sorted<'_> {
 pub fn sort_out<'a>(arms: &[&'a Arm]) -> Vec<Sorted<'a>> {
     let sorted = arms.iter().enumerate().map(|(k, arm)| {
         let others = || arms.iter().enumerate().filter(move |(other, _)| *other != k).map(|(_, other)| other);
-        let mut sorted = Sorted { name: &arm.name, usable: Vec::new(), set_aside: Vec::new() };
+        let mut sorted = Sorted { name: &arm.name, usable: Vec::new(), set_aside: Vec::new(), differs: &arm.differs };
         for (position, run) in arm.runs.iter().enumerate() {
             let shared = || others().find(|other| other.runs.iter().any(|theirs| theirs.is(run)));
             let twice = || arm.runs[..position].iter().any(|earlier| earlier.is(run));
@@ -157,7 +161,7 @@ pub(super) mod tests {
             unfit: None,
             endpoints: vec![(PRIMARY.to_owned(), ms), ("p50 scheduled → stored".to_owned(), ms / 10.0)],
         };
-        Arm { name: name.to_owned(), runs: figures.iter().enumerate().map(run).collect() }
+        Arm { name: name.to_owned(), runs: figures.iter().enumerate().map(run).collect(), differs: String::new() }
     }
 
     fn causes(arms: &[&Arm]) -> Vec<String> {

@@ -50,6 +50,9 @@ pub fn decision(baseline: &Arm, candidate: &Arm, gate: &Gate) -> Vec<Block> {
     let arms = sort_out(&[baseline, candidate]);
     let heading = format!("`{}` against the baseline `{}`", candidate.name, baseline.name);
     let mut blocks = vec![Block::Heading(2, heading), Block::Prose(format!("**{gate}**"))];
+    if !candidate.differs.is_empty() {
+        blocks.push(Block::Prose(format!("The two differ in {}.", candidate.differs)));
+    }
     blocks.push(Block::Table(arms_table(&arms)));
     blocks.extend(set_aside(&arms));
     blocks
@@ -83,6 +86,9 @@ fn sentence(matrix: &Matrix<'_>, comparison: &Comparison) -> String {
     if comparison.one_after_the_other {
         text +=
             " One arm's runs were all made before the other's: a drift of the machine explains a difference as well.";
+    }
+    if !other.differs.is_empty() {
+        text += &format!(" The two differ in {}.", other.differs);
     }
     text
 }

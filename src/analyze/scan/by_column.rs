@@ -41,7 +41,7 @@ pub fn add<S: Sink>(
             stamps.push((stamp, values.cont_slice()?));
         }
     }
-    if stamps.iter().any(|(_, values)| values.iter().any(|&us| line::is_garbage(us))) {
+    if stamps.iter().any(|&(stamp, values)| values.iter().any(|&value| line::is_garbage(stamp, value))) {
         return Ok(false);
     }
     let taken = part.sink.add_columns(&pairs, &stamps).map_err(Failure::Io)?;

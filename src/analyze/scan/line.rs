@@ -1,6 +1,8 @@
 //! One line of a recorded CSV as a [`Row`]. The fast way knows only whether a line is good; what is wrong with one that is
 //! not is found out afterwards, slowly and in words.
 
+use std::ops::RangeInclusive;
+
 use super::{
     field,
     layout::{CRLF, Field, Layout, NOT_UTF_8, NUMBERS, Name},
@@ -8,13 +10,22 @@ use super::{
 };
 use crate::{
     columns::{PRODUCER, SCHEDULED_US, SEQUENCE, SOURCE},
-    row::{MISSING, Row},
+    markdown::count,
+    row::{MISSING, Row, Stamp},
 };
 
 /// Larger stamps (past the year 2200) are garbage, and f64 could no longer hold their differences exactly.
 pub const LARGEST_US: u64 = 1 << 53;
+/// Times of this century as seconds of the Unix epoch: what lies within them in another unit is in that unit.
+const CENTURY_S: RangeInclusive<i64> = 978_307_200..=4_102_444_800;
+/// The smallest and the largest of them in ms; no stamp in µs is so early in 1970.
+const CENTURY_MS: RangeInclusive<i64> = *CENTURY_S.start() * 1_000..=*CENTURY_S.end() * 1_000;
+/// Units that stamps may be taken for, and how many of them make a second.
+const UNITS: [(&str, i64); 3] = [("milliseconds", 1_000), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000)];
 /// Longer names are garbage.
 pub const NAME_BYTES_MAX: usize = 255;
+
+const TAKE_OUT: &str = "take the line out, or skip it with --skip-bad-rows";
 
 /// A row's integers, in the order of [`NUMBERS`].
 pub type Numbers = [i64; NUMBERS.len()];
@@ -70,13 +81,34 @@ pub fn row(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<R
 pub fn part(source: u32, destination: Option<u32>, numbers: &Numbers) -> Option<Row> {
     let &[producer, tag, partition, offset, sequence, stamps @ ..] = numbers;
     let row = Row { source, destination, producer, tag, partition, offset, sequence, stamps };
-    (!stamps.into_iter().any(is_garbage)).then_some(row)
+    (!stamps.into_iter().enumerate().any(|(stamp, value)| is_garbage(stamp, value))).then_some(row)
 }
 
-/// Whether a number is no stamp.
+/// Whether a number is no stamp, by the stamp's place in [`Row::stamps`].
 #[inline]
-pub fn is_garbage(us: i64) -> bool {
-    us != MISSING && us.unsigned_abs() > LARGEST_US
+pub fn is_garbage(stamp: usize, value: i64) -> bool {
+    let is_time = match stamp == Stamp::Append as usize {
+        true => value.unsigned_abs() <= LARGEST_US / 1_000,
+        false => value.unsigned_abs() <= LARGEST_US && !CENTURY_MS.contains(&value),
+    };
+    value != MISSING && !is_time
+}
+
+/// Why a number is no stamp, and what to do: most often it is in another unit than its column's.
+fn explain_stamp(stamp: Stamp, value: i64) -> String {
+    let (own, own_per_s) = if stamp == Stamp::Append { UNITS[0] } else { UNITS[1] };
+    let taken = UNITS.into_iter().find(|(_, per_s)| CENTURY_S.contains(&(value / per_s)));
+    match taken {
+        Some((unit, per_s)) if per_s < own_per_s => format!(
+            "is {value}, which looks like {unit}, and the column is in {own}: multiply its values by {}",
+            count((own_per_s / per_s).cast_unsigned())
+        ),
+        Some((unit, per_s)) => format!(
+            "is {value}, which looks like {unit}, and the column is in {own}: divide its values by {}",
+            count((per_s / own_per_s).cast_unsigned())
+        ),
+        None => format!("is {value}, which is not a time of the Unix epoch; {TAKE_OUT}"),
+    }
 }
 
 /// Where the field ends that begins at `at`. A quote or a carriage return is in no recorded row.
@@ -120,17 +152,13 @@ fn explain_field(text: &str, field: Field, name: &str) -> Option<String> {
         Field::Number(_) => match text.parse::<i64>() {
             Err(_) => format!("is `{shown}`, which is no whole number of 64 bits"),
             Ok(number) if name == SEQUENCE && number < 0 => format!("is {number}, and sequences begin at 0"),
-            Ok(number) if is_stamp(name) && number.unsigned_abs() > LARGEST_US => {
-                format!("is {number}, which is not a time of the Unix epoch")
+            Ok(number) => {
+                let stamp = Stamp::of(name).filter(|stamp| is_garbage(*stamp as usize, number))?;
+                return Some(format!("`{name}` {}", explain_stamp(stamp, number)));
             }
-            Ok(_) => return None,
         },
     };
-    Some(format!("`{name}` {what}; take the line out, or skip it with --skip-bad-rows"))
-}
-
-fn is_stamp(name: &str) -> bool {
-    name.ends_with("_us") || name.ends_with("_ms")
+    Some(format!("`{name}` {what}; {TAKE_OUT}"))
 }
 
 #[cfg(test)]
