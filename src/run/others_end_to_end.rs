@@ -262,13 +262,13 @@ fn what_retention_took_is_counted(bed: &Bed) {
 fn refusals_are_told_by_their_cause(bed: &Bed) {
     for (name, engine) in [("small-light", Engine::Rskafka), ("small-native", Engine::Librdkafka)] {
         let request = bed.request(name, |layer| layer.engine = Some(engine));
-        let finished = bed.disturbed(&request, |bed| bed.set(name, "max.message.bytes", "100"));
+        let finished = bed.disturbed(&request, |bed| bed.set(name, "max.message.bytes", "450"));
         let Finished { manifest, .. } = finished;
         assert!(manifest.ledger.valid && manifest.ledger.failed > 0, "{:?}", manifest.ledger);
         let refusal = &manifest.refusals[0];
         assert!(refusal.cause.starts_with("MESSAGE_TOO_LARGE"), "{:?}", manifest.refusals);
         assert_eq!(refusal.failed, manifest.ledger.failed);
-        // Where they refuse from the beginning, the run says so before it begins.
+        // Where they refuse from the beginning, the run says so before it begins. The probes are small enough.
         let again = Request { run: Some(format!("{name}-again")), ..request };
         let refused = run(&again, &Stop::default(), &Live::default()).unwrap_err().to_string();
         assert!(refused.contains("MESSAGE_TOO_LARGE: raise the topic's max.message.bytes"), "{refused}");
