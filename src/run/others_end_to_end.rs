@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -219,8 +219,11 @@ fn what_cannot_be_decoded_is_passed_by(bed: &Bed) {
 
 fn new_partitions_are_read(bed: &Bed) {
     let name = "grows";
-    let request = bed.request(name, |layer| layer.duration = "24s".parse().ok());
+    let request = bed.request(name, |layer| {
+        (layer.duration, layer.engine) = ("24s".parse().ok(), Some(Engine::Librdkafka));
+    });
     let finished = bed.disturbed(&request, |bed| {
+        bed.set(name, "compression.type", "zstd");
         let more = NewPartitions::new(name, 9);
         wait(bed.admin().create_partitions([&more], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
         std::thread::sleep(SECOND);
@@ -244,8 +247,11 @@ fn what_retention_took_is_counted(bed: &Bed) {
         layer.fault = Some(faults.iter().map(|text| text.parse().unwrap()).collect());
     });
     let finished = bed.disturbed(&Request { verify: false, ..request }, |bed| {
-        std::thread::sleep(3 * SECOND);
-        wait(bed.admin().delete_records(&bed.ends(name, 6), &AdminOptions::new())).unwrap();
+        let (admin, started) = (bed.admin(), Instant::now());
+        while started.elapsed() < 5 * SECOND {
+            wait(admin.delete_records(&bed.ends(name, 6), &AdminOptions::new())).unwrap();
+            std::thread::sleep(SECOND / 10);
+        }
     });
     let Finished { manifest, .. } = finished;
     let ledger = &manifest.ledger;
