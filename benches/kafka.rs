@@ -61,8 +61,8 @@ fn throughput(criterion: &mut Criterion, bed: &Bed) {
 
 /// A consumer with the variant's properties, which begins where the topic ends or where it begins.
 fn consumer(bed: &Bed, topic: &Topic, from: Offset) -> BaseConsumer {
-    let mut config = bed.endpoints().kafka.client_config();
-    config.set("group.id", "bench").set("enable.auto.commit", "false").set("socket.nagle.disable", "true");
+    let mut config = bed.endpoints().kafka.consumer_config("bench");
+    config.set("socket.nagle.disable", "true");
     for (name, value) in &bed.variant.consumer {
         config.set(name, value);
     }

@@ -57,7 +57,7 @@ impl<'a> Backlog<'a> {
     fn new(bed: &'a Bed, partitions: u32, events: u64) -> Self {
         let topic = bed.topic(&format!("tag-data-{partitions}"), partitions, 3);
         let shape = EventShape::new(BYTES, CONNECTIONS, 1, 16, 1).expect("512 bytes are enough");
-        let mut config = bed.endpoints().kafka.client_config();
+        let mut config = bed.endpoints().kafka.producer_config();
         config.set("linger.ms", "0").set("queue.buffering.max.messages", "1000000").set("socket.nagle.disable", "true");
         let handle = config.create().expect("the configuration is valid");
         let backlog = Self { bed, topic, events, clock: Clock::new(Anchor::read()), shape, handle };
@@ -145,8 +145,7 @@ impl<'a> Backlog<'a> {
 
     /// The same client takes it, and nothing is stored.
     fn consume(&self) -> Duration {
-        let mut config = self.bed.endpoints().kafka.client_config();
-        config.set("group.id", "bench").set("enable.auto.commit", "false");
+        let mut config = self.bed.endpoints().kafka.consumer_config("bench");
         for (name, value) in &self.bed.variant.consumer {
             config.set(name, value);
         }

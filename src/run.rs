@@ -31,6 +31,7 @@ use crate::{
     slice::Slice,
     slo::Verdict,
     variant::Variant,
+    verify::Verification,
 };
 
 /// What a person asked for.
@@ -185,7 +186,10 @@ fn measure(
     let proof = harness.finish(window_us.start..end_us);
     troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();
-    let verification = request.verify.then(|| stage.verify(request, &files, &collected, stop, live));
+    let verification = request.verify.then(|| match &topic_lost {
+        Some(why) => Verification::impossible(why),
+        None => stage.verify(request, &files, &collected, stop, live),
+    });
     live.clear();
 
     let in_window = |rebalance: &&crate::collect::Rebalance| (window_us.start..end_us).contains(&rebalance.at_us);

@@ -57,7 +57,7 @@ pub struct Rd {
 
 impl Rd {
     pub fn open(bed: &Bed, topic: &Topic, linger_ms: u32) -> Self {
-        let mut config = bed.endpoints().kafka.client_config();
+        let mut config = bed.endpoints().kafka.producer_config();
         config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", linger_ms.to_string());
         config.set("socket.nagle.disable", "true");
         let acked = Arc::default();

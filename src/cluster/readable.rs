@@ -4,6 +4,7 @@
 //! one partition at a time is read by a consumer of its own, from the place where it is stuck.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -91,12 +92,21 @@ pub fn base_offset(reason: &str) -> Option<i64> {
 }
 
 impl Prober {
-    /// A consumer that commits nothing in `group`.
+    /// A consumer that commits nothing in `group`, with the `properties` of the one that is stuck: what that one refuses
+    /// for its size is not to be found readable.
     ///
     /// # Errors
     /// When the client cannot be set up.
-    pub fn new(access: &KafkaAccess, group: &str, topic: &str) -> KafkaResult<Self> {
+    pub fn new(
+        access: &KafkaAccess,
+        group: &str,
+        topic: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> KafkaResult<Self> {
         let mut config = access.consumer_config(group);
+        for (name, value) in properties {
+            config.set(name, value);
+        }
         config.set("client.id", "shasta-prober").set("auto.offset.reset", "error");
         config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10").set("fetch.error.backoff.ms", "10");
         let consumer = config.create_with_context(Listening::default())?;

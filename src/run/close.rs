@@ -80,7 +80,7 @@ impl Measured {
         collected.passages.place(&collected.lost, logs, &mut collected.ledger);
         let topic_records = now.as_ref().map(|now| records_since(&stage.start_offsets, &now.logs));
         let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
-        let unfit = self.topic_lost.or_else(|| cut_off(&stage.topic.name, &collected.reached, logs));
+        let topic_lost = self.topic_lost.or_else(|| cut_off(&stage.topic.name, &collected.reached, logs));
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -90,7 +90,7 @@ impl Measured {
         };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
-        let ledger = checked(ledger, unfit.into_iter().chain(unwritten).chain(unread).collect());
+        let ledger = checked(ledger, topic_lost, unwritten.into_iter().chain(unread).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         warnings.extend(now.and_then(|now| grown(&stage.topic, now.partitions, &request.variant)));
         let verdict = verdict(&ledger, &latencies, self.interrupted);
@@ -163,10 +163,14 @@ fn clock_proof(stage: &Stage) -> ClockProof {
     }
 }
 
-/// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read.
-fn checked(ledger: Ledger, mut unfit: Vec<String>) -> Ledger {
+/// The checked books; `unfit` is what else makes the run INVALID, as the first thing to be read. Of a run that has lost its
+/// topic, the books cannot balance, and what they show is no cause of its own.
+fn checked(ledger: Ledger, topic_lost: Option<String>, mut unfit: Vec<String>) -> Ledger {
     let mut ledger = ledger.check();
-    unfit.append(&mut ledger.problems);
+    match topic_lost {
+        Some(text) => unfit.insert(0, text),
+        None => unfit.append(&mut ledger.problems),
+    }
     Ledger { valid: unfit.is_empty(), problems: unfit, ..ledger }
 }
 

@@ -176,7 +176,7 @@ impl Reading<'_> {
     ) -> Result<bool, VerifyError> {
         let prober = match &mut self.prober {
             Some(prober) => prober,
-            none => none.insert(Prober::new(access, GROUP, self.topic).map_err(VerifyError::Kafka)?),
+            none => none.insert(Prober::new(access, GROUP, self.topic, &BTreeMap::new()).map_err(VerifyError::Kafka)?),
         };
         let mut waiting: Vec<_> = self.open.values().copied().collect();
         waiting.retain(|part| base.is_none_or(|base| base <= part.start));

@@ -76,6 +76,13 @@ pub struct Verification {
     pub took_s: f64,
 }
 
+impl Verification {
+    /// One that was not begun.
+    pub fn impossible(why: &str) -> Self {
+        Self { unfinished: Some(why.to_owned()), ..Self::default() }
+    }
+}
+
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = &self.checked;

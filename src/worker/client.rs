@@ -117,6 +117,12 @@ pub(super) fn not_applied(config: &Config) -> BTreeMap<String, &'static str> {
     asked.map(|(name, why)| ((*name).to_owned(), *why)).collect()
 }
 
+/// The variant's properties, for a consumer of the classic protocol that is in no group.
+pub(super) fn properties_without_group(config: &Config) -> BTreeMap<String, String> {
+    let asked = config.consumer.clone().into_iter();
+    asked.filter(|(name, _)| CONSUMER_ALONE.iter().all(|(alone, _)| alone != name)).collect()
+}
+
 /// How often a worker asks who leads the partitions and the group.
 const OFTEN_MS: u32 = 10_000;
 

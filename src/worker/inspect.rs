@@ -14,7 +14,7 @@ use rdkafka::{
 
 use super::{
     Config,
-    client::Context,
+    client::{Context, properties_without_group},
     report::{Absent, Passage},
 };
 use crate::cluster::{
@@ -164,7 +164,8 @@ impl Inspector<'_> {
 
     fn look(&mut self, partition: i32, next: i64, end: i64) -> Place {
         if self.prober.is_none() {
-            self.prober = Prober::new(self.access, &self.config.group, &self.config.topic).ok();
+            let Config { group, topic, .. } = self.config;
+            self.prober = Prober::new(self.access, group, topic, &properties_without_group(self.config)).ok();
         }
         let Some(prober) = &self.prober else { return Place::Unknown };
         prober.look(partition, next, end).unwrap_or(Place::Unknown)
