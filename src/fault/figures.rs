@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::Record;
 use crate::{
-    percentile::{Distribution, Percentile, Value},
+    percentile::{Distribution, Percentile, Value, round_2},
     slo::SLO_US,
     tables::{exact_ms, ms},
 };
