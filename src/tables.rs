@@ -31,6 +31,12 @@ impl Tables {
         let cells = &self.headlines.first()?.percentiles;
         cells.iter().find(|cell| cell.percentile == percentile)?.ms.as_ms()
     }
+
+    /// Its mean, standard deviation and minimum in ms; none where no event has both stamps.
+    pub fn headline_moments_ms(&self) -> [Option<f64>; 3] {
+        let first = self.headlines.first();
+        first.map_or([None; 3], |line| [line.mean_ms, line.sd_ms, line.min_ms].map(Value::as_ms))
+    }
 }
 
 /// One latency of a run.
@@ -85,14 +91,16 @@ pub struct Tables {
 /// How many of the largest latencies are kept.
 const TAIL: usize = 1_000;
 
-fn exact_ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+/// Milliseconds with all of their digits.
+pub(crate) fn exact_ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Value::Finite(ms) => serializer.serialize_f64(*ms),
         other => ms(other, serializer),
     }
 }
 
-fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+/// Milliseconds with 2 places.
+pub(crate) fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Value::Finite(ms) => serializer.serialize_f64(round_2(*ms)),
         Value::PastDrain => serializer.serialize_str("> drain"),

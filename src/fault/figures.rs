@@ -15,6 +15,7 @@ use super::Record;
 use crate::{
     percentile::{Distribution, Percentile, Value, round_2},
     slo::SLO_US,
+    tables::{exact_ms, ms},
 };
 
 /// How long it must stay calm before a fault is over, in µs.
@@ -52,6 +53,15 @@ pub struct Figures {
 pub struct Period {
     /// Events.
     pub n: u64,
+    /// Mean of those that were stored, not rounded.
+    #[serde(serialize_with = "exact_ms")]
+    pub mean_ms: Value,
+    /// Their standard deviation (ddof 0).
+    #[serde(serialize_with = "exact_ms")]
+    pub sd_ms: Value,
+    /// The smallest of them.
+    #[serde(serialize_with = "exact_ms")]
+    pub min_ms: Value,
     /// Median.
     #[serde(serialize_with = "ms")]
     pub p50_ms: Value,
@@ -65,14 +75,6 @@ pub struct Period {
     pub over_slo: u64,
     /// Events that were never stored.
     pub lost: u64,
-}
-
-fn ms<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Value::Finite(ms) => serializer.serialize_f64(round_2(*ms)),
-        Value::PastDrain => serializer.serialize_str("> drain"),
-        Value::Empty => serializer.serialize_none(),
-    }
 }
 
 fn percentile_ms<S: Serializer>(percentile: &Percentile, serializer: S) -> Result<S::Ok, S::Error> {
@@ -175,6 +177,9 @@ fn period(events: &[Event]) -> Period {
     let all = distribution(events);
     Period {
         n: all.n(),
+        mean_ms: all.mean_ms(),
+        sd_ms: all.sd_ms(),
+        min_ms: all.min_ms(),
         p50_ms: all.median_ms(),
         p9999_ms: all.percentile_ms(99.99),
         max_ms: all.max_ms(),
@@ -217,6 +222,9 @@ mod tests {
         assert_eq!([found.before.over_slo, found.during.over_slo, found.after.over_slo], [0, 200, 0]);
         assert_eq!(found.during.max_ms, Value::Finite(2_500.0));
         assert_eq!(found.during.p50_ms, Value::Finite(1_500.0));
+        // NumPy: x = np.append(12.5 - np.arange(1000, 1200) * 0.01, 0.005) * 1000; x.mean(), x.std(), x.min()
+        assert_eq!([found.during.mean_ms, found.during.min_ms].map(|ms| ms.to_string()), ["1497.54", "5.00"]);
+        assert_eq!(found.during.sd_ms.to_string(), "585.50");
         assert_eq!((found.late_ms, found.disturbed_ms, found.recovered_ms), (100.0, Some(2_500.0), Some(500.0)));
     }
 
@@ -239,6 +247,7 @@ mod tests {
         all[1_100].stored_us = None;
         let found = &figures(&mut [record(10 * S, 12 * S)], &all)[0];
         assert_eq!((found.during.lost, found.after.lost, found.during.max_ms), (1, 0, Value::PastDrain));
+        assert_ne!(found.during.mean_ms, Value::Empty, "of those that were stored");
         assert_eq!(found.recovered_ms, Some(500.0));
     }
 

@@ -15,9 +15,9 @@ pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     if m.faults.is_empty() {
         return Ok(());
     }
-    let title = style(format!("{:<42}", "faults, scheduled → stored, ms")).bold();
-    write!(f, "{title}{:>9}{:>10}{:>10}{:>10}", "n", "p50", "p99.99", "max")?;
-    writeln!(f, "{:>10}{:>10}", "≥ 100 ms", "lost")?;
+    let title = style(format!("{:<31}", "faults, scheduled → stored, ms")).bold();
+    write!(f, "{title}{:>9}{:>10}{:>10}{:>10}", "n", "mean", "SD", "min")?;
+    writeln!(f, "{:>10}{:>10}{:>10}{:>10}{:>10}", "p50", "p99.99", "max", "≥ 100 ms", "lost")?;
     for record in &m.faults {
         fault(f, record, m.window_us[0])?;
     }
@@ -49,13 +49,11 @@ fn fault(f: &mut impl Write, record: &Record, window_start_us: i64) -> fmt::Resu
     }
 }
 
-fn period(
-    f: &mut impl Write,
-    name: &str,
-    Period { n, p50_ms, p9999_ms, max_ms, over_slo, lost }: &Period,
-) -> fmt::Result {
+fn period(f: &mut impl Write, name: &str, period: &Period) -> fmt::Result {
+    let Period { n, mean_ms, sd_ms, min_ms, p50_ms, p9999_ms, max_ms, over_slo, lost } = period;
     let mark = if p9999_ms.few() && *n > 0 { "†" } else { "" };
     let p9999 = format!("{}{mark}", ms(p9999_ms.value));
-    write!(f, "  {name:<40}{:>9}{:>10}{p9999:>10}{:>10}", thousands(*n), ms(*p50_ms), ms(*max_ms))?;
+    write!(f, "  {name:<29}{:>9}{:>10}{:>10}{:>10}", thousands(*n), ms(*mean_ms), ms(*sd_ms), ms(*min_ms))?;
+    write!(f, "{:>10}{p9999:>10}{:>10}", ms(*p50_ms), ms(*max_ms))?;
     writeln!(f, "{:>10}{:>10}", thousands(*over_slo), thousands(*lost))
 }

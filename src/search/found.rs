@@ -27,6 +27,8 @@ struct Step {
     per_s: f64,
     planned: u64,
     over_slo: u64,
+    /// Mean, standard deviation and minimum in ms, of the events that have both stamps.
+    moments_ms: [Option<f64>; 3],
     /// p50, p99 and the percentile of the limit, in ms.
     ms: [f64; 3],
     side: Side,
@@ -85,6 +87,7 @@ impl Found {
             per_s: manifest.planned as f64 / seconds,
             planned: manifest.planned,
             over_slo: manifest.over_slo,
+            moments_ms: manifest.latencies.headline_moments_ms(),
             ms,
             side,
             work_us: table::median(&table::sorted(manifest.harness.seconds.iter().map(|second| second.work_us))),
@@ -124,15 +127,16 @@ impl Found {
         }
         let _ = writeln!(
             page,
-            "| {setting} | events/s | planned | p50 | p99 | p{p} | ≥ 100 ms | | work, µs | run | remark |"
+            "| {setting} | events/s | planned | mean | SD | min | p50 | p99 | p{p} | ≥ 100 ms | | work, µs | run | remark |"
         );
-        page += "|---:|---:|---:|---:|---:|---:|---:|---|---:|---|---|\n";
+        page += "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|---|\n";
         let mut steps: Vec<&Step> = self.steps.iter().collect();
         steps.sort_by(|a, b| a.value.total_cmp(&b.value));
-        for Step { value, run, per_s, planned, over_slo, ms, side, work_us, remark } in steps {
+        for Step { value, run, per_s, planned, over_slo, moments_ms, ms, side, work_us, remark } in steps {
+            let moments = moments_ms.map(table::ms).join(" | ");
             let (ms, work) = (ms.map(|ms| table::ms(Some(ms))).join(" | "), table::ms(*work_us));
             let (planned, over, side) = (thousands(*planned), thousands(*over_slo), word(*side));
-            let figures = format!("{value} | {per_s:.0} | {planned} | {ms} | {over} | {side} | {work}");
+            let figures = format!("{value} | {per_s:.0} | {planned} | {moments} | {ms} | {over} | {side} | {work}");
             let _ = writeln!(page, "| {figures} | {run} | {remark} |");
         }
         page
@@ -180,12 +184,14 @@ mod tests {
             found.bisection.record(value, side);
             let (run, remark, ms) = (format!("s-{value}"), String::new(), [1.0, 2.0, p9999]);
             let work_us = Some(24.5);
+            let moments_ms = [Some(3.25), Some(1.5), None];
             found.steps.push(Step {
                 value,
                 run,
                 per_s: value * 10.0,
                 planned: 9,
                 over_slo: 1,
+                moments_ms,
                 ms,
                 side,
                 work_us,
@@ -195,7 +201,10 @@ mod tests {
         let page = found.markdown();
         assert!(page.contains("was within at 2 in 1 of 1 runs, past at 4 in 1 of 1 runs."), "{page}");
         let last: Vec<&str> = page.lines().skip(6).collect();
-        assert_eq!(last[1], "| 2 | 20 | 9 | 1.00 | 2.00 | 50.00 | 1 | within | 24.50 | s-2 |  |", "{page}");
+        assert_eq!(
+            last[1], "| 2 | 20 | 9 | 3.25 | 1.50 | – | 1.00 | 2.00 | 50.00 | 1 | within | 24.50 | s-2 |  |",
+            "{page}"
+        );
         assert!(last[2].contains("| > drain | 1 | past | 24.50 | s-4 |"), "{page}");
     }
 }
