@@ -1,6 +1,9 @@
 //! The run's consumer group from outside: where it starts, and the proof that every partition reaches a worker.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -24,6 +27,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a coordinator may take until it serves the group, and how often it is asked.
 const COORDINATOR_MAX: Duration = Duration::from_secs(30);
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
+const COORDINATOR_TRY_MS: u64 = 6_000;
 
 /// Commits the offsets at which the group starts, before it has members: no worker ever has to guess. A cluster that has
 /// just started may still be settling who coordinates the group: then it is asked again, for 30 s.
@@ -47,9 +51,11 @@ pub fn start_at(
         for (partition, &offset) in topic.partitions.iter().zip(offsets) {
             list.add_partition_offset(&topic.name, partition.id, Offset::Offset(offset))?;
         }
-        // Asynchronous, so that the client can be listened to meanwhile: one that waits hears of no refusal.
-        let config = access.consumer_config(group);
-        Ok((config.create_with_context::<_, BaseConsumer<Heard>>(Heard::default())?, list))
+        let mut config = access.consumer_config(group);
+        // How long the client waits for the group's coordinator before it gives an answer.
+        config.set("session.timeout.ms", COORDINATOR_TRY_MS.to_string());
+        let consumer: BaseConsumer<Heard> = config.create_with_context(Heard::default())?;
+        Ok((Arc::new(consumer), list))
     };
     let (consumer, list) = config().map_err(|error| failed(&error, &Heard::default()))?;
     let deadline = Instant::now() + COORDINATOR_MAX;
@@ -63,22 +69,25 @@ pub fn start_at(
     committed.map_err(|error| failed(&error, consumer.context()))
 }
 
-/// Commits once, and waits for the answer or for a refusal.
+/// Commits once, and waits for the answer or for a refusal. The commit waits in a thread of its own, so that the client can
+/// be listened to meanwhile: where the group is refused, its answer comes only when the client gives up. By then nobody
+/// waits for the thread any more.
 fn commit(
-    consumer: &BaseConsumer<Heard>,
+    consumer: &Arc<BaseConsumer<Heard>>,
     list: &TopicPartitionList,
     deadline: Instant,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), KafkaError> {
-    consumer.commit(list, CommitMode::Async)?;
+    let (tell, told) = mpsc::channel();
+    let (committing, list) = (Arc::clone(consumer), list.clone());
+    std::thread::spawn(move || tell.send(committing.commit(&list, CommitMode::Sync)));
     loop {
         // Errors arrive at the context as well.
         drop(consumer.poll(POLL));
-        let heard = consumer.context();
-        if let Some(committed) = heard.committed() {
+        if let Ok(committed) = told.try_recv() {
             return committed;
         }
-        if let Some(refused) = heard.refused() {
+        if let Some(refused) = consumer.context().refused() {
             return Err(KafkaError::ConsumerCommit(refused));
         }
         if Instant::now() > deadline || stop() {

@@ -5,7 +5,9 @@
 
 mod secured;
 
-use secured::{Admits, Broker, Experiment, Flaw, GROUPS, Listener, Operation as Op, REDIS_RULES, Redis, Resource};
+use secured::{
+    Admits, Broker, Cases, Experiment, Flaw, GROUPS, Listener, Operation as Op, REDIS_RULES, Redis, Resource,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_experiment");
 
@@ -33,73 +35,65 @@ fn who_is_let_in_and_who_is_not() {
     let broker = Broker::start(&USERS);
     grant(&broker);
     let redis = Redis::start(Admits::Tls(Flaw::None), &broker.authority, &[("least", REDIS_RULES)]);
-    least_rights_suffice(&broker, &redis);
-    without_a_login(&broker, &redis);
-    each_missing_right_is_named(&broker, &redis);
-    each_refusal_of_a_broker_is_told_apart(&broker, &redis);
-    each_refusal_of_redis_is_told_apart(&broker);
+    let mut cases = Cases::new(PROGRAM);
+    let least = || Experiment::new(&broker, Listener::ScramTls, &redis.trusted_url(Some("least")));
+    // The authority of Redis by its flag, here alone. The first run makes the topic.
+    let made = least().user("least").env("SHASTA_REDIS", &redis.url(Some("least"), true));
+    let made = made.flags(&["--redis-ca-file", broker.authority.file.to_str().unwrap(), "--topic", "own"]);
+    cases.passes("exactly the rights that a run takes", made);
+    let tls = Experiment::new(&broker, Listener::Tls, &redis.trusted_url(Some("least")));
+    cases.passes("TLS, no login", tls.flags(&["--topic", "tls", "--engine", "librdkafka"]));
+    each_missing_right_is_named(&mut cases, &|| least().flags(&["--topic", "own"]));
+    each_refusal_of_a_broker_is_told_apart(&mut cases, &broker, &redis);
+    each_refusal_of_redis_is_told_apart(&mut cases, &broker);
+    cases.finish();
 }
 
-fn least<'a>(broker: &Broker, redis: &Redis) -> Experiment {
-    Experiment::new(broker, Listener::ScramTls, &redis.trusted_url(Some("least"))).flags(&["--topic", "own"])
-}
-
-fn least_rights_suffice(broker: &Broker, redis: &Redis) {
-    // The authority of Redis by its flag, here alone.
-    let made = least(broker, redis).user("least").env("SHASTA_REDIS", &redis.url(Some("least"), true));
-    made.flags(&["--redis-ca-file", broker.authority.file.to_str().unwrap()]).run(PROGRAM).passed();
-    least(broker, redis).user("least").flags(&["--engine", "librdkafka"]).run(PROGRAM).passed();
-}
-
-fn without_a_login(broker: &Broker, redis: &Redis) {
-    let run = Experiment::new(broker, Listener::Tls, &redis.trusted_url(Some("least")));
-    run.flags(&["--topic", "tls", "--engine", "librdkafka"]).run(PROGRAM).passed();
-}
-
-fn each_missing_right_is_named(broker: &Broker, redis: &Redis) {
+fn each_missing_right_is_named(cases: &mut Cases, least: &dyn Fn() -> Experiment) {
     for (user, lacks) in [
         ("no-describe", "lacks the right Describe on topic `own`"),
         ("no-read", "lacks the right Read on topic `own`"),
         ("no-write", "lacks the right Write on topic `own`"),
         ("no-configs", "lacks the right DescribeConfigs on topic `own`"),
-        ("no-group", "lacks the right Read on group `shasta-short`"),
+        ("no-group", "lacks the right Read on group `shasta-short-"),
     ] {
-        let principal = format!("--allow-principal User:{user}");
-        least(broker, redis).user(user).run(PROGRAM).refused(&[lacks, &principal]);
+        cases.refused(user, least().user(user), &[lacks, &format!("--allow-principal User:{user}")]);
     }
-    let absent = least(broker, redis).user("no-create").flags(&["--topic", "absent"]);
-    absent.run(PROGRAM).refused(&["lacks the right Create on topic `absent`"]);
+    let absent = least().user("no-create").flags(&["--topic", "absent"]);
+    cases.refused("no-create", absent, &["lacks the right Create on topic `absent`"]);
 }
 
-fn each_refusal_of_a_broker_is_told_apart(broker: &Broker, redis: &Redis) {
-    let url = redis.trusted_url(Some("least"));
-    let by = |listener| Experiment::new(broker, listener, &url);
-    let wrong = "wrong user name or password";
-    by(Listener::Scram).login("least", "wr0ng").run(PROGRAM).refused(&[wrong, "SHASTA_SASL_PASSWORD"]);
-    by(Listener::ScramTls).login("nobody", "wr0ng").run(PROGRAM).refused(&[wrong, "SHASTA_SASL_PASSWORD"]);
-    let mechanism = by(Listener::Scram).user("least").flags(&["--sasl-mechanism", "SCRAM-SHA-256"]);
-    mechanism.run(PROGRAM).refused(&["does not take SCRAM-SHA-256, but SCRAM-SHA-512"]);
+fn each_refusal_of_a_broker_is_told_apart(cases: &mut Cases, broker: &Broker, redis: &Redis) {
+    let by = |listener| Experiment::new(broker, listener, &redis.trusted_url(Some("least")));
+    let credentials = ["wrong user name or password", "SHASTA_SASL_PASSWORD"];
+    cases.refused("wrong password", by(Listener::Scram).login("least", "wr0ng"), &credentials);
+    cases.refused("unknown user", by(Listener::ScramTls).login("nobody", "wr0ng"), &credentials);
+    let sha256 = by(Listener::Scram).user("least").flags(&["--sasl-mechanism", "SCRAM-SHA-256"]);
+    cases.refused("mechanism", sha256, &["does not take SCRAM-SHA-256, but SCRAM-SHA-512"]);
     let stranger = by(Listener::Tls).trusting(&broker.stranger.file);
-    stranger.run(PROGRAM).refused(&["signed by no authority in", "stranger.pem", "--ca-file"]);
-    by(Listener::Expired).run(PROGRAM).refused(&["has expired"]);
-    by(Listener::OtherName).run(PROGRAM).refused(&["is for elsewhere.invalid, not for `127.0.0.1`"]);
-    by(Listener::Mutual).run(PROGRAM).refused(&["demands a certificate of its clients"]);
+    cases.refused("other authority", stranger, &["signed by no authority in", "stranger.pem", "--ca-file"]);
+    cases.refused("expired", by(Listener::Expired), &["has expired"]);
+    cases.refused("other name", by(Listener::OtherName), &["is for elsewhere.invalid, not for `127.0.0.1`"]);
+    cases.refused("client certificate", by(Listener::Mutual), &["demands a certificate of its clients"]);
     let wants_tls = "it speaks TLS, and this client did not";
-    by(Listener::Tls).by("PLAINTEXT").run(PROGRAM).refused(&[wants_tls, "--security-protocol SSL"]);
-    let sasl = by(Listener::ScramTls).by("SASL_PLAINTEXT").user("least");
-    sasl.run(PROGRAM).refused(&[wants_tls, "--security-protocol SASL_SSL"]);
-    by(Listener::Plain).by("SSL").run(PROGRAM).refused(&["does not speak TLS", "--security-protocol PLAINTEXT"]);
-    let sasl = by(Listener::Scram).by("SASL_SSL").user("least");
-    sasl.run(PROGRAM).refused(&["does not speak TLS", "--security-protocol SASL_PLAINTEXT"]);
-    by(Listener::Scram).by("PLAINTEXT").run(PROGRAM).refused(&["only clients that log in", "SASL_PLAINTEXT"]);
-    by(Listener::ScramTls).by("SSL").run(PROGRAM).refused(&["only clients that log in", "SASL_SSL"]);
+    let plain = by(Listener::Tls).by("PLAINTEXT");
+    cases.refused("PLAINTEXT to SSL", plain, &[wants_tls, "--security-protocol SSL"]);
+    let plain = by(Listener::ScramTls).by("SASL_PLAINTEXT").user("least");
+    cases.refused("SASL_PLAINTEXT to SASL_SSL", plain, &[wants_tls, "--security-protocol SASL_SSL"]);
+    let no_tls = "does not speak TLS";
+    cases.refused("SSL to PLAINTEXT", by(Listener::Plain).by("SSL"), &[no_tls, "--security-protocol PLAINTEXT"]);
+    let tls = by(Listener::Scram).by("SASL_SSL").user("least");
+    cases.refused("SASL_SSL to SASL_PLAINTEXT", tls, &[no_tls, "--security-protocol SASL_PLAINTEXT"]);
+    let logs_in = "only clients that log in";
+    cases.refused("PLAINTEXT to SASL_PLAINTEXT", by(Listener::Scram).by("PLAINTEXT"), &[logs_in, "SASL_PLAINTEXT"]);
+    cases.refused("SSL to SASL_SSL", by(Listener::ScramTls).by("SSL"), &[logs_in, "SASL_SSL"]);
     let nobody = by(Listener::Tls).by("SASL_SSL").user("least");
-    nobody.run(PROGRAM).refused(&["takes no user names", "--security-protocol SSL"]);
+    cases.refused("SASL_SSL to SSL", nobody, &["takes no user names", "--security-protocol SSL"]);
     let missing = by(Listener::Tls).env("SHASTA_CA_FILE", "/no/such.pem");
-    missing.run(PROGRAM).refused(&["SHASTA_CA_FILE: /no/such.pem: No such file"]);
+    cases.refused("no authorities' file", missing, &["SHASTA_CA_FILE: /no/such.pem: No such file"]);
 }
 
-fn each_refusal_of_redis_is_told_apart(broker: &Broker) {
+fn each_refusal_of_redis_is_told_apart(cases: &mut Cases, broker: &Broker) {
     let rules = |more: &str| format!("{REDIS_RULES} {more}");
     let (scripts, writes, keys) = (rules("-evalsha"), rules("-xadd -hset"), rules("resetkeys ~other:*"));
     let users = [("least", REDIS_RULES), ("scripts", &scripts), ("writes", &writes), ("keys", &keys)];
@@ -107,25 +101,30 @@ fn each_refusal_of_redis_is_told_apart(broker: &Broker) {
     let start = |admits| Redis::start(admits, authority, &users);
     let (plain, tls, mutual) = (start(Admits::Plain), start(Admits::Tls(Flaw::None)), start(Admits::Mutual));
     let (expired, other) = (start(Admits::Tls(Flaw::Expired)), start(Admits::Tls(Flaw::OtherName)));
-    let refused = |url: String, parts: &[&str]| {
+    let mut refused = |name: &str, url: String, parts: &[&str]| {
         let run = Experiment::new(broker, Listener::Plain, &url).flags(&["--topic", "redis"]);
-        run.env("SHASTA_CA_FILE", "").run(PROGRAM).refused(parts);
+        cases.refused(&format!("Redis: {name}"), run.env("SHASTA_CA_FILE", ""), parts);
     };
     let user = Some("least");
-    refused(tls.url(user, true), &["signed by no authority that this system trusts", "--redis-ca-file"]);
+    let systems = ["signed by no authority that this system trusts", "--redis-ca-file"];
+    refused("the system's authorities", tls.url(user, true), &systems);
     let stranger = format!("{}/?ssl_ca_certs={}", tls.url(user, true), broker.stranger.file.display());
-    refused(stranger, &["signed by no authority in", "stranger.pem"]);
-    refused(expired.trusted_url(user), &["has expired"]);
-    refused(other.trusted_url(user), &["is for elsewhere.invalid, not for `127.0.0.1`"]);
-    refused(mutual.trusted_url(user), &["demands a certificate of its clients", "tls-auth-clients"]);
-    refused(tls.url(user, false), &["it speaks TLS, and this client did not", "rediss://"]);
+    refused("other authority", stranger, &["signed by no authority in", "stranger.pem"]);
+    refused("expired", expired.trusted_url(user), &["has expired"]);
+    refused("other name", other.trusted_url(user), &["is for elsewhere.invalid, not for `127.0.0.1`"]);
+    refused(
+        "client certificate",
+        mutual.trusted_url(user),
+        &["demands a certificate of its clients", "tls-auth-clients"],
+    );
+    refused("plain text to TLS", tls.url(user, false), &["it speaks TLS, and this client did not", "rediss://"]);
     let to_plain = format!("{}/?ssl_ca_certs={}", plain.url(user, true), authority.file.display());
-    refused(to_plain, &["does not speak TLS", "redis://"]);
-    refused(plain.url(None, false), &["only clients that log in", "SHASTA_REDIS"]);
-    refused(plain.url(user, false).replace("s3cret", "wr0ng"), &["wrong user name or password"]);
-    refused(plain.url(Some("scripts"), false), &["user `scripts` lacks +evalsha", "ACL SETUSER"]);
-    refused(tls.trusted_url(Some("writes")), &["user `writes` lacks +hset +xadd"]);
-    refused(plain.url(Some("keys"), false), &["user `keys` lacks ~shasta:*"]);
+    refused("TLS to plain text", to_plain, &["does not speak TLS", "redis://"]);
+    refused("no login", plain.url(None, false), &["only clients that log in", "SHASTA_REDIS"]);
+    refused("wrong password", plain.url(user, false).replace("s3cret", "wr0ng"), &["wrong user name or password"]);
+    refused("no +evalsha", plain.url(Some("scripts"), false), &["user `scripts` lacks +evalsha", "ACL SETUSER"]);
+    refused("no +hset, no +xadd", tls.trusted_url(Some("writes")), &["user `writes` lacks +hset +xadd"]);
+    refused("no keys", plain.url(Some("keys"), false), &["user `keys` lacks ~shasta:*"]);
 }
 
 /// Every way in that is supported, with both engines. Beyond what one sitting of tests should take.
@@ -134,8 +133,8 @@ fn each_refusal_of_redis_is_told_apart(broker: &Broker) {
 fn every_supported_way_in_passes_its_proof_with_both_engines() {
     let broker = Broker::start(&USERS);
     grant(&broker);
-    let users = [("least", REDIS_RULES)];
-    let redis = Redis::start(Admits::Tls(Flaw::None), &broker.authority, &users);
+    let redis = Redis::start(Admits::Tls(Flaw::None), &broker.authority, &[("least", REDIS_RULES)]);
+    let mut cases = Cases::new(PROGRAM);
     for engine in ["rskafka", "librdkafka"] {
         for (listener, mechanism) in [
             (Listener::Plain, None),
@@ -146,11 +145,15 @@ fn every_supported_way_in_passes_its_proof_with_both_engines() {
         ] {
             let run = Experiment::new(&broker, listener, &redis.trusted_url(Some("least")));
             let run = run.flags(&["--topic", "own", "--engine", engine, "--duration", "10s"]);
-            let run = match mechanism {
-                Some(mechanism) => run.user("least").flags(&["--sasl-mechanism", mechanism]),
-                None => run,
-            };
-            run.run(PROGRAM).passed();
+            let name = format!("{listener:?} {} {engine}", mechanism.unwrap_or_default());
+            cases.passes(
+                &name,
+                match mechanism {
+                    Some(mechanism) => run.user("least").flags(&["--sasl-mechanism", mechanism]),
+                    None => run,
+                },
+            );
         }
     }
+    cases.finish();
 }

@@ -125,6 +125,15 @@ impl Broker {
     }
 }
 
+impl Drop for Broker {
+    /// A test that fails shows what the broker has to say of it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.child.last_lines(20));
+        }
+    }
+}
+
 fn settings(dir: &Path, authority: &Authority, ports: &Ports) -> String {
     let at = |port: usize| format!("127.0.0.1:{}", ports.numbers[port]);
     let controller = at(Listener::ALL.len());

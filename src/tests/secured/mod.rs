@@ -3,7 +3,7 @@
 //!
 //! Uses the public interface of the library alone, so that any test target may declare `mod secured`.
 
-#![allow(dead_code, reason = "each test target uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test target uses its own part of this")]
 
 mod authority;
 mod broker;
@@ -15,7 +15,7 @@ mod rights;
 pub use self::{
     authority::{Authority, Flaw, Issued},
     broker::{Broker, Listener},
-    experiment::{Ended, Experiment},
+    experiment::{Cases, Ended, Experiment},
     redis_server::{Admits, Redis},
     rights::{GROUPS, Operation, Resource},
 };
