@@ -107,7 +107,11 @@ impl KafkaAccess {
     /// An error of a request that takes `rights`, told: what is refused and how that is mended, or the error itself. `reason`
     /// is the client's for its last failed connection, and counts where the error is of connections.
     pub(crate) fn told(&self, error: &KafkaError, reason: Option<&str>, rights: &[Right<'_>]) -> String {
-        let code = error.rdkafka_error_code();
+        let code = match error {
+            // rdkafka leaves this one out.
+            KafkaError::AdminOp(code) => Some(*code),
+            _ => error.rdkafka_error_code(),
+        };
         if let Some(reason) = reason.filter(|_| code.is_some_and(is_of_connections)) {
             let refused = broker(reason).and_then(|address| Some((address, self.refusal_told(address, reason)?)));
             return match refused {
@@ -223,5 +227,7 @@ mod tests {
         let plain = KafkaAccess::plaintext(vec![]);
         assert!(plain.lacks(read).starts_with("User:ANONYMOUS"));
         assert_eq!(plain.denied(RDKafkaErrorCode::GroupAuthorizationFailed, &[read]), None);
+        let answered = KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(plain.told(&answered, Some("h:1/1: Disconnected"), &[read]), plain.lacks(read));
     }
 }

@@ -98,7 +98,7 @@ impl Seeds {
     /// from the error, and where that says nothing, by greeting the nodes once more, which takes seconds at most.
     pub fn refusal_of(&self, error: &RedisError) -> Option<Refusal> {
         let says = |word: &str| error.code() == Some(word) || error.detail().is_some_and(|text| text.contains(word));
-        if says("WRONGPASS") || says("invalid password") {
+        if error.kind() == ErrorKind::AuthenticationFailed || says("WRONGPASS") || says("invalid password") {
             return Some(Refusal::Credentials);
         }
         if says("NOAUTH") || says("Authentication required") {
