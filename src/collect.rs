@@ -1,7 +1,7 @@
 //! The collecting thread: takes what producers and workers say, writes rows, and knows how the run stands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -30,6 +30,8 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 /// Most set-aside records and warnings that the manifest lists; all are counted.
 pub const LISTED_MAX: usize = 1_000;
+/// Those that are told when a wait is given up.
+const LAST_WARNINGS: usize = 5;
 
 /// Why a worker has ended that did not say.
 pub const ENDED: &str = "it has ended";
@@ -69,6 +71,8 @@ struct Seldom {
     workers_ended: BTreeMap<u32, String>,
     rows_error: Option<String>,
     topic_lost: Option<String>,
+    refused: Option<String>,
+    last_warnings: VecDeque<String>,
 }
 
 impl Standing {
@@ -94,6 +98,16 @@ impl Standing {
     /// Why the topic is not the one that the run began with, once a worker is certain.
     pub fn topic_lost(&self) -> Option<String> {
         self.seldom().topic_lost.clone()
+    }
+
+    /// What a server refuses a worker, if any does, until somebody grants a right or corrects a password.
+    pub fn refused(&self) -> Option<String> {
+        self.seldom().refused.clone()
+    }
+
+    /// The last few warnings.
+    pub fn last_warnings(&self) -> Vec<String> {
+        self.seldom().last_warnings.iter().cloned().collect()
     }
 
     /// Why rows are missing from the file, once one could not be written: the run goes on without.
@@ -271,6 +285,11 @@ impl Desk {
         for warning in report.warnings {
             self.warn(format!("worker {worker}: {warning}"));
         }
+        if let Some(refused) = report.refused {
+            let refused = format!("worker {worker}: {refused}");
+            self.seldom(|seldom| seldom.refused = Some(refused.clone()));
+            self.warn(refused);
+        }
         if let Some(fatal) = report.fatal {
             self.warn(format!("worker {worker}: {fatal}"));
             self.ended(worker, fatal);
@@ -349,6 +368,12 @@ impl Desk {
 
     fn warn(&mut self, warning: String) {
         tracing::warn!("{warning}");
+        self.seldom(|seldom| {
+            if seldom.last_warnings.len() >= LAST_WARNINGS {
+                seldom.last_warnings.pop_front();
+            }
+            seldom.last_warnings.push_back(warning.clone());
+        });
         if self.warnings.len() < LISTED_MAX {
             self.warnings.push(warning);
         }

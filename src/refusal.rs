@@ -111,7 +111,7 @@ impl Refusal {
                 }
             ),
             Self::WantsLogin => format!(
-                "it hangs up on clients that do not log in; {}",
+                "it takes only clients that log in; {}",
                 match asker {
                     Asker::Kafka { tls, .. } => format!(
                         "give --security-protocol {}, --sasl-username, and the password in SHASTA_SASL_PASSWORD",

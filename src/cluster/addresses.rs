@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
@@ -177,6 +177,9 @@ fn given(flag: Option<String>, name: &'static str, variable: &'static str, env: 
     by_flag.or_else(|| env(variable).map(|value| Given { value, by: variable }))
 }
 
+/// What has a meaning of its own in a URL.
+const IN_A_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'#').add(b'%').add(b'&').add(b'+').add(b',').add(b'?').add(b'@');
+
 /// The URL with the file of authorities that a flag or a variable names.
 fn trusting(mut url: String, encrypted: bool, ca: &Given) -> Result<String, ClusterError> {
     if !encrypted {
@@ -188,7 +191,7 @@ fn trusting(mut url: String, encrypted: bool, ca: &Given) -> Result<String, Clus
         return Err(bad(ca.by, &format!("Redis' URL names authorities too ({AUTHORITIES}); leave one of them out")));
     }
     if !named {
-        let file = utf8_percent_encode(&ca.value, NON_ALPHANUMERIC);
+        let file = utf8_percent_encode(&ca.value, IN_A_QUERY);
         url.push_str(&format!("{}{AUTHORITIES}={file}", if url.contains('?') { '&' } else { '?' }));
     }
     Ok(url)

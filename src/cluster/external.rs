@@ -10,7 +10,7 @@ use redis::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Endpoints, KafkaAccess, addresses::split_address, admin::Admin, redis_server};
-use crate::shards::Primaries;
+use crate::{refusal::Asker, shards::Primaries};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const ANSWER_MAX: Duration = Duration::from_secs(8);
@@ -94,11 +94,15 @@ fn check_broker(
 
 fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
     let problem = |problem: String| ClusterError::Redis { address: endpoints.redis_shown(), problem };
-    let answered = endpoints.redis().and_then(|seeds| {
-        let mut primaries = Primaries::connect(seeds, CONNECT_MAX)?;
+    let seeds = endpoints.redis().map_err(|error| problem(error.to_string()))?;
+    let ping = || {
+        let mut primaries = Primaries::connect(seeds.clone(), CONNECT_MAX)?;
         (0..primaries.len()).try_for_each(|index| redis::cmd("PING").exec(primaries.node(index)?))
-    });
-    let Err(error) = answered else { return Ok(()) };
+    };
+    let Err(error) = ping() else { return Ok(()) };
+    if let Some(refusal) = seeds.refusal_of(&error) {
+        return Err(problem(refusal.told(Asker::Redis)));
+    }
     let text = error.to_string();
     let advice = if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") {
         "it refuses the password; correct the one in its URL (redis://user:password@host:port, percent-encoded)"
@@ -182,9 +186,9 @@ mod tests {
         let redis = TemporaryNodes::new(RedisMode::Single, &[]);
         redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("right").exec(&mut redis.node(0)).unwrap();
         let text = problem(CLOSED, redis.url());
-        assert!(text.contains("wants a password") && text.contains("SHASTA_REDIS"), "{text}");
+        assert!(text.contains("only clients that log in") && text.contains("SHASTA_REDIS"), "{text}");
         let text = problem(CLOSED, format!("redis://:wr0ng@{}", redis.address(0)));
-        assert!(text.contains("refuses the password") && !text.contains("wr0ng"), "{text}");
+        assert!(text.contains("wrong user name or password") && !text.contains("wr0ng"), "{text}");
         let text = problem(CLOSED, format!("redis://{CLOSED}"));
         assert!(text.contains("nothing listens there"), "{text}");
     }

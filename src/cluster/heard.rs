@@ -1,13 +1,12 @@
-//! What a Kafka client says while it is polled: why connections fail, what brokers refuse, what became of commits and
-//! records. A request itself says only "broker transport failure" or "timed out".
+//! What a Kafka client says while it is polled: why connections fail, what brokers refuse, what became of records. A request itself says only "broker transport failure" or "timed out".
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::{
-    ClientContext, TopicPartitionList,
+    ClientContext,
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::ProducerContext,
 };
@@ -21,7 +20,6 @@ struct Words {
     reason: Option<String>,
     refused: Option<RDKafkaErrorCode>,
     hung_up: u32,
-    committed: Option<KafkaResult<()>>,
     undelivered: Option<KafkaError>,
 }
 
@@ -43,11 +41,6 @@ impl Heard {
     /// What the brokers refused for good: a login, or something that the user may not do.
     pub fn refused(&self) -> Option<RDKafkaErrorCode> {
         self.words().refused
-    }
-
-    /// What became of an asynchronous commit, once.
-    pub fn committed(&self) -> Option<KafkaResult<()>> {
-        self.words().committed.take()
     }
 
     /// Why a record was not delivered, if one was not.
@@ -87,11 +80,7 @@ impl ClientContext for Heard {
     }
 }
 
-impl ConsumerContext for Heard {
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        self.words().committed = Some(result);
-    }
-}
+impl ConsumerContext for Heard {}
 
 impl ProducerContext for Heard {
     type DeliveryOpaque = ();

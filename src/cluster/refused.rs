@@ -104,21 +104,41 @@ impl KafkaAccess {
         rights.iter().find(|right| right.resource == resource).map(|right| self.lacks(*right))
     }
 
-    /// An error of a request that takes `rights`, told: what is refused and how that is mended, or the error itself with the
-    /// client's reason.
+    /// An error of a request that takes `rights`, told: what is refused and how that is mended, or the error itself. `reason`
+    /// is the client's for its last failed connection, and counts where the error is of connections.
     pub(crate) fn told(&self, error: &KafkaError, reason: Option<&str>, rights: &[Right<'_>]) -> String {
-        let denied = error.rdkafka_error_code().and_then(|code| self.denied(code, rights));
-        denied.unwrap_or_else(|| match reason {
-            Some(reason) => {
-                let refused = broker(reason).and_then(|address| Some((address, self.refusal_told(address, reason)?)));
-                match refused {
-                    Some((address, refused)) => format!("broker {address}: {refused}"),
-                    None => format!("{error} ({})", readable(reason)),
-                }
-            }
-            None => error.to_string(),
-        })
+        let code = match error {
+            // rdkafka leaves this one out.
+            KafkaError::AdminOp(code) => Some(*code),
+            _ => error.rdkafka_error_code(),
+        };
+        if let Some(reason) = reason.filter(|_| code.is_some_and(is_of_connections)) {
+            let refused = broker(reason).and_then(|address| Some((address, self.refusal_told(address, reason)?)));
+            return match refused {
+                Some((address, refused)) => format!("broker {address}: {refused}"),
+                None => format!("{error} ({})", readable(reason)),
+            };
+        }
+        code.and_then(|code| self.denied(code, rights)).unwrap_or_else(|| error.to_string())
     }
+}
+
+/// Whether an error says that a broker could not be spoken to, whatever was asked.
+fn is_of_connections(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(
+        code,
+        E::BrokerTransportFailure
+            | E::AllBrokersDown
+            | E::Resolve
+            | E::OperationTimedOut
+            | E::RequestTimedOut
+            | E::MessageTimedOut
+            | E::WaitingForCoordinator
+            | E::SSL
+            | E::Authentication
+            | E::SaslAuthenticationFailed
+    )
 }
 
 /// The broker that a client's reason begins with: `sasl_ssl://host:port/bootstrap: …`, `host:port/1: …`.
@@ -207,5 +227,7 @@ mod tests {
         let plain = KafkaAccess::plaintext(vec![]);
         assert!(plain.lacks(read).starts_with("User:ANONYMOUS"));
         assert_eq!(plain.denied(RDKafkaErrorCode::GroupAuthorizationFailed, &[read]), None);
+        let answered = KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(plain.told(&answered, Some("h:1/1: Disconnected"), &[read]), plain.lacks(read));
     }
 }

@@ -33,14 +33,6 @@ pub enum RunError {
     /// An event of this size is impossible.
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
-    /// The group's coordinator or a broker refused something.
-    #[error("Kafka refuses to {what}: {source}; look at the brokers' logs, and at how busy this machine is")]
-    Kafka {
-        /// What was tried.
-        what: &'static str,
-        /// The client's error.
-        source: rdkafka::error::KafkaError,
-    },
     /// Redis refused something.
     #[error("Redis at {url}: {source}")]
     Redis {
@@ -48,6 +40,14 @@ pub enum RunError {
         url: String,
         /// The client's error.
         source: redis::RedisError,
+    },
+    /// The user of Redis lacks rights.
+    #[error("Redis at {url}: {missing}")]
+    RedisRights {
+        /// Its URL, without password.
+        url: String,
+        /// Which, and how they are granted.
+        missing: String,
     },
     /// Redis holds keys of an earlier run.
     #[error(

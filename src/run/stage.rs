@@ -20,6 +20,7 @@ use crate::{
     producer::{Load, Outcome, Producers},
     schedule::Pace,
     shards::Primaries,
+    store,
     tag_data::{EventShape, Stamps},
     variant::{ClusterKind, Variant},
     verify::{self, Subject, Verification},
@@ -64,11 +65,12 @@ impl Stage {
         let endpoints = cluster.endpoints().clone();
         let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
-        let (generation, reused) = claim(&endpoints, &topic, &start_offsets, request.reuse_redis || ground.runs > 0)?;
+        let (generation, reused) =
+            claim(&endpoints, &topic, &start_offsets, (request.verify, request.reuse_redis || ground.runs > 0))?;
         let group = format!("shasta-{run}");
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
-        started.map_err(|source| RunError::Kafka { what: "take the group's starting offsets", source })?;
+        started?;
         let load = Arc::new(load(variant, run, seed, clock, &topic, cluster.endpoints_of(Party::Producers))?);
         stop.check()?;
         let [workers, readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
@@ -134,8 +136,7 @@ impl Stage {
                 && most - least <= 1
         };
         self.wait_for(stop, collector, started, &balanced)?;
-        let probed = group::probe(&self.endpoints.kafka, &self.load.run, &self.topic, self.clock);
-        probed.map_err(|source| RunError::Kafka { what: "take an event for each partition", source })?;
+        group::probe(&self.endpoints.kafka, &self.load.run, &self.topic, self.clock)?;
         let all_probed = || balanced() && standing.probed.load(Relaxed) == partitions as u64;
         self.wait_for(stop, collector, started, &all_probed)?;
         Ok((crew, started.elapsed().as_secs_f64()))
@@ -157,9 +158,16 @@ impl Stage {
             if let Some((worker, why)) = standing.workers_ended().into_iter().next() {
                 return Err(RunError::Worker(format!("worker {worker}: {why}")));
             }
+            if let Some(refused) = standing.refused() {
+                return Err(RunError::Worker(refused));
+            }
             if started.elapsed() > ASSIGN_MAX {
                 let (counts, probed) = (standing.partitions_per_worker(), standing.probed.load(Relaxed));
-                let state = format!("partitions of each worker {counts:?}, {probed} partitions proven by an event");
+                let warned = standing.last_warnings().into_iter().map(|warning| format!("\n  {warning}"));
+                let state = format!(
+                    "partitions of each worker {counts:?}, {probed} partitions proven by an event{}",
+                    warned.collect::<String>()
+                );
                 return Err(RunError::Unassigned { after_s: ASSIGN_MAX.as_secs(), state });
             }
             std::thread::sleep(TICK);
@@ -278,9 +286,21 @@ impl Stage {
 }
 
 /// The topic's generation, and whether Redis holds keys of ours already, which is refused unless `reuse` says so.
-fn claim(endpoints: &Endpoints, topic: &Topic, ends: &[i64], reuse: bool) -> Result<(u64, bool), RunError> {
+fn claim(
+    endpoints: &Endpoints,
+    topic: &Topic,
+    ends: &[i64],
+    (verify, reuse): (bool, bool),
+) -> Result<(u64, bool), RunError> {
     let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
-    let mut redis = endpoints.redis().and_then(|seeds| Primaries::connect(seeds, REDIS_TIMEOUT)).map_err(refused)?;
+    let seeds = endpoints.redis().map_err(refused)?;
+    let mut redis = Primaries::connect(seeds.clone(), REDIS_TIMEOUT).map_err(refused)?;
+    for node in redis.map().nodes() {
+        let missing = store::missing(&seeds, node, verify, REDIS_TIMEOUT).map_err(refused)?;
+        if let Some(missing) = missing.told(seeds.user()) {
+            return Err(RunError::RedisRights { url: endpoints.redis_shown(), missing });
+        }
+    }
     let found = generation::some_key(&mut redis).map_err(refused)?;
     let reused = found.is_some();
     if let Some(key) = found.filter(|_| !reuse) {

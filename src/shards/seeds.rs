@@ -94,15 +94,21 @@ impl Seeds {
         Ok(Self { info: at_once(first), addresses, authorities })
     }
 
-    /// The file of the authorities that are trusted; the system's where there is none.
-    pub fn authorities(&self) -> Option<&Path> {
-        self.authorities.as_deref()
-    }
-
-    /// Why a node is not accepted, or does not accept us, where TLS is what stands between; see [`tls::refusal`].
-    pub fn refusal(&self, node: &Address) -> Option<Refusal> {
-        let spoken = if self.is_tls() { Spoken::Tls(self.authorities()) } else { Spoken::Plain };
-        tls::refusal(&node.host, node.port, spoken, b"PING\r\n")
+    /// Why this user, or a node, is not accepted, where an error of a connection to some node of the URL is one of that kind:
+    /// from the error, and where that says nothing, by greeting the nodes once more, which takes seconds at most.
+    pub fn refusal_of(&self, error: &RedisError) -> Option<Refusal> {
+        let says = |word: &str| error.code() == Some(word) || error.detail().is_some_and(|text| text.contains(word));
+        if error.kind() == ErrorKind::AuthenticationFailed || says("WRONGPASS") || says("invalid password") {
+            return Some(Refusal::Credentials);
+        }
+        if says("NOAUTH") || says("Authentication required") {
+            return Some(Refusal::WantsLogin);
+        }
+        if error.code().is_some() || error.is_connection_refusal() {
+            return None;
+        }
+        let spoken = if self.is_tls() { Spoken::Tls(self.authorities.as_deref()) } else { Spoken::Plain };
+        self.addresses.iter().find_map(|node| tls::refusal(&node.host, node.port, spoken, b"PING\r\n"))
     }
 
     /// The nodes that the URL names.

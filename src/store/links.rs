@@ -4,13 +4,21 @@ use std::collections::HashMap;
 
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
-use super::{SCRIPT, Store, Verdict};
+use super::{SCRIPT, Store, Verdict, rights::missing};
 use crate::shards::Primaries;
 
 impl Store {
     pub(super) fn primaries(&mut self) -> RedisResult<&mut Primaries> {
         let lost = || RedisError::from((ErrorKind::Io, "Redis is away"));
         self.primaries.as_mut().ok_or_else(lost)
+    }
+
+    /// What Redis refuses, told: the rights that are missing, where it is these.
+    pub fn refusal(&self, error: &RedisError) -> String {
+        let nodes = self.primaries.as_ref().map_or(self.seeds.addresses(), |primaries| primaries.map().nodes());
+        let missing = |node| missing(&self.seeds, node, false, self.settings.timeout).ok()?.told(self.seeds.user());
+        let told = nodes.iter().find_map(|node| Some(format!("Redis {node}: {}", missing(node)?)));
+        told.unwrap_or_else(|| format!("Redis refuses: {error}; check its user, password and rights"))
     }
 
     pub(super) fn lose(&mut self, index: usize) {

@@ -41,7 +41,7 @@ pub fn missing(seeds: &Seeds, node: &Address, verify: bool, limit: Duration) -> 
     let proof = if verify { PROOF.as_slice() } else { &[] };
     for (name, words) in RUN.iter().chain(proof) {
         let mut command = Cmd::new();
-        words.iter().for_each(|word| drop(command.arg(*word)));
+        command.arg(*words);
         allowed(&mut connection, name, &command, &mut missing)?;
     }
     Ok(missing)

@@ -22,7 +22,7 @@ use super::{
     report::{Assignment, Passage},
 };
 use crate::{
-    cluster::{KafkaAccess, consumer_defaults},
+    cluster::{KafkaAccess, consumer_defaults, readable},
     variant::GroupProtocol,
 };
 
@@ -43,12 +43,14 @@ pub(super) struct Context {
     complaints: Mutex<Complaints>,
     /// The text of the last error, which the error itself does not have.
     last_reason: Mutex<String>,
+    /// How the client connects, by which its errors are told.
+    pub access: KafkaAccess,
 }
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         reason.clone_into(&mut self.last_reason.lock().unwrap_or_else(PoisonError::into_inner));
-        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).hear(&error, reason);
+        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).hear(&error, &readable(reason));
         told.into_iter().for_each(|text| self.tell(News::Warning(text)));
     }
 }
@@ -64,9 +66,9 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    fn new(clock: HostClock, news: Sender<News>) -> Self {
+    fn new(clock: HostClock, news: Sender<News>, access: KafkaAccess) -> Self {
         let (reassigned, complaints, last_reason) = Default::default();
-        Self { clock, news, reassigned, complaints, last_reason }
+        Self { clock, news, reassigned, complaints, last_reason, access }
     }
 
     /// Tells the parent, by way of the store thread.
@@ -167,7 +169,7 @@ pub(super) fn subscribe(
     for (name, value) in properties(config) {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(clock, news))?;
+    let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(clock, news, access.clone()))?;
     if config.group_protocol == GroupProtocol::Assign {
         let partitions = share(config);
         let mut list = TopicPartitionList::with_capacity(partitions.len());

@@ -22,6 +22,7 @@ use super::{
     recovery::Recovery,
     rewind::{Seeks, go_back},
 };
+use crate::cluster::{Right, is_refusal};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -86,7 +87,7 @@ pub(super) fn poll<'a>(
                     consumer.pause(&consumer.assignment()?)?;
                 }
             }
-            Some(Err(error)) if is_fatal(consumer, &error) => return Err(error.into()),
+            Some(Err(error)) if is_fatal(consumer, &error) => return Err(ended_by(consumer, config, error)),
             // What it says has been told.
             Some(Err(error)) => recovery.hear(&error),
             None => {}
@@ -142,6 +143,17 @@ impl<'a> Held<'a> {
         }
         Ok(true)
     }
+}
+
+/// What a fatal error is to the parent: a refusal is told with what mends it.
+fn ended_by(consumer: &BaseConsumer<Context>, config: &Config, error: KafkaError) -> WorkerError {
+    if !error.rdkafka_error_code().is_some_and(is_refusal) {
+        return error.into();
+    }
+    let Context { access, .. } = &**consumer.context();
+    let read = |resource, name| Right { operation: "Read", resource, name };
+    let rights = [read("topic", &*config.topic), read("group", &*config.group)];
+    WorkerError::Refused(access.told(&error, Some(&consumer.context().last_reason()), &rights))
 }
 
 /// The client gets over most errors by itself; these it does not.

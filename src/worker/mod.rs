@@ -116,6 +116,9 @@ pub enum WorkerError {
     /// The Kafka client failed for good.
     #[error("the consumer failed: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// The brokers refuse something for good.
+    #[error("the brokers refuse it: {0}")]
+    Refused(String),
     /// Redis could not be reached at the start.
     #[error("Redis refuses the worker: {0}")]
     Redis(#[from] redis::RedisError),

@@ -40,6 +40,10 @@ pub struct Report {
     /// Why the topic is not the one that the run began with, once that is certain.
     #[prost(string, optional, tag = "10")]
     pub topic_lost: Option<String>,
+    /// What a server refuses until somebody grants a right or corrects a password. A run that has not begun ends by it; one
+    /// that has goes on, since trying again goes on too.
+    #[prost(string, optional, tag = "16")]
+    pub refused: Option<String>,
     /// Times that Redis was found to have lost what it had acknowledged, and partitions were read again.
     #[prost(uint64, tag = "20")]
     pub rewinds: u64,

@@ -24,7 +24,7 @@ use super::{
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
     rewind::{Rebuilding, Seeks},
 };
-use crate::store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write};
+use crate::store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal};
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
@@ -151,7 +151,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
     ) -> Result<(), WorkerError> {
         let mut batch = self.decode(batch);
         loop {
-            match self.apply(&batch.writes, &mut batch.progress, stop) {
+            match self.apply(&batch.writes, &mut batch.progress, stop)? {
                 Tried::Done(effects) => {
                     let after_store_us = self.clock.now_us();
                     for (index, effect) in batch.written.into_iter().zip(effects) {
@@ -239,22 +239,28 @@ impl<'a, P: Pipe> Stock<'a, P> {
     }
 
     /// Tries until Redis has answered the whole batch.
-    fn apply(&mut self, writes: &[Write], progress: &mut Progress, stop: &AtomicBool) -> Tried {
+    fn apply(&mut self, writes: &[Write], progress: &mut Progress, stop: &AtomicBool) -> Result<Tried, WorkerError> {
         let (mut backoff, mut last_tries) = (RETRY_MIN, None);
         loop {
             let error = match self.store.attempt(writes, progress) {
                 Ok(Verdict::Intact) => match std::mem::take(progress).effects() {
-                    Some(effects) => return Tried::Done(effects),
-                    None => return Tried::Stopped,
+                    Some(effects) => return Ok(Tried::Done(effects)),
+                    None => return Ok(Tried::Stopped),
                 },
-                Ok(lost) => return Tried::Lost(lost),
+                Ok(lost) => return Ok(Tried::Lost(lost)),
                 Err(error) => error,
             };
             if backoff == RETRY_MIN {
-                self.report.warnings.push(format!("Redis: {error}; trying again"));
+                if is_refusal(&error) {
+                    self.report.refused = Some(self.store.refusal(&error));
+                } else {
+                    self.report.warnings.push(format!("Redis: {error}; trying again"));
+                }
+                // Now: whoever waits for this batch has to know what it waits for.
+                self.tell()?;
             }
             if stop.load(Relaxed) && last_tries.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES {
-                return Tried::Stopped;
+                return Ok(Tried::Stopped);
             }
             std::thread::sleep(backoff);
             backoff = (backoff * 2).min(RETRY_MAX);
