@@ -6,7 +6,7 @@ use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
     access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, USERNAME, bad, redacted},
 };
-use crate::shards::Seeds;
+use crate::{address::Address, shards::Seeds};
 
 /// Addresses of an external cluster from the command line; what is not given is taken from the environment.
 #[derive(Clone, Default, clap::Args)]
@@ -66,8 +66,8 @@ impl Addresses {
         let missing = ClusterError::NoAddress { what: "a Redis URL", flag: "--redis URL", variable: REDIS };
         let Given { value: redis_url, by } = redis.ok_or(missing)?;
         let form = "write it as redis://[user:password@]host:port[,host:port…], or rediss:// for TLS";
-        if Seeds::parse(&redis_url).is_err() {
-            return Err(bad(by, form));
+        if let Err(error) = Seeds::parse(&redis_url) {
+            return Err(bad(by, &error.detail().map_or_else(|| form.to_owned(), |why| format!("{why}; {form}"))));
         }
         match redis_url.split_once("://").map(|(scheme, _)| scheme) {
             Some("redis" | "rediss") => Ok(Endpoints { kafka, redis_url }),
@@ -86,9 +86,8 @@ impl Addresses {
         if bootstrap.is_empty() {
             return Err(bad(by, "it names no broker; write host:port, comma-separated"));
         }
-        for address in &bootstrap {
-            split_address(address).ok_or_else(|| bad(by, &format!("`{address}` is not host:port")))?;
-        }
+        let bootstrap = bootstrap.iter().map(|text| text.parse::<Address>().map(|address| address.to_string()));
+        let bootstrap = bootstrap.collect::<Result<_, _>>().map_err(|error| bad(by, &error.to_string()))?;
         Ok(KafkaAccess { bootstrap, security: self.security(env)? })
     }
 
@@ -186,13 +185,6 @@ impl Endpoints {
     }
 }
 
-/// Host and port of `host:port` or `[v6]:port`.
-pub(super) fn split_address(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port > 0)?;
-    (!host.is_empty()).then(|| (host.trim_matches(['[', ']']), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,7 +226,7 @@ mod tests {
             set(&mut flags);
             blamed(flags, &env)
         };
-        assert_eq!(flag(|flags| flags.bootstrap = Some("x".into())), "--bootstrap: `x` is not host:port");
+        assert_eq!(flag(|flags| flags.bootstrap = Some("x".into())), "--bootstrap: `x` has no port; write x:PORT");
         assert!(flag(|flags| flags.redis_url = Some("http://r".into())).starts_with("--redis: write it as"));
         assert!(flag(|flags| flags.security_protocol = Some("x".into())).starts_with("--security-protocol: `X` is"));
         let without = flag(|flags| flags.sasl_username = Some("x".into()));
@@ -261,7 +253,6 @@ mod tests {
         let flags = Addresses { bootstrap: Some("[::1]:1, b:2".to_owned()), ..Addresses::default() };
         let endpoints = flags.resolve_in(&|name| (name == REDIS).then(|| "redis://r:6379".to_owned())).unwrap();
         assert_eq!(endpoints.kafka.bootstrap, ["[::1]:1", "b:2"]);
-        assert_eq!(split_address("[::1]:1").unwrap(), ("::1", 1));
     }
 
     #[test]
