@@ -123,6 +123,8 @@ pub struct Collected {
     pub foreign_runs: BTreeMap<String, u64>,
     /// Events that were proven unwritten: producer and sequence.
     pub failed: Vec<(u32, u64)>,
+    /// Whether a worker has found that Redis evicts what it had acknowledged.
+    pub evicted: bool,
 }
 
 /// The collecting thread of a run.
@@ -154,6 +156,7 @@ impl Collector {
             rows_error: None,
             foreign_runs: BTreeMap::new(),
             probed: Vec::new(),
+            evicted: false,
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
         Ok(Self { sender, standing, disk, thread })
@@ -193,6 +196,7 @@ struct Desk {
     rows_error: Option<String>,
     foreign_runs: BTreeMap<String, u64>,
     probed: Vec<i32>,
+    evicted: bool,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -241,6 +245,7 @@ impl Desk {
             self.receipt(worker, receipt);
         }
         self.join.rewound(report.rewinds, report.replayed);
+        self.evicted |= report.evicted;
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
             self.seldom(|seldom| {
@@ -350,7 +355,7 @@ impl Desk {
             let flushed = self.rows.flush();
             self.keep_rows_error(flushed);
         }
-        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed }
+        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, evicted, .. } = self;
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed, evicted }
     }
 }

@@ -98,6 +98,8 @@ pub struct Manifest {
     pub seed: u64,
     /// What the run was made against.
     pub substrate: &'static str,
+    /// How it was reached: `kafka` (`protocol`, `mechanism`, `ca_file`) and `redis` (`tls`, `user`); null without a cluster.
+    pub security: Value,
     /// Start-up, group and clients.
     pub conduct: Conduct,
     /// How late the schedule itself ran.

@@ -161,6 +161,7 @@ fn measure(
     let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
     let Ground { cluster, ready_s: cluster_ready_s, runs, .. } = ground;
 
+    stage.remarks.iter().for_each(|remark| live.step(remark));
     if request.keep_cluster {
         live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
     }
@@ -179,7 +180,8 @@ fn measure(
     let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
     let lateness = producers.finish()?;
     watch.until_drained(end_us, &mut **cluster, &mut crew)?;
-    let (mut troubles, faults) = watch.finish();
+    let (found, faults) = watch.finish();
+    let mut troubles = [stage.remarks.clone(), found].concat();
     let proof = harness.finish(window_us.start..end_us);
     troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();

@@ -23,9 +23,11 @@ mod null;
 mod parts;
 mod ports;
 mod ready;
+pub mod redis_fit;
 mod redis_nodes;
 mod redis_server;
 mod scratch;
+mod secured;
 mod storage;
 pub mod topic;
 

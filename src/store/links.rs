@@ -5,12 +5,24 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 use super::{SCRIPT, Store, Verdict};
-use crate::shards::Primaries;
+use crate::shards::{self, Evicted, Primaries};
 
 impl Store {
     pub(super) fn primaries(&mut self) -> RedisResult<&mut Primaries> {
         let lost = || RedisError::from((ErrorKind::Io, "Redis is away"));
         self.primaries.as_mut().ok_or_else(lost)
+    }
+
+    /// What an error means, and what to do.
+    pub fn told(&self, error: &RedisError) -> String {
+        shards::told(error, self.seeds.is_tls())
+    }
+
+    /// Whether Redis has evicted keys since this was last asked, or since the beginning; not where it may not be asked.
+    pub fn has_evicted(&mut self) -> bool {
+        let now = self.primaries.as_mut().and_then(Evicted::ask).map(|now| now.keys);
+        let before = std::mem::replace(&mut self.evicted, now);
+        matches!((before, now), (Some(before), Some(now)) if now > before)
     }
 
     pub(super) fn lose(&mut self, index: usize) {

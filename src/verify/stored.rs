@@ -8,7 +8,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerError
 use super::VerifyError;
 use crate::{
     reader::StreamId,
-    shards::{Primaries, Seeds},
+    shards::{Primaries, Seeds, told},
     tag_data::RedisKeys,
 };
 
@@ -42,7 +42,7 @@ impl Stored {
     pub fn new(url: &str, shown: String) -> Result<Self, VerifyError> {
         match Seeds::parse(url) {
             Ok(seeds) => Ok(Self { seeds, primaries: None, shown }),
-            Err(source) => Err(VerifyError::Redis { url: shown, source }),
+            Err(error) => Err(VerifyError::Redis { url: shown, problem: error.to_string() }),
         }
     }
 
@@ -81,7 +81,10 @@ impl Stored {
                     self.primaries = None;
                     std::thread::sleep(PAUSE);
                 }
-                Err(source) => return Err(VerifyError::Redis { url: self.shown.clone(), source }),
+                Err(error) => {
+                    let problem = told(&error, self.seeds.is_tls());
+                    return Err(VerifyError::Redis { url: self.shown.clone(), problem });
+                }
             }
         }
     }

@@ -40,6 +40,9 @@ pub struct Report {
     /// Records that were delivered again because of that.
     #[prost(uint64, tag = "21")]
     pub replayed: u64,
+    /// Redis evicts what it had acknowledged; that is not read again.
+    #[prost(bool, tag = "40")]
+    pub evicted: bool,
 }
 
 /// One change that a follower has got.

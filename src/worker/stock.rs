@@ -45,6 +45,10 @@ pub(super) struct Stock<'a, P> {
     /// Records that came while partitions went back, and are not of those.
     pub(super) held: VecDeque<Consumed<'a>>,
     pub(super) rebuilding: Rebuilding,
+    /// How often in a row Redis lost something before it had all again.
+    pub(super) unfinished: u32,
+    /// Nothing is read again any more.
+    pub(super) hopeless: bool,
     assignments: Receiver<Assignment>,
     pipe: &'a mut P,
     pub(super) report: Report,
@@ -86,6 +90,8 @@ impl<'a, P: Pipe> Stock<'a, P> {
             seeks,
             held: VecDeque::new(),
             rebuilding: Rebuilding::default(),
+            unfinished: 0,
+            hopeless: false,
             assignments,
             pipe,
             report: Report::default(),
@@ -250,7 +256,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 Err(error) => error,
             };
             if backoff == RETRY_MIN {
-                self.report.warnings.push(format!("Redis: {error}; trying again"));
+                self.report.warnings.push(format!("Redis: {}; trying again", self.store.told(&error)));
             }
             if stop.load(Relaxed) && last_tries.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES {
                 return Tried::Stopped;
