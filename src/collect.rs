@@ -23,6 +23,7 @@ use crate::{
     ledger::Ledger,
     producer::Outcome,
     record::{Disk, Row, Rows},
+    throttle::Throttled,
     worker::report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
 };
 
@@ -125,6 +126,8 @@ pub struct Collected {
     pub failed: Vec<(u32, u64)>,
     /// Whether a worker has found that Redis evicts what it had acknowledged.
     pub evicted: bool,
+    /// How long the brokers held the workers' consumers back by a quota.
+    pub throttled: Throttled,
 }
 
 /// The collecting thread of a run.
@@ -157,6 +160,7 @@ impl Collector {
             foreign_runs: BTreeMap::new(),
             probed: Vec::new(),
             evicted: false,
+            throttled: Throttled::default(),
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
         Ok(Self { sender, standing, disk, thread })
@@ -197,6 +201,7 @@ struct Desk {
     foreign_runs: BTreeMap<String, u64>,
     probed: Vec<i32>,
     evicted: bool,
+    throttled: Throttled,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -246,6 +251,11 @@ impl Desk {
         }
         self.join.rewound(report.rewinds, report.replayed);
         self.evicted |= report.evicted;
+        self.throttled += Throttled {
+            responses: report.throttled_responses,
+            total_ms: report.throttled_ms,
+            max_ms: report.throttled_ms_max,
+        };
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
             self.seldom(|seldom| {
@@ -355,7 +365,7 @@ impl Desk {
             let flushed = self.rows.flush();
             self.keep_rows_error(flushed);
         }
-        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, evicted, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed, evicted }
+        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, evicted, throttled, .. } = self;
+        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed, evicted, throttled }
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
-//! [`address`] (where something listens),
+//! [`address`] (where something listens), [`throttle`] (what brokers hold back),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`], [`tls`]
 //! and [`slice`] (why to believe it), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
@@ -60,6 +60,7 @@ pub mod slo;
 pub mod store;
 pub mod tables;
 pub mod tag_data;
+pub mod throttle;
 pub mod tls;
 pub mod variant;
 pub mod verify;

@@ -77,7 +77,7 @@ pub enum VerifyError {
         why: String,
     },
     /// Redis does not answer.
-    #[error("Redis at {url} cannot be read back: {problem}; it takes HGET, XLEN, XRANGE and HSCAN on ~shasta:*")]
+    #[error("Redis at {url} cannot be read back: {problem}")]
     Redis {
         /// Its URL, without password.
         url: String,

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox};
-use crate::cluster::KafkaAccess;
+use crate::{cluster::KafkaAccess, throttle};
 
 /// Most events in one request.
 const REQUEST_EVENTS_MAX: usize = 100;
@@ -138,9 +138,15 @@ impl Light {
         lane.in_flight.replace(Some(InFlight { batch: batch.clone(), before_us: Some(before_us) }));
         let (mut unclear, mut backoff) = (false, BACKOFF_MIN);
         let answer = loop {
-            match timeout_at(deadline, lane.partition.produce(records, Compression::NoCompression)).await {
-                Ok(Ok(offsets)) => break Ok((offsets, self.load.clock.now_us())),
-                Ok(Err(error)) => match judge(&error) {
+            let request = throttle::heeded(lane.partition.produce(records, Compression::NoCompression));
+            match timeout_at(deadline, request).await {
+                Ok(Ok(Ok(offsets))) => break Ok((offsets, self.load.clock.now_us())),
+                // Written, most likely; the client would have written it again.
+                Ok(Err(wait)) => {
+                    self.outbox.throttled(&batch, wait);
+                    break Err(true);
+                }
+                Ok(Ok(Err(error))) => match judge(&error) {
                     Attempt::Rejected => break Err(unclear),
                     Attempt::Unclear => unclear = true,
                     Attempt::Refused => {}

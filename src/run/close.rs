@@ -86,6 +86,7 @@ impl Measured {
         let evicted = evicted(stage, collected.evicted, &mut warnings);
         let ledger = checked(ledger, unwritten.into_iter().chain(unread).chain(evicted).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
+        warnings.extend(self.conduct.throttled.told());
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {

@@ -27,7 +27,7 @@ const SAID: [(&[&str], &str); 22] = [
         "it takes no writes while too few replicas follow it (min-replicas-to-write); bring them back, or lower that setting",
     ),
     (
-        &["OOM command", "OOM: command"],
+        &["OOM", "OOM command"],
         "it is full, and takes no more writes; raise its maxmemory, or ask for less (--bytes, --names-per-tag, --stream-maxlen)",
     ),
     (&["MISCONF"], "it takes no writes since it cannot save to its disk; its log says why"),
@@ -67,10 +67,14 @@ const SAID: [(&[&str], &str); 22] = [
     (&["could not resolve to any addresses"], "unknown name: no address belongs to this host name"),
 ];
 
+/// Shorter words are codes, which may be a part of any word.
+const CODE_MIN: usize = 3;
+
 /// What happened, what to do, and the error's own text where that says more. `tls` is whether TLS was tried.
 pub fn told(error: &RedisError, tls: bool) -> String {
     let text = error.to_string();
-    let said = SAID.iter().find(|(words, _)| words.iter().any(|word| text.contains(word)));
+    let says = |word: &&str| error.code() == Some(*word) || (word.len() > CODE_MIN && text.contains(*word));
+    let said = SAID.iter().find(|(words, _)| words.iter().any(says));
     if let Some((_, meaning)) = said {
         return format!("{meaning} ({text})");
     }
@@ -161,7 +165,8 @@ mod tests {
             .arg("v".repeat(1 << 20))
             .exec(&mut node)
             .and_then(|()| redis::cmd("SET").arg("l").arg("v").exec(&mut node));
-        assert!(told(&error.unwrap_err(), false).contains("raise its maxmemory"));
+        let error = error.unwrap_err();
+        assert!(told(&error, false).contains("raise its maxmemory"), "{error}");
         let set = |name: &str, value: &str| {
             redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec(&mut redis.node(0)).unwrap()
         };

@@ -22,7 +22,11 @@ use super::{
     report::Assignment,
     rewind::{Seeks, go_back},
 };
-use crate::{cluster::KafkaAccess, variant::GroupProtocol};
+use crate::{
+    cluster::KafkaAccess,
+    throttle::{STATISTICS_MS, Throttled, Throttles},
+    variant::GroupProtocol,
+};
 
 /// How long a poll waits for a record: how soon the thread sees that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -54,11 +58,17 @@ pub(super) enum Ahead<'a> {
 pub(super) struct Rebalances {
     clock: HostClock,
     news: Sender<Assignment>,
+    /// What the brokers held back by a quota.
+    pub throttles: Throttles,
 }
 
 impl ClientContext for Rebalances {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!("Kafka: {error}: {reason}");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.throttles.add(Throttled::of_statistics(statistics));
     }
 }
 
@@ -118,6 +128,7 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         ("auto.commit.interval.ms", config.commit_interval_ms.to_string()),
         ("auto.offset.reset", "error".into()),
         ("socket.nagle.disable", "true".into()),
+        ("statistics.interval.ms", STATISTICS_MS.to_string()),
         // By default each 5 and each 10 minutes: so rarely that a young broker has meanwhile been compiled without them, and is
         // compiled anew for each, all brokers at once, in the middle of a run (results/log/2026-11-30-ten-minutes.md).
         ("topic.metadata.refresh.interval.ms", OFTEN_MS.to_string()),
@@ -142,7 +153,8 @@ pub(super) fn subscribe(
     for (name, value) in properties(config) {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<Rebalances> = client.create_with_context(Rebalances { clock, news })?;
+    let consumer: BaseConsumer<Rebalances> =
+        client.create_with_context(Rebalances { clock, news, throttles: Throttles::default() })?;
     if config.group_protocol == GroupProtocol::Assign {
         let partitions = share(config);
         let mut list = TopicPartitionList::with_capacity(partitions.len());

@@ -41,7 +41,7 @@ use crate::{
     child::{self, Order},
     clock::Clock,
     cluster::{ClusterError, Endpoints},
-    store,
+    shards, store,
     variant::GroupProtocol,
 };
 
@@ -109,8 +109,8 @@ pub enum WorkerError {
     #[error("the consumer failed: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
     /// Redis could not be reached at the start.
-    #[error("Redis refuses the worker: {0}")]
-    Redis(#[from] redis::RedisError),
+    #[error("Redis does not serve the worker: {0}")]
+    Redis(String),
     /// The readers could not do theirs.
     #[error("{0}")]
     Reader(String),
@@ -135,7 +135,10 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         timeout: Duration::from_millis(config.redis_timeout_ms),
     };
     let endpoints = Endpoints::from_env()?;
-    let store = store::Store::connect_in_time(endpoints.redis()?, &settings)?;
+    let seeds = endpoints.redis().map_err(|error| WorkerError::Redis(error.to_string()))?;
+    let tls = seeds.is_tls();
+    let store = store::Store::connect_in_time(seeds, &settings);
+    let store = store.map_err(|error| WorkerError::Redis(shards::told(&error, tls)))?;
     let (news, assignments) = mpsc::channel();
     let clock = HostClock::new(config.clock);
     let consumer = consume::subscribe(config, &endpoints.kafka, clock.clone(), news)?;

@@ -23,7 +23,10 @@ use super::{
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
     rewind::{Rebuilding, Seeks},
 };
-use crate::store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write};
+use crate::{
+    store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write},
+    throttle::Throttled,
+};
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
@@ -293,6 +296,9 @@ impl<'a, P: Pipe> Stock<'a, P> {
             self.rebuilding.keep_partitions(partitions);
             self.settle_debt();
         }
+        let Throttled { responses, total_ms, max_ms } = self.consumer.context().throttles.take();
+        let report = &mut self.report;
+        (report.throttled_responses, report.throttled_ms, report.throttled_ms_max) = (responses, total_ms, max_ms);
         let report = std::mem::take(&mut self.report);
         if !report.is_empty() {
             self.pipe.write_all(&report.frame())?;
