@@ -24,6 +24,7 @@ use crate::{
     ledger::Ledger,
     producer::Outcome,
     record::{Disk, Row, Rows},
+    throttle::Throttled,
     worker::report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
 };
 
@@ -150,6 +151,10 @@ pub struct Collected {
     pub lost: Vec<(i32, i64)>,
     /// The offset after the last that was consumed, of each partition.
     pub reached: Vec<i64>,
+    /// Whether a worker has found that Redis evicts what it had acknowledged.
+    pub evicted: bool,
+    /// How long the brokers held the workers' consumers back by a quota.
+    pub throttled: Throttled,
 }
 
 /// The collecting thread of a run.
@@ -181,6 +186,8 @@ impl Collector {
             rows_error: None,
             foreign_runs: BTreeMap::new(),
             probed: Vec::new(),
+            evicted: false,
+            throttled: Throttled::default(),
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
         Ok(Self { sender, standing, disk, thread })
@@ -220,6 +227,8 @@ struct Desk {
     rows_error: Option<String>,
     foreign_runs: BTreeMap<String, u64>,
     probed: Vec<i32>,
+    evicted: bool,
+    throttled: Throttled,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -268,6 +277,12 @@ impl Desk {
             self.receipt(worker, receipt);
         }
         self.join.rewound(report.rewinds, report.replayed);
+        self.evicted |= report.evicted;
+        self.throttled += Throttled {
+            responses: report.throttled_responses,
+            total_ms: report.throttled_ms,
+            max_ms: report.throttled_ms_max,
+        };
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
             self.seldom(|seldom| {
@@ -394,7 +409,20 @@ impl Desk {
             let flushed = self.rows.flush();
             self.keep_rows_error(flushed);
         }
-        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, .. } = self;
-        Collected { ledger, rebalances, set_aside, warnings, rows_error, foreign_runs, failed, passages, lost, reached }
+        let Self { rebalances, set_aside, warnings, rows_error, foreign_runs, evicted, throttled, .. } = self;
+        Collected {
+            ledger,
+            rebalances,
+            set_aside,
+            warnings,
+            rows_error,
+            foreign_runs,
+            failed,
+            passages,
+            lost,
+            reached,
+            evicted,
+            throttled,
+        }
     }
 }

@@ -100,8 +100,16 @@ mod tests {
     };
 
     fn topic(name: &str) -> Topic {
-        let (partitions, cluster_id) = (Vec::new(), "c".to_owned());
-        Topic { name: name.to_owned(), created: false, partitions, cluster_id, log_append_time: true }
+        Topic {
+            name: name.to_owned(),
+            created: false,
+            partitions: Vec::new(),
+            cluster_id: "c".to_owned(),
+            log_append_time: true,
+            settings: Default::default(),
+            remarks: Vec::new(),
+            unprovable: Vec::new(),
+        }
     }
 
     #[test]

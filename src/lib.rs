@@ -16,12 +16,14 @@
 //!
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
+//! [`address`] (where something listens), [`throttle`] (what brokers hold back),
 //! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
 //! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`],
 //! [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod absent;
+pub mod address;
 pub mod arguments;
 pub mod audience;
 pub mod campaign;
@@ -63,6 +65,7 @@ pub mod slo;
 pub mod store;
 pub mod tables;
 pub mod tag_data;
+pub mod throttle;
 pub mod tls;
 pub mod variant;
 pub mod verify;

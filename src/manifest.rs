@@ -18,6 +18,7 @@ use crate::{
     producer::Refusal,
     slice::Slices,
     tables::Tables,
+    throttle::Throttled,
     variant::Variant,
     verify::Verification,
     worker::report::SetAside,
@@ -57,6 +58,8 @@ pub struct Conduct {
     pub waited: u64,
     /// Produce requests that were tried again.
     pub retries: u64,
+    /// How long the brokers held clients back because a quota was used up.
+    pub throttled: Throttling,
     /// Bytes that the headers add to an event.
     pub header_bytes: usize,
     /// Group, and the generation of the topic in stream IDs.
@@ -67,6 +70,29 @@ pub struct Conduct {
     pub cores: Cores,
     /// Whose slices its tasks had.
     pub slices: Slices,
+}
+
+/// Throttling by client quotas, as the brokers' answers say it; the warm-up is in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Throttling {
+    /// Of producers; of librdkafka's, the first [`crate::throttle::PRODUCERS_ASKED`] alone are asked.
+    pub producers: Throttled,
+    /// Of the workers' consumers.
+    pub consumers: Throttled,
+}
+
+impl Throttling {
+    /// What is to be known of it beside the latencies, a line each.
+    pub fn told(&self) -> Vec<String> {
+        let sides = [("producers", self.producers), ("workers' consumers", self.consumers)];
+        let told = |(side, throttled): (&str, Throttled)| {
+            format!(
+                "a client quota held the {side} back ({throttled}); these latencies contain it; see `kafka-configs \
+                 --describe --entity-type users` and `clients`"
+            )
+        };
+        sides.into_iter().filter(|(_, throttled)| !throttled.is_none()).map(told).collect()
+    }
 }
 
 /// The manifest. Times are µs of the Unix epoch unless named otherwise.
@@ -100,6 +126,8 @@ pub struct Manifest {
     pub seed: u64,
     /// What the run was made against.
     pub substrate: &'static str,
+    /// How it was reached: `kafka` (`protocol`, `mechanism`, `ca_file`) and `redis` (`tls`, `user`); null without a cluster.
+    pub security: Value,
     /// Start-up, group and clients.
     pub conduct: Conduct,
     /// How late the schedule itself ran.

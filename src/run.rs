@@ -26,7 +26,7 @@ use crate::{
     harness::Harness,
     host::Awake,
     live::Live,
-    manifest::{Conduct, Manifest},
+    manifest::{Conduct, Manifest, Throttling},
     record::Format,
     slice::Slice,
     slo::Verdict,
@@ -164,6 +164,7 @@ fn measure(
     let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
     let Ground { cluster, ready_s: cluster_ready_s, runs, .. } = ground;
 
+    stage.remarks.iter().for_each(|remark| live.step(remark));
     if request.keep_cluster {
         live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
     }
@@ -182,7 +183,8 @@ fn measure(
     let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
     let lateness = producers.finish()?;
     watch.until_drained(end_us, &mut **cluster, &mut crew)?;
-    let (mut troubles, faults, topic_lost) = watch.finish();
+    let (found, faults, topic_lost) = watch.finish();
+    let mut troubles = [stage.remarks.clone(), found].concat();
     let proof = harness.finish(window_us.start..end_us);
     troubles.extend(crew.stop(&|| stop.insisted())?);
     let collected = collector.finish();
@@ -203,6 +205,7 @@ fn measure(
         rebalances: collected.rebalances.clone(),
         waited: counters.waited.load(Relaxed),
         retries: counters.retries.load(Relaxed),
+        throttled: Throttling { producers: counters.throttled.now(), consumers: collected.throttled },
         header_bytes: stage.header_bytes(),
         group: stage.group.clone(),
         generation: stage.generation,

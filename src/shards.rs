@@ -4,17 +4,22 @@
 //! (`HELLO`, `CLUSTER SLOTS`), so nobody has to say it. The map is asked for again whenever a node says that it is out of
 //! date. [`Primaries`] is for those who wait for their answers; the reader has connections of its own kind.
 
+mod info;
 mod map;
 mod seeds;
+mod trouble;
 
 use std::time::Duration;
 
-use redis::{Connection, RedisError, RedisResult};
+use redis::{Connection, RedisError, RedisResult, Value};
 
 pub use self::{
-    map::{Address, Map, SLOTS, slot},
+    info::{Evicted, info},
+    map::{Map, SLOTS, slot},
     seeds::{AUTHORITIES, Kind, Seeds, kind},
+    trouble::told,
 };
+pub use crate::address::Address;
 
 /// One connection to each primary.
 pub struct Primaries {
@@ -101,6 +106,23 @@ impl Primaries {
     /// Who has what.
     pub fn map(&self) -> &Map {
         &self.map
+    }
+
+    /// All nodes that Redis names, replicas too: whoever connects later tries these as well.
+    pub fn known(&mut self) -> Vec<Address> {
+        if self.map.is_cluster() {
+            return self.map.nodes().iter().chain(self.map.replicas()).cloned().collect();
+        }
+        let Some(own) = self.map.nodes().first().cloned() else { return Vec::new() };
+        // A user with few rights may not ask; then there are the nodes that were named.
+        let role = self.node(0).and_then(|node| redis::cmd("ROLE").query::<Value>(node));
+        let Ok(Value::Array(role)) = role else { return vec![own] };
+        let replicas = role.iter().flat_map(|part| match part {
+            Value::Array(replicas) => replicas.iter().filter_map(map::replica).collect(),
+            _ => Vec::new(),
+        });
+        let replicas: Vec<_> = replicas.collect();
+        std::iter::once(own).chain(replicas).collect()
     }
 
     /// The connection to a node of [`Primaries::map`]. A node from which it was lost has none before the next refresh.

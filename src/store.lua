@@ -24,7 +24,14 @@ redis.call('HLEN', KEYS[1])
 local least = tonumber(ARGV[9])
 if least > 0 and (generation < own or position < least) then return 2 end
 local id = ARGV[1] .. '-' .. ARGV[2]
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[8], id, 'name', ARGV[6], 'data', ARGV[7], 'previous', version)
+local added = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[8], id, 'name', ARGV[6], 'data', ARGV[7], 'previous', version)
+if type(added) == 'table' and added.err then
+  -- Where Redis has evicted the meta hash and kept the stream, the stream has this event, or a newer one of ours.
+  local newer = not meta[1] and redis.pcall('XRANGE', KEYS[2], id, '+', 'COUNT', 1)
+  local entry = newer and newer[1]
+  if entry and string.match(entry[1], '^(%d+)') == ARGV[1] and entry[2][5] == 'previous' then return 0 end
+  return added
+end
 redis.call('HSET', KEYS[1], ARGV[6], ARGV[7])
 if ARGV[4] == '' then
   redis.call('HSET', KEYS[3], 'version', id)

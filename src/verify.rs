@@ -77,12 +77,12 @@ pub enum VerifyError {
         why: String,
     },
     /// Redis does not answer.
-    #[error("Redis at {url} cannot be read back: {source}; it takes HGET, XLEN, XRANGE and HSCAN on ~shasta:*")]
+    #[error("Redis at {url} cannot be read back: {problem}")]
     Redis {
         /// Its URL, without password.
         url: String,
-        /// The client's error.
-        source: redis::RedisError,
+        /// What it means, and the client's error.
+        problem: String,
     },
 }
 

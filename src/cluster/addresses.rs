@@ -9,6 +9,7 @@ use super::{
     access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, REDIS_CA_FILE, USERNAME, bad, redacted},
 };
 use crate::{
+    address::Address,
     shards::{AUTHORITIES, Seeds},
     tls,
 };
@@ -85,7 +86,9 @@ impl Addresses {
             Some(ca) => trusting(redis_url, encrypted, &ca)?,
             None => redis_url,
         };
-        Seeds::parse(&redis_url).map_err(|error| bad(by, &error.detail().map_or(form.to_owned(), str::to_owned)))?;
+        if let Err(error) = Seeds::parse(&redis_url) {
+            return Err(bad(by, &error.detail().map_or_else(|| form.to_owned(), |why| format!("{why}; {form}"))));
+        }
         Ok(Endpoints { kafka, redis_url })
     }
 
@@ -100,9 +103,8 @@ impl Addresses {
         if bootstrap.is_empty() {
             return Err(bad(by, "it names no broker; write host:port, comma-separated"));
         }
-        for address in &bootstrap {
-            split_address(address).ok_or_else(|| bad(by, &format!("`{address}` is not host:port")))?;
-        }
+        let bootstrap = bootstrap.iter().map(|text| text.parse::<Address>().map(|address| address.to_string()));
+        let bootstrap = bootstrap.collect::<Result<_, _>>().map_err(|error| bad(by, &error.to_string()))?;
         Ok(KafkaAccess { bootstrap, security: self.security(env)? })
     }
 
@@ -224,13 +226,6 @@ impl Endpoints {
     }
 }
 
-/// Host and port of `host:port` or `[v6]:port`.
-pub(super) fn split_address(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port > 0)?;
-    (!host.is_empty()).then(|| (host.trim_matches(['[', ']']), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,7 +267,7 @@ mod tests {
             set(&mut flags);
             blamed(flags, &env)
         };
-        assert_eq!(flag(|flags| flags.bootstrap = Some("x".into())), "--bootstrap: `x` is not host:port");
+        assert_eq!(flag(|flags| flags.bootstrap = Some("x".into())), "--bootstrap: `x` has no port; write x:PORT");
         assert!(flag(|flags| flags.redis_url = Some("http://r".into())).starts_with("--redis: write it as"));
         assert!(flag(|flags| flags.security_protocol = Some("x".into())).starts_with("--security-protocol: `X` is"));
         let without = flag(|flags| flags.sasl_username = Some("x".into()));
@@ -299,7 +294,6 @@ mod tests {
         let flags = Addresses { bootstrap: Some("[::1]:1, b:2".to_owned()), ..Addresses::default() };
         let endpoints = flags.resolve_in(&|name| (name == REDIS).then(|| "redis://r:6379".to_owned())).unwrap();
         assert_eq!(endpoints.kafka.bootstrap, ["[::1]:1", "b:2"]);
-        assert_eq!(split_address("[::1]:1").unwrap(), ("::1", 1));
     }
 
     #[test]

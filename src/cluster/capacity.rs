@@ -231,10 +231,20 @@ fn copies(variant: &Variant) -> u64 {
 }
 
 fn redis_bytes(variant: &Variant) -> u64 {
+    redis_bytes_of_one(variant) * copies(variant)
+}
+
+/// What a run stores in Redis, once.
+pub(super) fn redis_bytes_of_one(variant: &Variant) -> u64 {
+    (redis_bytes_least(variant) as f64 * STORED) as u64
+}
+
+/// The events alone, without what Redis needs to keep them.
+pub(super) fn redis_bytes_least(variant: &Variant) -> u64 {
     let tags = f64::from(variant.connections) * f64::from(variant.tags_per_connection);
     let entries = (tags * f64::from(variant.stream_maxlen)).min(events(variant));
-    let snapshot = tags * f64::from(variant.names_per_tag);
-    ((entries + snapshot) * variant.bytes as f64 * STORED) as u64 * copies(variant)
+    let snapshot = (tags * f64::from(variant.names_per_tag)).min(events(variant));
+    ((entries + snapshot) * variant.bytes as f64) as u64
 }
 
 /// `512m`, `64g`, as java's -Xmx takes it.

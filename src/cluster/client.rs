@@ -12,7 +12,6 @@
 //! | `socket.timeout.ms` | 60 s | a broker that is paused for less keeps its connections; a new leader is found by metadata |
 //! | `max.poll.interval.ms` | 5 min | polling never stops |
 //! | `metadata.recovery.strategy` | `rebootstrap` | brokers that all change their addresses are found again |
-//! | `statistics.interval.ms` | 0 | nobody reads them |
 
 use rdkafka::ClientConfig;
 

@@ -194,13 +194,16 @@ pub enum ClusterError {
         /// The client's error, with the reason that it last gave.
         problem: String,
     },
-    /// A topic of the run's name that has other settings.
+    /// A topic with whose settings the run could not be right.
     #[error(
-        "topic `{topic}` exists with other settings:\n{differences}\nUse another one (--topic NAME), run with its settings ({overrides}), or delete it"
+        "topic `{topic}`{origin} settings that contradict the run:\n{differences}\nUse another one (--topic NAME){overrides}, or \
+         alter or delete it"
     )]
     TopicDiffers {
         /// The topic.
         topic: String,
+        /// Where it has them from.
+        origin: &'static str,
         /// One difference a line.
         differences: String,
         /// The overrides that would accept it.

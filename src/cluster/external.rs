@@ -2,15 +2,18 @@
 
 use std::{
     collections::BTreeSet,
-    net::{TcpStream, ToSocketAddrs},
     time::{Duration, Instant},
 };
 
-use redis::ErrorKind;
+use rdkafka::metadata::MetadataBroker;
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, Endpoints, KafkaAccess, addresses::split_address, admin::Admin, redis_server};
-use crate::{refusal::Asker, shards::Primaries};
+use super::{Cluster, ClusterError, Endpoints, KafkaAccess, admin::Admin, redis_server};
+use crate::{
+    address::{Address, NoAddress},
+    refusal::Asker,
+    shards::{self, Primaries},
+};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const ANSWER_MAX: Duration = Duration::from_secs(8);
@@ -34,10 +37,11 @@ pub fn connect(
     progress(&format!("Redis answers at {}", endpoints.redis_shown()));
     let mut found = BTreeSet::new();
     for address in &endpoints.kafka.bootstrap {
-        found.extend(check_broker(&endpoints.kafka, address, "is it the right address, and is it up?", stop)?);
+        found.extend(check_broker(&endpoints.kafka, address, "", stop)?);
     }
     for address in found.iter().filter(|address| !endpoints.kafka.bootstrap.contains(address)) {
-        let advice = "the other brokers name it as one of theirs; is its advertised listener reachable from here?";
+        let advice =
+            "; the other brokers name it as one of theirs, so its advertised listener must be reachable from here";
         check_broker(&endpoints.kafka, address, advice, stop)?;
     }
     progress(&format!("{} brokers answer: {}", found.len(), Vec::from_iter(found.iter().cloned()).join(", ")));
@@ -53,21 +57,10 @@ fn check_broker(
 ) -> Result<Vec<String>, ClusterError> {
     let unreachable = |problem: String| ClusterError::Unreachable {
         address: address.to_owned(),
-        problem: format!("{problem}; {advice}"),
+        problem: format!("{problem}{advice}"),
     };
-    let (host, port) = split_address(address).ok_or_else(|| unreachable("it is not host:port".to_owned()))?;
-    let resolved = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
-    let mut last = "the name has no address".to_owned();
-    let reached = resolved.into_iter().any(|socket| match TcpStream::connect_timeout(&socket, CONNECT_MAX) {
-        Ok(_) => true,
-        Err(error) => {
-            last = error.to_string();
-            false
-        }
-    });
-    if !reached {
-        return Err(unreachable(last));
-    }
+    let at: Address = address.parse().map_err(|error: NoAddress| unreachable(error.to_string()))?;
+    at.connect(CONNECT_MAX).map_err(|error| unreachable(error.told()))?;
     let admin =
         Admin::connect(&KafkaAccess { bootstrap: vec![address.to_owned()], security: access.security.clone() })?;
     let deadline = Instant::now() + ANSWER_MAX;
@@ -76,7 +69,7 @@ fn check_broker(
             return Err(ClusterError::Interrupted);
         }
         match admin.metadata(Duration::from_millis(100)) {
-            Ok(found) => return Ok(found.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect()),
+            Ok(found) => return Ok(found.brokers().iter().map(announced).collect()),
             Err(error) => {
                 if let Some(problem) = admin.refusal(address) {
                     return Err(ClusterError::Unreachable { address: address.to_owned(), problem });
@@ -100,24 +93,13 @@ fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
         (0..primaries.len()).try_for_each(|index| redis::cmd("PING").exec(primaries.node(index)?))
     };
     let Err(error) = ping() else { return Ok(()) };
-    if let Some(refusal) = seeds.refusal_of(&error) {
-        return Err(problem(refusal.told(Asker::Redis)));
-    }
-    let text = error.to_string();
-    let advice = if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") {
-        "it refuses the password; correct the one in its URL (redis://user:password@host:port, percent-encoded)"
-    } else if text.contains("NOAUTH") || text.contains("Authentication required") {
-        "it wants a password; put it into its URL as redis://:password@host:port (by SHASTA_REDIS, since others can read flags)"
-    } else if error.code() == Some("READONLY") {
-        "it takes no writes; name its primary, alone or beside it (host:port,host:port)"
-    } else if error.is_connection_refusal() {
-        "nothing listens there; is it the right port, and is it up?"
-    } else if endpoints.redis_url.starts_with("redis://") {
-        "it does not answer PING in plain text; if it demands TLS, write rediss://"
-    } else {
-        "it does not answer PING over TLS; does its certificate match the host name?"
-    };
-    Err(problem(format!("{advice} ({text})")))
+    let refusal = seeds.refusal_of(&error).map(|refusal| refusal.told(Asker::Redis));
+    Err(problem(refusal.unwrap_or_else(|| shards::told(&error, seeds.is_tls()))))
+}
+
+/// Where a broker says that it is found.
+fn announced(broker: &MetadataBroker) -> String {
+    Address { host: broker.host().to_owned(), port: u16::try_from(broker.port()).unwrap_or(0) }.to_string()
 }
 
 impl Cluster for ExternalCluster {

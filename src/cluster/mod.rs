@@ -28,10 +28,12 @@ mod parts;
 mod ports;
 pub mod readable;
 mod ready;
+pub mod redis_fit;
 mod redis_nodes;
 mod redis_server;
 mod refused;
 mod scratch;
+mod secured;
 mod storage;
 pub mod topic;
 

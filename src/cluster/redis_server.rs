@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
 use crate::{
     process::{Child, Lifetime, Spawn, Streams},
-    shards::{Primaries, Seeds},
+    shards::{self, Primaries, Seeds},
     variant::{ClusterKind, reserved},
 };
 
@@ -108,7 +108,8 @@ pub(super) fn described(url: &str) -> Value {
         Ok(connection) => of_one(connection),
         Err(error) => json!({ "error": error.to_string() }),
     };
-    json!({ "found": found, "primaries": addresses, "server": described["server"], "config": described["config"] })
+    let [server, memory, config] = ["server", "memory", "config"].map(|part| &described[part]);
+    json!({ "found": found, "primaries": addresses, "server": server, "memory": memory, "config": config })
 }
 
 fn of_one(connection: &mut Connection) -> Value {
@@ -116,13 +117,21 @@ fn of_one(connection: &mut Connection) -> Value {
         Ok(info) => info_fields(&info),
         Err(error) => json!({ "error": error.to_string() }),
     };
-    // Rented ones (MemoryDB) do not have CONFIG.
+    // Rented ones (MemoryDB) do not have CONFIG, and say by INFO what decides whether they evict.
+    let memory = match shards::info(connection) {
+        Ok(info) => {
+            json!(info.into_iter().filter(|(name, _)| MEMORY.contains(&name.as_str())).collect::<BTreeMap<_, _>>())
+        }
+        Err(error) => json!({ "error": error.to_string() }),
+    };
     let config = match redis::cmd("CONFIG").arg("GET").arg("*").query::<BTreeMap<String, String>>(connection) {
         Ok(config) => json!(config.into_iter().filter(|(name, _)| !is_secret(name)).collect::<BTreeMap<_, _>>()),
         Err(error) => json!({ "error": error.to_string() }),
     };
-    json!({ "server": server, "config": config })
+    json!({ "server": server, "memory": memory, "config": config })
 }
+
+const MEMORY: [&str; 4] = ["maxmemory", "maxmemory_policy", "used_memory", "evicted_keys"];
 
 fn is_secret(setting: &str) -> bool {
     setting.contains("pass") || setting.contains("auth")

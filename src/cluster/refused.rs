@@ -2,8 +2,9 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{KafkaAccess, Security, addresses::split_address};
+use super::{KafkaAccess, Security};
 use crate::{
+    address::Address,
     refusal::{Asker, Refusal},
     tls::{self, Spoken},
 };
@@ -52,14 +53,14 @@ impl KafkaAccess {
     /// broker once more, which takes seconds at most. `None` where nothing is found that would stay so.
     pub(crate) fn refusal(&self, address: &str, reason: &str) -> Option<Refusal> {
         self.login_refused(reason).or_else(|| {
-            let (host, port) = split_address(address)?;
+            let Address { host, port } = Address::parse(address, None).ok()?;
             let spoken = match &self.security {
                 Security::Tls { ca_file } | Security::SaslScram { tls: true, ca_file, .. } => {
                     Spoken::Tls(ca_file.as_deref())
                 }
                 Security::Plaintext | Security::SaslScram { tls: false, .. } => Spoken::Plain,
             };
-            tls::refusal(host, port, spoken, HELLO)
+            tls::refusal(&host, port, spoken, HELLO)
         })
     }
 
@@ -147,7 +148,7 @@ fn broker(reason: &str) -> Option<&str> {
         let (_, rest) = reason.split_once("://")?;
         rest.split_once('/')
     })?;
-    split_address(broker).map(|_| broker)
+    Address::parse(broker, None).ok().map(|_| broker)
 }
 
 /// A client's reason without what only its authors can read: OpenSSL's numbers, the state of a connection.

@@ -1,10 +1,15 @@
 //! The run's topic: created as the variant wants it, or accepted where it agrees; never changed.
 
-use std::time::{Duration, Instant};
+mod judge;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     TopicPartitionList,
-    admin::{NewTopic, TopicReplication},
+    admin::{ConfigEntry, ConfigSource, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
     metadata::MetadataTopic,
     topic_partition_list::Offset,
@@ -47,8 +52,32 @@ pub struct Topic {
     pub partitions: Vec<PartitionInfo>,
     /// The cluster that it belongs to.
     pub cluster_id: String,
-    /// Whether its timestamps are the leader's at append.
+    /// Whether its timestamps are the leader's at append, as far as is known.
     pub log_append_time: bool,
+    /// Its settings in force, but for those of Kafka's own defaults.
+    pub settings: BTreeMap<String, String>,
+    /// What these do to the latencies and guarantees of a run.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+    /// With which of them the run's records are gone before its proof.
+    #[serde(skip)]
+    pub unprovable: Vec<String>,
+}
+
+impl Topic {
+    /// What is to be known of its settings before a run, which is to be proven or not.
+    ///
+    /// # Errors
+    /// The records would be gone before the proof.
+    pub fn remarks(&self, verify: bool) -> Result<Vec<String>, ClusterError> {
+        if verify && !self.unprovable.is_empty() {
+            return Err(differs(&self.name, self.created, &self.unprovable, &[]));
+        }
+        let untimely = self.unprovable.iter().map(|what| {
+            format!("{what}: what Redis loses meanwhile cannot be read again, and --verify would be refused")
+        });
+        Ok(self.remarks.iter().cloned().chain(untimely).collect())
+    }
 }
 
 /// Creates the topic, or checks the one that exists, and waits until all replicas are in sync and all leaders serve.
@@ -67,10 +96,7 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
     }
     let partitions = wait_ready(&admin, access, variant, exists, stop)?;
     let settings = admin.topic_settings(name)?;
-    let setting = |key: &str| settings.get(key).and_then(|entry| entry.value.clone()).unwrap_or_default();
-    if exists {
-        check_agrees(variant, &partitions, &setting(MIN_INSYNC), &setting(TIMESTAMP_TYPE))?;
-    }
+    let judged = check(variant, !exists, &partitions, &settings)?;
     let unknown =
         || ClusterError::Kafka { what: "asking for the cluster's id".to_owned(), problem: "no answer".to_owned() };
     Ok(Topic {
@@ -78,7 +104,11 @@ pub fn prepare(access: &KafkaAccess, variant: &Variant, stop: &dyn Fn() -> bool)
         created: !exists,
         partitions,
         cluster_id: admin.cluster_id().ok_or_else(unknown)?,
-        log_append_time: setting(TIMESTAMP_TYPE) == LOG_APPEND_TIME,
+        // Where that cannot be read, each record still says it of itself.
+        log_append_time: value(&settings, TIMESTAMP_TYPE).is_none_or(|has| has == LOG_APPEND_TIME),
+        settings: in_force(&settings),
+        remarks: judged.remarks,
+        unprovable: judged.unprovable,
     })
 }
 
@@ -133,10 +163,12 @@ fn create(admin: &Admin, variant: &Variant) -> Result<(), ClusterError> {
     let min_insync = variant.min_insync_replicas.to_string();
     let partitions = i32::try_from(variant.partitions).unwrap_or(i32::MAX);
     let replication = TopicReplication::Fixed(variant.replication_factor.into());
+    // What a run cannot do with is not left to the brokers' defaults.
+    let kept = judge::kept(variant);
     let topic = NewTopic::new(&variant.topic, partitions, replication)
         .set(MIN_INSYNC, &min_insync)
         .set(TIMESTAMP_TYPE, LOG_APPEND_TIME);
-    admin.create_topic(&topic)
+    admin.create_topic(&kept.iter().fold(topic, |topic, (name, value)| topic.set(name, value)))
 }
 
 fn find(admin: &Admin, name: &str) -> Result<Option<Vec<PartitionInfo>>, ClusterError> {
@@ -198,34 +230,51 @@ fn wait_ready(
     }
 }
 
-fn check_agrees(
+/// Refuses a topic with which the run could not be right; what its settings do else is returned.
+fn check(
     variant: &Variant,
+    created: bool,
     partitions: &[PartitionInfo],
-    min_insync: &str,
-    timestamps: &str,
-) -> Result<(), ClusterError> {
-    let wanted_replicas = usize::from(variant.replication_factor);
-    let replicas =
-        partitions.iter().map(|p| p.replicas.len()).find(|n| *n != wanted_replicas).unwrap_or(wanted_replicas);
-    let compared = [
-        ("partitions", partitions.len().to_string(), variant.partitions.to_string(), "--partitions"),
-        ("replication factor", replicas.to_string(), wanted_replicas.to_string(), "--replication-factor"),
-        (MIN_INSYNC, min_insync.to_owned(), variant.min_insync_replicas.to_string(), "--min-insync-replicas"),
-        (TIMESTAMP_TYPE, timestamps.to_owned(), LOG_APPEND_TIME.to_owned(), ""),
+    settings: &BTreeMap<String, ConfigEntry>,
+) -> Result<judge::Judged, ClusterError> {
+    let wanted = usize::from(variant.replication_factor);
+    let replicas = partitions.iter().map(|p| p.replicas.len()).find(|n| *n != wanted).unwrap_or(wanted);
+    let counts = [
+        ("partitions", partitions.len(), variant.partitions as usize, "--partitions"),
+        ("replication factor", replicas, wanted, "--replication-factor"),
     ];
-    let different: Vec<_> = compared.iter().filter(|(_, has, wanted, _)| has != wanted).collect();
-    if different.is_empty() {
-        return Ok(());
-    }
-    let line =
-        |(what, has, wanted, _): &&(&str, String, String, &str)| format!("  {what}: {has}, the variant wants {wanted}");
-    let flag = |(what, has, _, flag): &&(&str, String, String, &str)| match *flag {
-        "" => format!("{what} has no override: alter the topic"),
-        flag => format!("{flag} {has}"),
+    let judged = judge::judge(settings, replicas, variant);
+    let different = counts.iter().filter(|(_, has, wanted, _)| has != wanted);
+    let (mut lines, mut overrides): (Vec<_>, Vec<_>) = different
+        .map(|(what, has, wanted, flag)| {
+            (format!("{what}: {has}, the variant wants {wanted}"), format!("{flag} {has}"))
+        })
+        .unzip();
+    lines.extend(judged.contradictions.iter().cloned());
+    overrides.extend(judged.overrides.iter().cloned());
+    if lines.is_empty() { Ok(judged) } else { Err(differs(&variant.topic, created, &lines, &overrides)) }
+}
+
+fn differs(topic: &str, created: bool, lines: &[String], overrides: &[String]) -> ClusterError {
+    let overrides = match overrides {
+        [] => String::new(),
+        some => format!(", run with its settings ({})", some.join(" ")),
     };
-    Err(ClusterError::TopicDiffers {
-        topic: variant.topic.clone(),
-        differences: different.iter().map(line).collect::<Vec<_>>().join("\n"),
-        overrides: different.iter().map(flag).collect::<Vec<_>>().join(" "),
-    })
+    ClusterError::TopicDiffers {
+        topic: topic.to_owned(),
+        origin: if created { ", just created, has from its brokers" } else { " has" },
+        differences: lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+        overrides,
+    }
+}
+
+/// The value of a setting, where it can be read.
+fn value<'a>(settings: &'a BTreeMap<String, ConfigEntry>, name: &str) -> Option<&'a str> {
+    settings.get(name)?.value.as_deref().filter(|value| !value.is_empty())
+}
+
+/// Settings for the manifest: those that somebody has set, for the topic or for its brokers.
+fn in_force(settings: &BTreeMap<String, ConfigEntry>) -> BTreeMap<String, String> {
+    let set = settings.values().filter(|entry| !entry.is_sensitive && entry.source != ConfigSource::Default);
+    set.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
 }

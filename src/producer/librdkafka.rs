@@ -15,8 +15,13 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
-use crate::{clock::Clock, cluster::producer_defaults, variant};
+use super::{Counters, Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
+use crate::{
+    clock::Clock,
+    cluster::producer_defaults,
+    throttle::{PRODUCERS_ASKED, STATISTICS_MS, Throttled},
+    variant,
+};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
@@ -48,9 +53,14 @@ struct Ack {
 struct AckContext {
     clock: Clock,
     acks: Arc<Acks>,
+    counters: Arc<Counters>,
 }
 
-impl ClientContext for AckContext {}
+impl ClientContext for AckContext {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.counters.throttled.add(Throttled::of_statistics(statistics));
+    }
+}
 
 impl ProducerContext for AckContext {
     type DeliveryOpaque = Box<(Due, i64)>;
@@ -102,7 +112,11 @@ impl Handles {
         for (name, value) in properties(&self.load) {
             config.set(name, value);
         }
-        let context = AckContext { clock: self.load.clock, acks: Arc::clone(&self.acks) };
+        if connection < PRODUCERS_ASKED {
+            config.set("statistics.interval.ms", STATISTICS_MS.to_string());
+        }
+        let (acks, counters) = (Arc::clone(&self.acks), Arc::clone(self.outbox.counters()));
+        let context = AckContext { clock: self.load.clock, acks, counters };
         Ok(Handle { producer: config.create_with_context(context)?, open: Cell::new(0) })
     }
 

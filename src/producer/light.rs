@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
-use crate::cluster::KafkaAccess;
+use crate::{cluster::KafkaAccess, throttle};
 
 /// Most events in one request.
 const REQUEST_EVENTS_MAX: usize = 100;
@@ -139,9 +139,15 @@ impl Light {
         let (mut unclear, mut backoff) = (false, BACKOFF_MIN);
         let mut cause = Cause { code: None, text: format!("no answer within {:?}", self.load.delivery_timeout) };
         let answer = loop {
-            match timeout_at(deadline, lane.partition.produce(records, Compression::NoCompression)).await {
-                Ok(Ok(offsets)) => break Ok((offsets, self.load.clock.now_us())),
-                Ok(Err(error)) => {
+            let request = throttle::heeded(lane.partition.produce(records, Compression::NoCompression));
+            match timeout_at(deadline, request).await {
+                Ok(Ok(Ok(offsets))) => break Ok((offsets, self.load.clock.now_us())),
+                // Written, most likely; the client would have written it again.
+                Ok(Err(wait)) => {
+                    self.outbox.throttled(&batch, wait);
+                    break Err(true);
+                }
+                Ok(Ok(Err(error))) => {
                     cause = cause_of(&error);
                     match judge(&error) {
                         Attempt::Rejected => break Err(unclear),

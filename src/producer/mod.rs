@@ -40,6 +40,7 @@ use crate::{
     cluster::KafkaAccess,
     schedule::Pace,
     tag_data::{EventShape, Stamps},
+    throttle::Throttles,
     variant::{Acks, Engine as EngineKind},
 };
 
@@ -187,6 +188,8 @@ pub struct Counters {
     pub refusals: Refusals,
     /// Connections that are open and have had their first event acked.
     pub connected: AtomicU64,
+    /// What the brokers held back by a quota.
+    pub throttled: Throttles,
 }
 
 /// When the load starts.

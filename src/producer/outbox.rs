@@ -4,9 +4,11 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use super::{Counters, Due, Fate, Load, Outcome, refusals::Cause};
+use crate::throttle::Throttled;
 
 const BATCH: usize = 256;
 const AGE_MAX_US: i64 = 20_000;
@@ -31,6 +33,10 @@ impl Outbox {
             connected: RefCell::default(),
             flushed_us: Cell::new(0),
         }
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     pub fn planned(&self, due: &Due) {
@@ -63,15 +69,25 @@ impl Outbox {
     }
 
     pub fn acked(&self, due: Due, before_us: i64, after_us: i64, offset: i64) {
-        // The first warm-up event is what opens the connection to the partition's leader.
+        self.answered(&due);
+        self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
+    }
+
+    /// A broker has answered these, and holds the connection back for so long.
+    pub fn throttled(&self, batch: &[Due], wait: Duration) {
+        self.counters.throttled.add(Throttled::once(wait));
+        batch.iter().for_each(|due| self.answered(due));
+    }
+
+    /// The first warm-up event is what opens the connection to the partition's leader.
+    fn answered(&self, due: &Due) {
         if due.warm && due.sequence == 0 {
             self.counters.connected.fetch_add(1, Relaxed);
             self.connected.borrow_mut().insert(due.connection);
         }
-        self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
     }
 
-    /// Whether the first event of a connection was acked.
+    /// Whether the first event of a connection was answered.
     pub fn is_open(&self, connection: u32) -> bool {
         self.connected.borrow().contains(&connection)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::{Options, ReaderError, link::Inbox};
-use crate::shards::{Address, Kind, Map, Seeds, kind};
+use crate::shards::{Address, Kind, Map, Seeds, kind, told};
 
 /// How connections are made.
 #[derive(Clone)]
@@ -104,18 +104,7 @@ pub(super) async fn track(connection: &mut MultiplexedConnection) -> bool {
 /// Why Redis cannot be reached, as far as can be told from here.
 fn unreachable(address: &Address, tls: bool, error: &RedisError) -> ReaderError {
     match ReaderError::of(error, "") {
-        ReaderError::Unavailable(text) => {
-            let advice = if error.is_connection_refusal() {
-                "; nothing listens there: is it the right port, and is it up?"
-            } else if text.to_ascii_lowercase().contains("hello") {
-                "; Redis 6 or later is needed"
-            } else if !tls && (error.is_io_error() || error.is_connection_dropped()) {
-                "; it does not answer in plain text: if it demands TLS, write rediss://"
-            } else {
-                ""
-            };
-            ReaderError::Unavailable(format!("{address}: {text}{advice}"))
-        }
+        ReaderError::Unavailable(_) => ReaderError::Unavailable(format!("{address}: {}", told(error, tls))),
         other => other,
     }
 }

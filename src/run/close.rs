@@ -28,7 +28,7 @@ use crate::{
     producer::Counters,
     record,
     screen::thousands,
-    shards::Primaries,
+    shards::{Evicted, Primaries},
     slo::Verdict,
     tables::Tables,
     variant::{GroupProtocol, Variant},
@@ -90,9 +90,11 @@ impl Measured {
         };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
-        let ledger = checked(ledger, topic_lost, unwritten.into_iter().chain(unread).collect());
+        let evicted = evicted(stage, collected.evicted, &mut warnings);
+        let ledger = checked(ledger, topic_lost, unwritten.into_iter().chain(unread).chain(evicted).collect());
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         warnings.extend(now.and_then(|now| grown(&stage.topic, now.partitions, &request.variant)));
+        warnings.extend(self.conduct.throttled.told());
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
         let manifest = Manifest {
@@ -110,6 +112,7 @@ impl Measured {
             ended: time(end_us),
             seed: stage.seed,
             substrate: cluster.substrate(),
+            security: if stage.load.null { serde_json::Value::Null } else { stage.endpoints.security() },
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
@@ -275,6 +278,30 @@ fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
             now - had
         )
     })
+}
+
+/// What Redis evicted since the run's start: a problem where it was what it had acknowledged, else a warning, since others
+/// may have keys there.
+fn evicted(stage: &Stage, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
+    let before = stage.evicted.as_ref().map_or(0, |before| before.keys);
+    let now = stage.evicted.as_ref().and_then(|_| {
+        let mut redis = Primaries::connect(stage.endpoints.redis().ok()?, REDIS_TIMEOUT).ok()?;
+        Evicted::ask(&mut redis)
+    });
+    let keys = now.as_ref().map_or(0, |now| now.keys.saturating_sub(before));
+    let policy = now.map_or_else(String::new, |now| format!(" (maxmemory-policy {})", now.policy));
+    let text = "Redis evicted keys to make room";
+    if noticed {
+        let count = if keys > 0 { format!("{} keys", thousands(keys)) } else { "keys".to_owned() };
+        return Some(format!(
+            "Redis evicted {count} to make room{policy}, what it had acknowledged of this run among them; give it room, or \
+             maxmemory-policy noeviction"
+        ));
+    }
+    if keys > 0 {
+        warnings.push(format!("{text}{policy}: {} since the run's start, perhaps some of this run", thousands(keys)));
+    }
+    None
 }
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.

@@ -34,12 +34,20 @@ pub enum RunError {
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// Redis refused something.
-    #[error("Redis at {url}: {source}")]
+    #[error("Redis at {url}: {problem}")]
     Redis {
         /// Its URL, without password.
         url: String,
-        /// The client's error.
-        source: redis::RedisError,
+        /// What it means, and the client's error.
+        problem: String,
+    },
+    /// Redis cannot keep what the run would store.
+    #[error("Redis at {url} cannot serve this run:\n{problems}")]
+    Unfit {
+        /// Its URL, without password.
+        url: String,
+        /// One a line.
+        problems: String,
     },
     /// The user of Redis lacks rights.
     #[error("Redis at {url}: {missing}")]

@@ -1,6 +1,6 @@
 //! A run without brokers, workers and Redis: what takes their place.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     RunError,
@@ -35,6 +35,9 @@ impl Stage {
             partitions: (0..variant.partitions as i32).map(partition).collect(),
             cluster_id: "null".to_owned(),
             log_append_time: false,
+            settings: BTreeMap::new(),
+            remarks: Vec::new(),
+            unprovable: Vec::new(),
         };
         let load = load(variant, run, seed, clock, &topic, endpoints.clone())?;
         // Nobody is there to be spared a storm of sockets.
@@ -49,6 +52,8 @@ impl Stage {
             group: "none".to_owned(),
             generation: 0,
             reused: false,
+            remarks: Vec::new(),
+            evicted: None,
             endpoints: endpoints.clone(),
             workers: endpoints.clone(),
             readers: endpoints.clone(),

@@ -72,6 +72,7 @@ impl Bed {
         let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
         Request {
             name: variant_name,
+            overrides: overrides.given(),
             variant,
             run: Some(name.to_owned()),
             out: self.out.path().to_owned(),

@@ -9,7 +9,12 @@ use std::{
 use super::{Ground, Request, RunError, Stop, files::Files, null};
 use crate::{
     clock::{Anchor, Clock},
-    cluster::{Endpoints, topic, topic::Topic},
+    cluster::{
+        Endpoints,
+        redis_fit::{self, Fit},
+        topic,
+        topic::Topic,
+    },
     collect::{Collected, Collector, Input},
     crew::Crew,
     generation::{self, Generation},
@@ -19,7 +24,7 @@ use crate::{
     network::Party,
     producer::{Load, Outcome, Producers},
     schedule::Pace,
-    shards::Primaries,
+    shards::{self, Address, Evicted, Primaries, Seeds},
     store,
     tag_data::{EventShape, Stamps},
     variant::{ClusterKind, Variant},
@@ -51,6 +56,10 @@ pub(super) struct Stage {
     /// The workers' own way to both, and the readers'.
     pub workers: Endpoints,
     pub readers: Endpoints,
+    /// What was found in the settings of the topic and of Redis.
+    pub remarks: Vec<String>,
+    /// Keys that Redis had evicted before, where it says so.
+    pub evicted: Option<Evicted>,
 }
 
 impl Stage {
@@ -62,18 +71,26 @@ impl Stage {
         if variant.cluster == ClusterKind::Null {
             return Self::of_nothing(variant, run, seed, anchor, cluster.endpoints());
         }
-        let endpoints = cluster.endpoints().clone();
+        let mut endpoints = cluster.endpoints().clone();
         let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
+        let mut remarks = topic.remarks(request.verify)?;
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
-        let (generation, reused) =
-            claim(&endpoints, &topic, &start_offsets, (request.verify, request.reuse_redis || ground.runs > 0))?;
+        let again = (request.verify, request.reuse_redis || ground.runs > 0);
+        let Claim { generation, reused, evicted, nodes, found } =
+            claim(&endpoints, (&topic, variant), &start_offsets, again)?;
+        remarks.extend(found);
         let group = format!("shasta-{run}");
         let started = group::start_at(&endpoints.kafka, &group, &topic, &start_offsets, &|| stop.requested());
         stop.check()?;
         started?;
         let load = Arc::new(load(variant, run, seed, clock, &topic, cluster.endpoints_of(Party::Producers))?);
         stop.check()?;
-        let [workers, readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
+        let [mut workers, mut readers] = [Party::Workers, Party::Readers].map(|party| cluster.endpoints_of(party));
+        // Whoever connects later, for the proof too, may find the named nodes gone. Through a network there is no other way.
+        let named = endpoints.redis_url.clone();
+        for way in [&mut endpoints, &mut workers, &mut readers].into_iter().filter(|way| way.redis_url == named) {
+            way.redis_url = Seeds::url_with(&named, &nodes).unwrap_or_else(|_| named.clone());
+        }
         Ok(Self {
             anchor,
             clock,
@@ -87,6 +104,8 @@ impl Stage {
             endpoints,
             workers,
             readers,
+            remarks,
+            evicted,
         })
     }
 
@@ -285,29 +304,48 @@ impl Stage {
     }
 }
 
-/// The topic's generation, and whether Redis holds keys of ours already, which is refused unless `reuse` says so.
+/// What was found in Redis before the run.
+struct Claim {
+    /// The topic's generation.
+    generation: u64,
+    /// Whether it holds keys of ours.
+    reused: bool,
+    evicted: Option<Evicted>,
+    /// All nodes that it names.
+    nodes: Vec<Address>,
+    found: Vec<String>,
+}
+
+/// Proves that Redis can serve the run, and takes the topic's generation. Keys of ours are refused unless `reuse` says so.
 fn claim(
     endpoints: &Endpoints,
-    topic: &Topic,
+    (topic, variant): (&Topic, &Variant),
     ends: &[i64],
     (verify, reuse): (bool, bool),
-) -> Result<(u64, bool), RunError> {
-    let refused = |source| RunError::Redis { url: endpoints.redis_shown(), source };
+) -> Result<Claim, RunError> {
+    let url = || endpoints.redis_shown();
+    let tls = endpoints.redis().is_ok_and(|seeds| seeds.is_tls());
+    let refused = |source| RunError::Redis { url: url(), problem: shards::told(&source, tls) };
     let seeds = endpoints.redis().map_err(refused)?;
     let mut redis = Primaries::connect(seeds.clone(), REDIS_TIMEOUT).map_err(refused)?;
     for node in redis.map().nodes() {
         let missing = store::missing(&seeds, node, verify, REDIS_TIMEOUT).map_err(refused)?;
         if let Some(missing) = missing.told(seeds.user()) {
-            return Err(RunError::RedisRights { url: endpoints.redis_shown(), missing });
+            return Err(RunError::RedisRights { url: url(), missing });
         }
     }
     let found = generation::some_key(&mut redis).map_err(refused)?;
     let reused = found.is_some();
     if let Some(key) = found.filter(|_| !reuse) {
-        return Err(RunError::NotEmpty { url: endpoints.redis_shown(), key });
+        return Err(RunError::NotEmpty { url: url(), key });
+    }
+    let Fit { problems, remarks } = redis_fit::judge(&mut redis, variant, reused).map_err(refused)?;
+    if !problems.is_empty() {
+        let problems = problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n");
+        return Err(RunError::Unfit { url: url(), problems });
     }
     let generation = Generation::of(topic).claim(&mut redis, topic.created, ends).map_err(refused)?;
-    Ok((generation, reused))
+    Ok(Claim { generation, reused, evicted: Evicted::ask(&mut redis), nodes: redis.known(), found: remarks })
 }
 
 pub(super) fn load(

@@ -1,8 +1,8 @@
 //! Slots: which of 16,384 a key is in, and which node has each.
 
-use std::fmt;
-
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+
+use crate::address::Address;
 
 /// Slots of a Redis Cluster.
 pub const SLOTS: u16 = 16_384;
@@ -34,35 +34,12 @@ pub fn slot(key: &[u8]) -> u16 {
     tagged.unwrap_or(key).iter().fold(0, step) % SLOTS
 }
 
-/// Where a node listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address {
-    /// Name or IP address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-impl Address {
-    /// Reads `host:port`, as a MOVED or ASK names it; an empty host is `asked`, the node that said so.
-    pub fn of_redirect(text: &str, asked: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = if host.is_empty() { asked } else { host };
-        Some(Self { host: host.to_owned(), port: port.parse().ok()? })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
 /// Which primary has each slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Map {
     nodes: Vec<Address>,
+    /// Nodes of a cluster that copy from these.
+    replicas: Vec<Address>,
     /// Index of each slot's node. Empty where there is one node for all.
     slots: Vec<u16>,
 }
@@ -70,7 +47,7 @@ pub struct Map {
 impl Map {
     /// One node has everything.
     pub fn one(address: Address) -> Self {
-        Self { nodes: vec![address], slots: Vec::new() }
+        Self { nodes: vec![address], ..Self::default() }
     }
 
     /// Reads the answer to CLUSTER SLOTS; a node without a host is at the one that was asked.
@@ -78,21 +55,18 @@ impl Map {
     /// # Errors
     /// It is not such an answer, or no node has any slot.
     pub fn of_cluster(answer: &Value, asked: &str) -> RedisResult<Self> {
-        let mut map = Self { nodes: Vec::new(), slots: vec![NOBODY; usize::from(SLOTS)] };
+        let mut map = Self { slots: vec![NOBODY; usize::from(SLOTS)], ..Self::default() };
         let wrong = || RedisError::from((ErrorKind::UnexpectedReturnType, "not an answer to CLUSTER SLOTS"));
         let Value::Array(ranges) = answer else { return Err(wrong()) };
         for range in ranges {
             let Value::Array(parts) = range else { return Err(wrong()) };
-            let [Value::Int(first), Value::Int(last), Value::Array(node), ..] = &parts[..] else { return Err(wrong()) };
-            let [host, Value::Int(port), ..] = &node[..] else { return Err(wrong()) };
-            let host = match host {
-                Value::BulkString(host) if !host.is_empty() && host != b"?" => {
-                    String::from_utf8_lossy(host).into_owned()
+            let [Value::Int(first), Value::Int(last), primary, replicas @ ..] = &parts[..] else { return Err(wrong()) };
+            let node = map.add(&node(primary, asked).ok_or_else(wrong)?);
+            for replica in replicas.iter().filter_map(|replica| self::node(replica, asked)) {
+                if !map.replicas.contains(&replica) {
+                    map.replicas.push(replica);
                 }
-                _ => asked.to_owned(),
-            };
-            let port = u16::try_from(*port).map_err(|_| wrong())?;
-            let node = map.add(&Address { host, port });
+            }
             let within = |slot: &i64| (0..i64::from(SLOTS)).contains(slot);
             if !within(first) || !within(last) || first > last {
                 return Err(wrong());
@@ -108,6 +82,16 @@ impl Map {
     /// All nodes, in the order of their indices.
     pub fn nodes(&self) -> &[Address] {
         &self.nodes
+    }
+
+    /// Nodes of a cluster that copy from these.
+    pub fn replicas(&self) -> &[Address] {
+        &self.replicas
+    }
+
+    /// How many slots of a cluster no node has: what is in one of them cannot be stored.
+    pub fn uncovered(&self) -> usize {
+        self.slots.iter().filter(|node| **node == NOBODY).count()
     }
 
     /// Whether it is that of a cluster.
@@ -135,6 +119,25 @@ impl Map {
             self.nodes.len() - 1
         })
     }
+}
+
+/// A node as CLUSTER SLOTS describes it.
+fn node(described: &Value, asked: &str) -> Option<Address> {
+    let Value::Array(parts) = described else { return None };
+    let [host, Value::Int(port), ..] = &parts[..] else { return None };
+    let host = match host {
+        Value::BulkString(host) => String::from_utf8_lossy(host),
+        _ => "".into(),
+    };
+    Some(Address::named(&host, u16::try_from(*port).ok()?, asked))
+}
+
+/// A replica as ROLE describes it.
+pub(super) fn replica(described: &Value) -> Option<Address> {
+    let Value::Array(parts) = described else { return None };
+    let [Value::BulkString(host), Value::BulkString(port), ..] = &parts[..] else { return None };
+    let port = std::str::from_utf8(port).ok()?.parse().ok()?;
+    Some(Address::named(&String::from_utf8_lossy(host), port, ""))
 }
 
 fn uncovered() -> RedisError {
@@ -169,10 +172,22 @@ mod tests {
         assert_eq!(map.nodes().iter().map(Address::to_string).collect::<Vec<_>>(), ["asked:1", "b:2"]);
         assert_eq!([0, 10, 30].map(|slot| map.node(slot).unwrap()), [0, 1, 0]);
         assert!(map.node(20).unwrap_err().to_string().contains("no node"));
+        assert_eq!((map.uncovered(), Map::one(map.nodes()[0].clone()).uncovered()), (16_384 - 21, 0));
         for wrong in [range(0, 9, "", -1), range(9, 0, "", 1), range(0, 16_384, "", 1), Value::Nil] {
             assert!(Map::of_cluster(&Value::Array(vec![wrong]), "").is_err());
         }
         assert!(Map::of_cluster(&Value::Array(vec![]), "").is_err());
+    }
+
+    #[test]
+    fn nodes_that_are_announced_by_ipv6_are_reached_by_it() {
+        let node = |host: &str, port| Value::Array(vec![Value::BulkString(host.into()), Value::Int(port)]);
+        let range = Value::Array(vec![Value::Int(0), Value::Int(16_383), node("fd00::2", 6379), node("?", 6380)]);
+        let map = Map::of_cluster(&Value::Array(vec![range]), "::1").unwrap();
+        assert_eq!(
+            (map.nodes()[0].to_string(), map.replicas()[0].to_string()),
+            ("[fd00::2]:6379".into(), "[::1]:6380".into())
+        );
     }
 
     proptest! {

@@ -12,11 +12,14 @@ use redis::{
     ServerErrorKind, TlsCertificates, Value,
 };
 
-use super::{Address, Map};
+use super::Map;
 use crate::{
+    address::{Address, NoAddress},
     refusal::Refusal,
     tls::{self, Spoken},
 };
+
+const PORT: u16 = 6379;
 
 /// What a URL says after `?` to name the file (PEM) of the authorities to trust instead of the system's, as redis-py's do.
 pub const AUTHORITIES: &str = "ssl_ca_certs";
@@ -69,29 +72,33 @@ impl Seeds {
     /// # Errors
     /// It is none.
     pub fn parse(url: &str) -> RedisResult<Self> {
-        let wrong = || RedisError::from((ErrorKind::InvalidClientConfig, "Redis URL did not parse"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-        // The last `@`, as in `redacted`; passwords are percent-encoded, so they hold neither `/` nor `?`.
-        let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (hosts, path) = rest.split_at(end);
-        let at = if url.contains('@') { "@" } else { "" };
-        let infos = hosts.split(',').map(|host| {
-            let host = host.trim();
-            if host.is_empty() && hosts.contains(',') {
-                return Err(wrong());
-            }
-            format!("{scheme}://{user}{at}{host}{path}").into_connection_info()
-        });
-        let infos: Vec<ConnectionInfo> = infos.collect::<RedisResult<_>>()?;
-        let addresses = infos.iter().map(|info| address(info.addr())).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
-        let first = infos.into_iter().next().ok_or_else(wrong)?;
+        let Parts { before, hosts, path } = Parts::of(url)?;
+        let addresses =
+            hosts.split(',').map(|host| Address::parse(host, Some(PORT)).map_err(|error| wrong(unquoted(&error))));
+        let addresses = addresses.collect::<RedisResult<Vec<_>>>()?;
+        // The hosts are not the client's to read: it knows no list of them, and no IPv6 zones.
+        let info = format!("{before}localhost{path}").into_connection_info()?;
+        if address(info.addr()).is_none() {
+            return Err(wrong("it is no URL of a host and a port"));
+        }
         let authorities = authorities(path);
-        let first = match &authorities {
-            Some(file) => trusting(first, file)?,
-            None => first,
+        let info = match &authorities {
+            Some(file) => trusting(info, file)?,
+            None => info,
         };
-        Ok(Self { info: at_once(first), addresses, authorities })
+        let seeds = Self { info: at_once(info), addresses, authorities };
+        Ok(Self { info: seeds.info.clone().set_addr(seeds.addr(&seeds.addresses[0])), ..seeds })
+    }
+
+    /// A URL that names these nodes after its own.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn url_with(url: &str, more: &[Address]) -> RedisResult<String> {
+        let named = Self::parse(url)?.addresses;
+        let Parts { before, hosts, path } = Parts::of(url)?;
+        let more = more.iter().filter(|address| !named.contains(address)).map(|address| format!(",{address}"));
+        Ok(format!("{before}{hosts}{}{path}", more.collect::<String>()))
     }
 
     /// Why this user, or a node, is not accepted, where an error of a connection to some node of the URL is one of that kind:
@@ -137,17 +144,23 @@ impl Seeds {
     /// # Errors
     /// The address makes no client.
     pub fn client(&self, node: &Address) -> RedisResult<Client> {
-        let mut addr = self.info.addr().clone();
-        match &mut addr {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                (*host, *port) = (node.host.clone(), node.port);
-            }
-            _ => {}
-        }
         if self.is_tls() {
             tls::install_provider();
         }
-        Client::open(self.info.clone().set_addr(addr))
+        Client::open(self.info.clone().set_addr(self.addr(node)))
+    }
+
+    fn addr(&self, node: &Address) -> ConnectionAddr {
+        let mut addr = self.info.addr().clone();
+        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } = &mut addr {
+            (*host, *port) = (node.host.clone(), node.port);
+        }
+        addr
+    }
+
+    /// Whether the URL names a user other than the default one.
+    pub fn names_user(&self) -> bool {
+        self.info.redis_settings().username().is_some_and(|user| user != "default")
     }
 
     /// Connects to a node; `timeout` is also how long it may take to answer.
@@ -170,6 +183,38 @@ impl Seeds {
             }
         }
         all
+    }
+}
+
+/// A URL as it is written: what stands before the hosts, and what after.
+struct Parts<'a> {
+    before: &'a str,
+    hosts: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> RedisResult<Self> {
+        let scheme = url.find("://").ok_or_else(|| wrong("it has no protocol"))? + 3;
+        // The last `@`, as in `redacted`; passwords are percent-encoded, so they hold neither `/` nor `?`.
+        let start = url.rfind('@').map_or(scheme, |at| at + 1).max(scheme);
+        let (before, rest) = url.split_at(start);
+        let (hosts, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        Ok(Self { before, hosts, path })
+    }
+}
+
+fn wrong(why: &str) -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, "Redis URL did not parse", why.to_owned()))
+}
+
+/// Without the text itself, which may be a password where the `@` was forgotten.
+fn unquoted(error: &NoAddress) -> &'static str {
+    match error {
+        NoAddress::BadPort { .. } => "its port is not a number from 1 to 65535",
+        NoAddress::Brackets { .. } => "an IPv6 address stands in brackets, as in redis://[::1]:6379",
+        NoAddress::NoHost(_) => "it names no host",
+        _ => "its host is no host name",
     }
 }
 
@@ -229,9 +274,34 @@ mod tests {
         assert_eq!(seeds("redis://h"), ("h:6379".into(), None, 0));
         assert_eq!(seeds("redis://me:p%2Cw@h:1,i:2/3"), ("h:1 i:2".into(), Some("me".into()), 3));
         assert_eq!(seeds("redis://[::1]:7,[::2]"), ("[::1]:7 [::2]:6379".into(), None, 0));
+        assert_eq!(seeds("redis://[fe80::1%eth0]:7").0, "[fe80::1%eth0]:7");
+        let tls = Seeds::parse("rediss://u:p@[::1]:7/1").unwrap();
+        assert!(tls.is_tls() && tls.names_user());
+        assert_eq!(tls.client(&tls.addresses[0]).unwrap().get_connection_info().addr().to_string(), "::1:7");
         for wrong in ["h:1", "http://h", "redis://h:1,", "redis://,", "redis://a:x,b:1", "unix:///x"] {
             assert!(Seeds::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_told_without_its_password() {
+        for (url, said) in [
+            ("redis://h:0", "its port is not a number"),
+            ("redis://user:s3cret", "its port is not a number"),
+            ("redis://:s3cret@::1:7", "stands in brackets"),
+            ("redis://:s3cret@", "names no host"),
+        ] {
+            let told = Seeds::parse(url).err().unwrap().to_string();
+            assert!(told.contains(said) && !told.contains("s3cret"), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_url_takes_more_nodes() {
+        let more = ["a:1", "[::1]:2"].map(|text| text.parse().unwrap());
+        let url = Seeds::url_with("redis://u:p%40w@a:1,b/3?protocol=resp3", &more).unwrap();
+        assert_eq!(url, "redis://u:p%40w@a:1,b,[::1]:2/3?protocol=resp3");
+        assert_eq!(Seeds::url_with("redis://a:1", &more[..1]).unwrap(), "redis://a:1");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 use super::{SCRIPT, Store, Verdict, rights::missing};
-use crate::shards::Primaries;
+use crate::shards::{self, Evicted, Primaries};
 
 impl Store {
     pub(super) fn primaries(&mut self) -> RedisResult<&mut Primaries> {
@@ -19,6 +19,18 @@ impl Store {
         let missing = |node| missing(&self.seeds, node, false, self.settings.timeout).ok()?.told(self.seeds.user());
         let told = nodes.iter().find_map(|node| Some(format!("Redis {node}: {}", missing(node)?)));
         told.unwrap_or_else(|| format!("Redis refuses: {error}; check its user, password and rights"))
+    }
+
+    /// What an error means, and what to do.
+    pub fn told(&self, error: &RedisError) -> String {
+        shards::told(error, self.seeds.is_tls())
+    }
+
+    /// Whether Redis has evicted keys since this was last asked, or since the beginning; not where it may not be asked.
+    pub fn has_evicted(&mut self) -> bool {
+        let now = self.primaries.as_mut().and_then(Evicted::ask).map(|now| now.keys);
+        let before = std::mem::replace(&mut self.evicted, now);
+        matches!((before, now), (Some(before), Some(now)) if now > before)
     }
 
     pub(super) fn lose(&mut self, index: usize) {

@@ -33,6 +33,8 @@ pub struct Store {
     /// Redis may have lost what it had acknowledged.
     pub(super) doubt: bool,
     pub(super) told: Told,
+    /// Keys that Redis had evicted when it was last asked.
+    pub(super) evicted: Option<u64>,
     round: u64,
     buffers: Vec<Vec<u8>>,
 }
@@ -78,12 +80,14 @@ impl Store {
             moving: HashMap::new(),
             doubt: false,
             told: Told::default(),
+            evicted: None,
             round: 0,
             buffers: Vec::new(),
         };
         store.find()?;
         // Nothing was told yet, so nothing can be missing.
         store.doubt = false;
+        store.has_evicted();
         Ok(store)
     }
 

@@ -105,6 +105,18 @@ fn flushed_scripts_are_loaded_again() {
 }
 
 #[test]
+fn an_event_of_a_tag_whose_meta_hash_was_evicted_is_not_at_fault() {
+    let mut bench = Bench::new();
+    bench.store("r", 1).apply(&[write(10, 5, "x", "1"), write(11, 6, "x", "2")]).unwrap();
+    let _: () = bench.connection.del("shasta:{a/t/s}:meta").unwrap();
+    // Delivered again to another worker: the stream has it already.
+    let mut store = bench.store("r", 1);
+    assert_eq!(store.apply(&[write(10, 5, "x", "1")]).unwrap(), [Effect::Stale]);
+    assert_eq!(store.apply(&[write(12, 7, "x", "3")]).unwrap(), [Effect::Applied]);
+    assert!(!store.has_evicted());
+}
+
+#[test]
 fn a_key_of_another_type_is_refused_whole_and_the_rest_is_stored() {
     let mut bench = Bench::new();
     let mut store = bench.store("r", 1);

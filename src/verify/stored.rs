@@ -8,7 +8,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerError
 use super::VerifyError;
 use crate::{
     reader::StreamId,
-    shards::{Primaries, Seeds},
+    shards::{Primaries, Seeds, told},
     tag_data::RedisKeys,
 };
 
@@ -42,7 +42,7 @@ impl Stored {
     pub fn new(url: &str, shown: String) -> Result<Self, VerifyError> {
         match Seeds::parse(url) {
             Ok(seeds) => Ok(Self { seeds, primaries: None, shown }),
-            Err(source) => Err(VerifyError::Redis { url: shown, source }),
+            Err(error) => Err(VerifyError::Redis { url: shown, problem: error.to_string() }),
         }
     }
 
@@ -81,7 +81,10 @@ impl Stored {
                     self.primaries = None;
                     std::thread::sleep(PAUSE);
                 }
-                Err(source) => return Err(VerifyError::Redis { url: self.shown.clone(), source }),
+                Err(error) => {
+                    let problem = told(&error, self.seeds.is_tls());
+                    return Err(VerifyError::Redis { url: self.shown.clone(), problem });
+                }
             }
         }
     }
@@ -125,8 +128,12 @@ mod tests {
         let mut store = Store::connect(Seeds::parse(&redis.url()).unwrap(), settings).unwrap();
         store.apply(&(0..30).map(write).collect::<Vec<_>>()).unwrap();
         redis.settle();
-        let mut stored = Stored::new(&redis.url(), redis.url()).unwrap();
-        let mut whole = || {
+        // Of the URL's one node it is known by then that it is not alone.
+        let first = format!("redis://{}", redis.address(0));
+        let known = Primaries::connect(Seeds::parse(&first).unwrap(), TIMEOUT).unwrap().known();
+        let url = Seeds::url_with(&first, &known).unwrap();
+        let mut stored = Stored::new(&url, url.clone()).unwrap();
+        let whole = |stored: &mut Stored| {
             for tag in 0..30 {
                 let keys = of(tag).redis_keys();
                 let Ok(Found::Ours(Some(version))) = stored.version(&keys) else { panic!("tag {tag} has no version") };
@@ -138,8 +145,23 @@ mod tests {
                 assert!(matches!(stored.values(&keys, "0"), Ok(Found::Ours((_, values))) if values.len() == 1));
             }
         };
-        whole();
+        whole(&mut stored);
         redis.fail_over();
-        whole();
+        whole(&mut stored);
+        // The first node is gone for good, and whoever comes now finds the others.
+        whole(&mut Stored::new(&url, url.clone()).unwrap());
+    }
+
+    #[test]
+    fn the_replica_of_a_primary_that_is_gone_is_known() {
+        let mut redis = TemporaryNodes::new(RedisMode::Replica, &[]);
+        let first = format!("redis://{}", redis.address(0));
+        let known = Primaries::connect(Seeds::parse(&first).unwrap(), TIMEOUT).unwrap().known();
+        assert_eq!(known, [redis.address(0), redis.address(1)]);
+        redis.fail_over();
+        let alone = Primaries::connect(Seeds::parse(&first).unwrap(), TIMEOUT);
+        assert!(alone.is_err(), "the URL's own node is gone");
+        let url = Seeds::url_with(&first, &known).unwrap();
+        assert_eq!(Primaries::connect(Seeds::parse(&url).unwrap(), TIMEOUT).unwrap().map().nodes(), [redis.address(1)]);
     }
 }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     cluster::{KafkaAccess, consumer_defaults, readable},
+    throttle::{STATISTICS_MS, Throttled, Throttles},
     variant::GroupProtocol,
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Context {
     last_reason: Mutex<String>,
     /// How the client connects, by which its errors are told.
     pub access: KafkaAccess,
+    /// What the brokers held back by a quota.
+    pub throttles: Throttles,
 }
 
 impl ClientContext for Context {
@@ -52,6 +55,10 @@ impl ClientContext for Context {
         reason.clone_into(&mut self.last_reason.lock().unwrap_or_else(PoisonError::into_inner));
         let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).hear(&error, &readable(reason));
         told.into_iter().for_each(|text| self.tell(News::Warning(text)));
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.throttles.add(Throttled::of_statistics(statistics));
     }
 }
 
@@ -67,8 +74,8 @@ impl ConsumerContext for Context {
 
 impl Context {
     fn new(clock: HostClock, news: Sender<News>, access: KafkaAccess) -> Self {
-        let (reassigned, complaints, last_reason) = Default::default();
-        Self { clock, news, reassigned, complaints, last_reason, access }
+        let (reassigned, complaints, last_reason, throttles) = Default::default();
+        Self { clock, news, reassigned, complaints, last_reason, access, throttles }
     }
 
     /// Tells the parent, by way of the store thread.
@@ -144,6 +151,7 @@ pub(super) fn properties(config: &Config) -> BTreeMap<String, String> {
         // Where the group has no offset, or one that the log no longer has; see `recovery`.
         ("auto.offset.reset", "earliest".into()),
         ("socket.nagle.disable", "true".into()),
+        ("statistics.interval.ms", STATISTICS_MS.to_string()),
         // By default each 5 and each 10 minutes: so rarely that a young broker has meanwhile been compiled without them, and is
         // compiled anew for each, all brokers at once, in the middle of a run (results/log/2026-11-30-ten-minutes.md).
         ("topic.metadata.refresh.interval.ms", OFTEN_MS.to_string()),

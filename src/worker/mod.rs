@@ -49,7 +49,7 @@ use crate::{
     child::{self, Order},
     clock::Clock,
     cluster::{ClusterError, Endpoints},
-    store,
+    shards, store,
     variant::GroupProtocol,
 };
 
@@ -120,8 +120,8 @@ pub enum WorkerError {
     #[error("the brokers refuse it: {0}")]
     Refused(String),
     /// Redis could not be reached at the start.
-    #[error("Redis refuses the worker: {0}")]
-    Redis(#[from] redis::RedisError),
+    #[error("Redis does not serve the worker: {0}")]
+    Redis(String),
     /// The readers could not do theirs.
     #[error("{0}")]
     Reader(String),
@@ -146,7 +146,10 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         timeout: Duration::from_millis(config.redis_timeout_ms),
     };
     let endpoints = Endpoints::from_env()?;
-    let store = store::Store::connect_in_time(endpoints.redis()?, &settings)?;
+    let seeds = endpoints.redis().map_err(|error| WorkerError::Redis(error.to_string()))?;
+    let tls = seeds.is_tls();
+    let store = store::Store::connect_in_time(seeds, &settings);
+    let store = store.map_err(|error| WorkerError::Redis(shards::told(&error, tls)))?;
     let (news, told) = mpsc::channel();
     let clock = HostClock::new(config.clock);
     let consumer = client::subscribe(config, &endpoints.kafka, clock.clone(), news)?;

@@ -10,9 +10,15 @@ use super::{
 };
 use crate::store::Verdict;
 
+/// How often in a row Redis may lose something before what it had lost was stored again.
+const UNFINISHED_MAX: u32 = 5;
+
 impl<'a, P: Pipe> Stock<'a, P> {
     /// Reads again what Redis has lost: returns the places from which all partitions concerned now come again.
     pub(super) fn go_back(&mut self, verdict: Verdict, taken: &Receiver<Ahead<'a>>) -> BTreeMap<i32, i64> {
+        if verdict != Verdict::Intact && self.keeps_losing() {
+            return BTreeMap::new();
+        }
         let start = |partition: i32| self.config.start_offsets.get(partition as usize).copied().unwrap_or(0);
         let places: BTreeMap<i32, i64> = match verdict {
             Verdict::Intact => return BTreeMap::new(),
@@ -51,6 +57,27 @@ impl<'a, P: Pipe> Stock<'a, P> {
         }
         self.settle_debt();
         places
+    }
+
+    /// Whether it is of no use to read again what Redis has lost: it would lose it again, and more for its sake.
+    fn keeps_losing(&mut self) -> bool {
+        if self.hopeless {
+            return true;
+        }
+        self.unfinished = if self.rebuilding.is_done() { 0 } else { self.unfinished + 1 };
+        let why = if self.store.has_evicted() {
+            self.report.evicted = true;
+            "Redis evicts keys to make room, and what it had acknowledged is among them"
+        } else if self.unfinished > UNFINISHED_MAX {
+            "Redis goes on losing what it had acknowledged, faster than it can be stored again"
+        } else {
+            return false;
+        };
+        self.hopeless = true;
+        self.report.warnings.push(format!("{why}; from now on nothing is read again from Kafka"));
+        self.rebuilding.give_up();
+        self.settle_debt();
+        true
     }
 
     /// Keeps a record of a partition that does not go back, and the stamp of one that does.

@@ -50,6 +50,18 @@ pub struct Report {
     /// Records that were delivered again because of that.
     #[prost(uint64, tag = "21")]
     pub replayed: u64,
+    /// Redis evicts what it had acknowledged; that is not read again.
+    #[prost(bool, tag = "40")]
+    pub evicted: bool,
+    /// Answers since the last report by which a broker held the consumer back.
+    #[prost(uint64, tag = "41")]
+    pub throttled_responses: u64,
+    /// For how long in all, in ms.
+    #[prost(uint64, tag = "42")]
+    pub throttled_ms: u64,
+    /// The longest of them, in ms.
+    #[prost(uint64, tag = "43")]
+    pub throttled_ms_max: u64,
 }
 
 /// One change that a follower has got.

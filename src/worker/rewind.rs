@@ -147,6 +147,11 @@ impl Rebuilding {
         self.ends.is_empty()
     }
 
+    /// Nothing more is read again; what was still to come counts as told of all the same.
+    pub fn give_up(&mut self) {
+        self.ends.clear();
+    }
+
     /// Partitions whose repetition is not complete.
     pub fn open(&self) -> usize {
         self.ends.len()

@@ -24,7 +24,10 @@ use super::{
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
     rewind::{Rebuilding, Seeks},
 };
-use crate::store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal};
+use crate::{
+    store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal},
+    throttle::Throttled,
+};
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);
@@ -46,6 +49,10 @@ pub(super) struct Stock<'a, P> {
     /// Records that came while partitions went back, and are not of those.
     pub(super) held: VecDeque<Consumed<'a>>,
     pub(super) rebuilding: Rebuilding,
+    /// How often in a row Redis lost something before it had all again.
+    pub(super) unfinished: u32,
+    /// Nothing is read again any more.
+    pub(super) hopeless: bool,
     news: Receiver<News>,
     pipe: &'a mut P,
     pub(super) report: Report,
@@ -87,6 +94,8 @@ impl<'a, P: Pipe> Stock<'a, P> {
             seeks,
             held: VecDeque::new(),
             rebuilding: Rebuilding::default(),
+            unfinished: 0,
+            hopeless: false,
             news,
             pipe,
             report: Report::default(),
@@ -254,7 +263,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 if is_refusal(&error) {
                     self.report.refused = Some(self.store.refusal(&error));
                 } else {
-                    self.report.warnings.push(format!("Redis: {error}; trying again"));
+                    self.report.warnings.push(format!("Redis: {}; trying again", self.store.told(&error)));
                 }
                 // Now: whoever waits for this batch has to know what it waits for.
                 self.tell()?;
@@ -301,6 +310,9 @@ impl<'a, P: Pipe> Stock<'a, P> {
             self.rebuilding.keep_partitions(partitions);
             self.settle_debt();
         }
+        let Throttled { responses, total_ms, max_ms } = self.consumer.context().throttles.take();
+        let report = &mut self.report;
+        (report.throttled_responses, report.throttled_ms, report.throttled_ms_max) = (responses, total_ms, max_ms);
         let report = std::mem::take(&mut self.report);
         if !report.is_empty() {
             self.pipe.write_all(&report.frame())?;
