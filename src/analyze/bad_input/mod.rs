@@ -3,6 +3,7 @@
 
 mod files;
 mod flags;
+mod foreign;
 mod manifests;
 mod output;
 mod parquet;
