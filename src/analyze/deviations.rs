@@ -2,15 +2,16 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use crate::{
     agreement::{self, Extent},
     columns::{DESTINATION, Latency, SOURCE},
+    cores,
     document::Block,
     figures,
-    histogram::Histogram,
+    histogram::{Counted, Histogram},
     input::Recorded,
     manifest::Manifest,
     markdown::counted,
@@ -31,7 +32,7 @@ const COUNTED_BYTES_MAX: usize = 128 << 20;
 
 /// One latency of rows, by pair.
 struct OneLatency {
-    counted: Vec<Histogram>,
+    counted: Vec<Counted>,
     counted_bytes: usize,
     /// Of the rows in no pair.
     unplaced: Histogram,
@@ -63,17 +64,16 @@ impl OneLatency {
         if let Some(kept) = &mut self.kept {
             return kept.push(Sample { pair, second: 0, latencies_us: &[us] });
         }
-        let histogram = match pair {
-            NO_PAIR => &mut self.unplaced,
+        self.counted_bytes += match pair {
+            NO_PAIR => self.unplaced.add(us),
             pair => {
                 let pair = usize::from(pair);
                 if pair >= self.counted.len() {
-                    self.counted.resize_with(pair + 1, Histogram::default);
+                    self.counted.resize_with(pair + 1, Counted::default);
                 }
-                &mut self.counted[pair]
+                self.counted[pair].add(us)
             }
         };
-        self.counted_bytes += histogram.add(us);
         if self.counted_bytes > COUNTED_BYTES_MAX { self.keep() } else { Ok(()) }
     }
 
@@ -83,8 +83,8 @@ impl OneLatency {
         let mut kept = Samples::new(1, Arc::clone(&self.in_memory), MEMORY_BYTES);
         let unplaced = std::mem::take(&mut self.unplaced);
         let counted = std::mem::take(&mut self.counted).into_iter().enumerate();
-        for (pair, histogram) in counted.map(|(pair, histogram)| (pair as u16, histogram)).chain([(NO_PAIR, unplaced)])
-        {
+        let counted = counted.map(|(pair, counted)| (pair as u16, counted.histogram()));
+        for (pair, histogram) in counted.chain([(NO_PAIR, unplaced)]) {
             for (us, count) in histogram.counts() {
                 for _ in 0..count {
                     kept.push(Sample { pair, second: 0, latencies_us: &[us] })?;
@@ -96,16 +96,28 @@ impl OneLatency {
     }
 
     /// Percentiles of each of so many pairs, and of all planned events.
-    fn quantiles(&self, pairs: usize) -> io::Result<(Vec<Quantiles>, Quantiles)> {
+    fn quantiles(self, pairs: usize) -> io::Result<(Vec<Quantiles>, Quantiles)> {
         if let Some(kept) = &self.kept {
             let by_pair = kept.grouped(By::Pair, &Groups::each(pairs), 0, &PAIR_PERCENTILES)?;
             return Ok((by_pair, kept.pooled(0, &PAIR_PERCENTILES)?));
         }
-        let mut pooled = self.unplaced.clone();
-        self.counted.iter().for_each(|histogram| pooled.merge(histogram.clone()));
-        let mut by_pair: Vec<_> = self.counted.iter().map(|histogram| histogram.quantiles(&PAIR_PERCENTILES)).collect();
-        by_pair.resize(pairs, Quantiles::default());
-        Ok((by_pair, pooled.quantiles(&PAIR_PERCENTILES)))
+        let counted = Mutex::new(self.counted.into_iter().enumerate());
+        let next = || counted.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let parts = cores::each(|| {
+            let (mut pooled, mut by_pair) = (Histogram::default(), Vec::new());
+            while let Some((pair, counted)) = next() {
+                let histogram = counted.histogram();
+                pooled.merge(&histogram);
+                by_pair.push((pair, histogram.quantiles(&PAIR_PERCENTILES)));
+            }
+            (pooled, by_pair)
+        });
+        let (mut pooled, mut all) = (self.unplaced, vec![Quantiles::default(); pairs]);
+        for (part, by_pair) in parts {
+            pooled.merge(&part);
+            by_pair.into_iter().for_each(|(pair, quantiles)| all[pair] = quantiles);
+        }
+        Ok((all, pooled.quantiles(&PAIR_PERCENTILES)))
     }
 }
 
@@ -142,8 +154,8 @@ impl Sink for OneLatency {
             kept.merge(other);
             return Ok(());
         }
-        self.unplaced.merge(other.unplaced);
-        self.counted.resize_with(self.counted.len().max(other.counted.len()), Histogram::default);
+        self.unplaced.merge(&other.unplaced);
+        self.counted.resize_with(self.counted.len().max(other.counted.len()), Counted::default);
         self.counted.iter_mut().zip(other.counted).for_each(|(sum, other)| sum.merge(other));
         Ok(())
     }
@@ -173,8 +185,9 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
     let shared = Shared { directory: &directory, sink: &sink, skip_bad_rows: options.skip_bad_rows, columns: &columns };
     let scanned = scan::file(path, &shared, progress)?;
     let (names, numbers) = directory.finish();
+    let unplaced = scanned.sink.unplaced_rows;
     let (by_pair, pooled) = scanned.sink.quantiles(numbers.len()).map_err(temporary)?;
-    let pairs = Pairs::new(latency, (&names, &numbers), by_pair, scanned.sink.unplaced_rows);
+    let pairs = Pairs::new(latency, (&names, &numbers), by_pair, unplaced);
     let mut origin = format!("`{}`: {}, of which only D2–D5 were read.", path.display(), counted(scanned.rows, "row"));
     if scanned.skipped.count > 0 {
         origin += &format!(" **{}.**", scanned.skipped.told(path));

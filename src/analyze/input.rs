@@ -123,6 +123,9 @@ fn ending(path: &Path) -> Option<Ending> {
     }
 }
 
+/// Endings of files that hold another file, packed.
+const PACKED: [&str; 8] = ["gz", "zst", "bz2", "xz", "lz4", "zip", "br", "7z"];
+
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -138,7 +141,9 @@ fn grouped(files: Vec<PathBuf>) -> Result<Vec<Recorded>, Error> {
             return Err(not_rows(&path, "is a directory; name the files in it, as in `results/*.csv`"));
         }
         let Some(ending) = ending(&path) else {
-            return Err(not_rows(&path, "is neither .csv nor .parquet nor .json; name a run's rows or its manifest"));
+            let packed = path.extension().is_some_and(|ending| PACKED.iter().any(|packed| ending == *packed));
+            let cure = if packed { "unpack it first" } else { "name a run's rows or its manifest" };
+            return Err(not_rows(&path, format!("is neither .csv nor .parquet nor .json; {cure}")));
         };
         let name = stem(&path).split('@').next().unwrap_or_default().to_owned();
         let run = runs.entry(name.clone()).or_insert_with(|| Recorded { name, rows: vec![], manifests: vec![] });
@@ -265,6 +270,7 @@ mod tests {
             "x/r@1.csv",
             "y/r@1.csv",
             "n.txt",
+            "n.csv.gz",
             "m.json",
             "sub/m.json",
         ]);
@@ -279,6 +285,7 @@ mod tests {
         let none = find(vec![directory.path().join("sub/none/*.csv")]).unwrap_err().to_string();
         assert!(none.contains("no recorded run is here"), "{none}");
         assert!(told(&["n.txt"]).contains("neither .csv nor"));
+        assert!(told(&["n.csv.gz"]).ends_with("unpack it first"));
         assert!(told(&["sub"]).contains("is a directory"));
         assert!(in_directory(&directory.path().join("none")).unwrap_err().to_string().contains("no recorded run"));
     }

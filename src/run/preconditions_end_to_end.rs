@@ -120,6 +120,7 @@ impl Others {
         let (variant_name, variant) = Variant::load("laptop", &layer).unwrap();
         Request {
             name: variant_name,
+            overrides: layer.given(),
             variant,
             run: Some(name.to_owned()),
             out: self.dir.path().join("results"),

@@ -29,8 +29,9 @@ fn a_directory_a_fifo_and_nothing() {
 #[test]
 fn a_gzip() {
     let gzip = [b"\x1f\x8b\x08\0", &rows()[..]].concat();
-    Case::new(&[("a.csv", &gzip)]).refuses(&["a.csv"], &["a.csv, line 1: is gzip, not CSV; unpack it with `gunzip`"]);
-    Case::new(&[("a.csv.gz", &gzip)]).refuses(&["a.csv.gz"], &["a.csv.gz: is neither .csv nor .parquet nor .json"]);
+    Case::new(&[("a.csv", &gzip)]).refuses(&["a.csv"], &["a.csv, line 1: is gzip; unpack it with `gunzip`"]);
+    Case::new(&[("a.csv.gz", &gzip)])
+        .refuses(&["a.csv.gz"], &["a.csv.gz: is neither .csv nor .parquet nor .json; unpack it first"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod experiments;
 mod files;
 mod flags;
+mod foreign;
 mod manifests;
 mod other_run;
 mod output;

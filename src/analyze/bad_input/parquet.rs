@@ -43,10 +43,14 @@ fn a_sound_one_is_read() {
 fn a_part_of_a_file() {
     let whole = sound(40);
     for end in [0, 3, 8, whole.len() / 2, whole.len() - 1] {
-        a(&whole[..end]).refuses(&["a.parquet"], &["a.parquet: is not a whole Parquet file (", "record it again"]);
+        a(&whole[..end])
+            .refuses(&["a.parquet"], &["a.parquet: is not a whole Parquet file (", "copy or write it again"]);
     }
-    a(b"source,destination\n").refuses(&["a.parquet"], &["a.parquet: is not a whole Parquet file ("]);
-    Case::new(&[("a.csv", &whole)]).refuses(&["a.csv"], &["is Parquet, not CSV; let its name end in .parquet"]);
+    a(b"source,destination\n").refuses(&["a.parquet"], &["a.parquet: is text, not Parquet; let its name end in .csv"]);
+    a(b"ORC\0\0\0").refuses(&["a.parquet"], &["a.parquet: is ORC; write its rows as Parquet or CSV"]);
+    let encrypted = [&whole[..whole.len() - 4], b"PARE"].concat();
+    a(&encrypted).refuses(&["a.parquet"], &["a.parquet: is encrypted Parquet"]);
+    Case::new(&[("a.csv", &whole)]).refuses(&["a.csv"], &["is Parquet; let its name end in .parquet"]);
     a(&sound(0)).refuses(&["a.parquet"], &["a.parquet: has a header and no rows"]);
 }
 
@@ -55,22 +59,36 @@ fn columns_that_are_missing_or_of_another_type() {
     let without = frame(9, |name| (name == "after_store_us").then(|| Column::new_empty(name.into(), &DataType::Int64)));
     a(&without).refuses(&["a.parquet"], &["a.parquet: lacks the column after_store_us"]);
     let typed = |column: &'static str, is: Column| frame(9, move |name| (name == column).then(|| is.clone()));
+    let list = Series::new("before_publish_us".into(), vec![Series::new("".into(), [1_i64]); 9]);
+    for (is, told) in
+        [(Column::new("before_publish_us".into(), [true; 9]), "truth values"), (list.into_column(), "a nested type")]
+    {
+        let held = format!("a.parquet: has the column `before_publish_us` as {told}, and it must be whole numbers");
+        a(&typed("before_publish_us", is)).refuses(&["a.parquet"], &[&held, "cast it and write the file again"]);
+    }
+    let held = "a.parquet: has the column `source` as truth values, and it must be text";
+    a(&typed("source", Column::new("source".into(), [true; 9]))).refuses(&["a.parquet"], &[held]);
+}
+
+#[test]
+fn values_that_are_no_whole_numbers() {
+    let typed = |is: Column| frame(9, move |name| (name == "before_publish_us").then(|| is.clone()));
     let name = || "before_publish_us".into();
     for (is, told) in [
-        (Column::new(name(), [1.5_f64; 9]), "Float64"),
-        (Column::new(name(), [true; 9]), "Boolean"),
-        (Column::new(name(), ["1"; 9]), "Utf8View"),
+        (Column::new(name(), [1.5_f64; 9]), "`1.5`, which is no whole number of 64 bits; take the line out"),
+        (Column::new(name(), [f64::INFINITY; 9]), "`inf`, which is no whole number of 64 bits"),
+        (Column::new(name(), [1.7e15_f32; 9]), "`1699999998017536`, of whose digits some may be lost; write it"),
+        (Column::new(name(), [u64::MAX; 9]), "`18446744073709551615`, which is no whole number of 64 bits"),
+        (Column::new(name(), ["x"; 9]), "`x`, which is no whole number of 64 bits"),
     ] {
-        let held = format!("a.parquet: has the column `before_publish_us` as {told}, and it must be a whole number");
-        a(&typed("before_publish_us", is)).refuses(&["a.parquet"], &[&held]);
+        a(&typed(is)).refuses(&["a.parquet"], &[&format!("a.parquet: row 1: `before_publish_us` is {told}")]);
     }
-    let held = "a.parquet: has the column `source` as Int64, and it must be text";
-    a(&typed("source", Column::new("source".into(), [1_i64; 9]))).refuses(&["a.parquet"], &[held]);
-    let narrow = typed("before_publish_us", Column::new(name(), [7_i32; 9]));
-    a(&narrow).says(&["a.parquet"], &[], &["9 rows"]);
-    let wide = typed("before_publish_us", Column::new(name(), [u64::MAX; 9]));
-    a(&wide)
-        .refuses(&["a.parquet"], &["the column `before_publish_us` holds a number that is no whole number of 64 bits"]);
+    let one = (0..9).map(|k| if k == 4 { 0.5 } else { 1.0 }).collect::<Vec<f64>>();
+    let case = a(&typed(Column::new(name(), one)));
+    for only in ["tables", "d2-d5"] {
+        let held = ["8 rows", "1 bad row was skipped (row 5 `before_publish_us` is `0.5`"];
+        case.says(&["a.parquet"], &["--only", only, "--skip-bad-rows"], &held);
+    }
 }
 
 #[test]

@@ -1,125 +1,109 @@
 //! Rows of Parquet for a sink that takes whole columns. Each column is decoded alone and given back once it is numbers: memory
 //! that a process has never touched is dear, and text takes 16 bytes a row where its number takes two.
 
-use polars::prelude::*;
-
 use super::{
     Scanned, Sink,
-    columnar::{Failure, numbers, typed},
-    layout::NUMBERS,
+    columnar::Failure,
+    decode::{Columns, Keyed, Piece},
     line,
-    names::{Interner, NO_PAIR},
+    names::Interner,
 };
 use crate::{
     columns::{DESTINATION, SOURCE},
     row::STAMPS,
 };
 
-/// Entries of a column's table of numbers by the views of their names; a power of two.
-const VIEW_SLOTS: usize = 1 << 10;
+/// Entries of a table of the pairs of all names; with more names pairs are looked up.
+const TABLE_MAX: usize = 1 << 20;
 
-/// Columns of integers before the first stamp.
-const BEFORE_STAMPS: usize = NUMBERS.len() - STAMPS.len();
-
-/// Takes in all rows of a slice at once; `frame` decodes columns of it. False, with nothing taken in, when the sink does
-/// not want them so, or one of them is bad.
+/// Takes in all rows of a piece at once. False, with nothing taken in, when the sink does not want them so, or one of them
+/// is bad.
 ///
 /// # Errors
-/// Columns that cannot be read or are of other types; those of the sink.
+/// Columns that cannot be decoded; those of the sink.
 pub fn add<S: Sink>(
-    frame: &dyn Fn(&[&str]) -> Result<DataFrame, Failure>,
+    file: &Columns,
+    piece: &Piece,
     columns: &[&str],
     names: &mut Interner,
     part: &mut Scanned<S>,
 ) -> Result<bool, Failure> {
-    let Some(pairs) = pairs(frame, names)? else { return Ok(false) };
-    let of_numbers: Vec<_> = columns.iter().copied().filter(|name| NUMBERS.contains(name)).collect();
-    let numbers = numbers(&frame(&of_numbers)?, columns)?;
-    let mut stamps = Vec::new();
-    for (place, values) in &numbers {
-        if let Some(stamp) = place.checked_sub(BEFORE_STAMPS) {
-            stamps.push((stamp, values.cont_slice()?));
+    let (sources, destinations) = (file.names(SOURCE, piece)?, file.names(DESTINATION, piece)?);
+    let Some(pairs) = pairs(&sources, &destinations, names) else { return Ok(false) };
+    drop((sources, destinations));
+    let mut numbers = Vec::new();
+    for (stamp, (name, _)) in STAMPS.iter().enumerate().filter(|(_, (name, _))| columns.contains(name)) {
+        let column = file.numbers(name, piece)?;
+        if !column.bad.is_empty() || column.values.iter().any(|&value| line::is_garbage(stamp, value)) {
+            return Ok(false);
         }
+        numbers.push((stamp, column.values));
     }
-    if stamps.iter().any(|&(stamp, values)| values.iter().any(|&value| line::is_garbage(stamp, value))) {
-        return Ok(false);
-    }
+    let stamps: Vec<_> = numbers.iter().map(|(stamp, values)| (*stamp, &values[..])).collect();
     let taken = part.sink.add_columns(&pairs, &stamps).map_err(Failure::Io)?;
     part.rows += if taken { pairs.len() as u64 } else { 0 };
     Ok(taken)
 }
 
 /// The pair of each row; none when a name is missing or no name.
-fn pairs(
-    frame: &dyn Fn(&[&str]) -> Result<DataFrame, Failure>,
-    names: &mut Interner,
-) -> Result<Option<Vec<u16>>, Failure> {
-    // Fewer names than `NO_PAIR` are numbered.
-    let number = |number: Option<u32>| number.and_then(|number| u16::try_from(number).ok());
-    let source = |name: &str| if name.is_empty() { None } else { number(names.source(name.as_bytes())) };
-    let Some(mut pairs) = numbered(typed(&frame(&[SOURCE])?, SOURCE, &DataType::String)?.str()?, None, source) else {
-        return Ok(None);
+fn pairs(sources: &Keyed, destinations: &Keyed, names: &mut Interner) -> Option<Vec<u16>> {
+    let source = |name: &[u8]| if name.is_empty() { None } else { names.source(name) };
+    let sources_of: Option<Vec<u32>> = used(sources, source);
+    let destination = |name: &[u8]| if name.is_empty() { Some(None) } else { names.destination(name).map(Some) };
+    let destinations_of: Option<Vec<Option<u32>>> = used(destinations, destination);
+    let (sources_of, destinations_of) = (sources_of?, destinations_of?);
+    let mut pair = |source: u16, destination: u16| {
+        names.pair(sources_of[usize::from(source)], destinations_of[usize::from(destination)])
     };
-    let destination =
-        |name: &str| if name.is_empty() { Some(NO_PAIR) } else { number(names.destination(name.as_bytes())) };
-    let destinations = typed(&frame(&[DESTINATION])?, DESTINATION, &DataType::String)?;
-    let Some(destinations) = numbered(destinations.str()?, Some(NO_PAIR), destination) else { return Ok(None) };
-    for (pair, destination) in pairs.iter_mut().zip(destinations) {
-        let destination = (destination != NO_PAIR).then_some(u32::from(destination));
-        let Some(number) = names.pair(u32::from(*pair), destination) else { return Ok(None) };
-        *pair = number;
+    let keys = sources.keys.iter().zip(destinations.keys.iter());
+    if sources_of.len() * destinations_of.len() > TABLE_MAX {
+        return keys.map(|(&source, &destination)| pair(source, destination)).collect();
     }
-    Ok(Some(pairs))
+    // Only pairs that some row has are numbered.
+    let mut known = vec![None; sources_of.len() * destinations_of.len()];
+    let mut pairs = Vec::with_capacity(sources.keys.len());
+    for (&source, &destination) in keys {
+        let place = &mut known[usize::from(source) * destinations_of.len() + usize::from(destination)];
+        pairs.push(match *place {
+            Some(pair) => pair,
+            None => *place.insert(pair(source, destination)?),
+        });
+    }
+    Some(pairs)
 }
 
-/// The number of each name of a column, `null` where there is none; none when one of them has no number.
-fn numbered(
-    column: &StringChunked,
-    null: Option<u16>,
-    mut number: impl FnMut(&str) -> Option<u16>,
-) -> Option<Vec<u16>> {
-    if column.chunks().len() != 1 || column.null_count() > 0 {
-        return column.iter().map(|name| name.map_or(null, &mut number)).collect();
-    }
-    // Within a chunk equal views (a name's bytes, or its place) are equal names: few have to be looked up.
-    let mut slots = vec![(u128::MAX, NO_PAIR); VIEW_SLOTS];
-    let mut numbers = Vec::with_capacity(column.len());
-    for (k, view) in column.downcast_as_array().views().iter().enumerate() {
-        let view = view.as_u128();
-        let slot = &mut slots[slot(view)];
-        if slot.0 != view {
-            *slot = (view, number(column.get(k)?)?);
+/// What each name is; none when it is nothing for one of them that some row has.
+fn used<T: Clone + Default>(names: &Keyed, mut number: impl FnMut(&[u8]) -> Option<T>) -> Option<Vec<T>> {
+    let mut numbers: Vec<Option<T>> = names.distinct.iter().map(|name| number(name)).collect();
+    if numbers.iter().any(Option::is_none) {
+        // A dictionary may hold names that no row of this piece has.
+        let mut is_used = vec![false; numbers.len()];
+        names.keys.iter().for_each(|&key| is_used[usize::from(key)] = true);
+        for (number, _) in numbers.iter_mut().zip(is_used).filter(|(_, is_used)| !is_used) {
+            number.get_or_insert_default();
         }
-        numbers.push(slot.1);
     }
-    Some(numbers)
-}
-
-fn slot(view: u128) -> usize {
-    let mixed = (view as u64 ^ (view >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    // The upper bits depend on all bytes of a name, the lower ones on its first.
-    (mixed >> 48) as usize % VIEW_SLOTS
+    numbers.into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use polars_arrow::array::BinaryViewArray;
+
     use super::*;
     use crate::scan::names::Directory;
 
     /// The pairs' names, by the short way; none where it does not go.
     fn paired(sources: &[Option<&str>], destinations: &[Option<&str>], chunked: bool) -> Option<Vec<String>> {
-        let column = |name: &str, values: &[Option<&str>]| {
-            let (start, end) = values.split_at(if chunked { values.len() / 2 } else { values.len() });
-            let mut column = Series::new(name.into(), start);
-            column.append(&Series::new(name.into(), end)).unwrap();
-            if !chunked {
-                column = column.rechunk();
-            }
-            column.into_frame()
+        let arrays = |names: &[Option<&str>]| {
+            let (start, end) = names.split_at(if chunked { names.len() / 2 } else { names.len() });
+            let array = |names: &[Option<&str>]| {
+                BinaryViewArray::from_slice(names.iter().map(|name| name.map(str::as_bytes)).collect::<Vec<_>>())
+            };
+            Keyed::of(&[start, end].map(array)).unwrap()
         };
-        let frame = |columns: &[&str]| Ok(column(columns[0], if columns == [SOURCE] { sources } else { destinations }));
         let directory = Directory::default();
-        let pairs = pairs(&frame, &mut Interner::new(&directory)).unwrap()?;
+        let pairs = pairs(&arrays(sources), &arrays(destinations), &mut Interner::new(&directory))?;
         let (names, numbers) = directory.finish();
         let name = |pair: u16| {
             let Some(&(source, destination)) = numbers.get(usize::from(pair)) else { return String::new() };

@@ -1,7 +1,7 @@
 //! Reads the rows of a Parquet file with all cores: each thread decodes the next rows that are left, and takes them in.
 
 use std::{
-    fmt,
+    collections::BTreeMap,
     fs::File,
     ops::Range,
     path::Path,
@@ -11,12 +11,13 @@ use std::{
     },
 };
 
-use polars::prelude::*;
+use polars_buffer::Buffer;
+use polars_error::PolarsError;
 
 use super::{
     Progress, Scanned, Shared, Sink, Skipped, by_column,
-    caught::caught,
-    layout::{Layout, NUMBERS},
+    decode::{self, Columns, Keyed, Piece},
+    layout::{NOT_UTF_8, NUMBERS},
     line::{self, Numbers},
     names::Interner,
 };
@@ -24,7 +25,7 @@ use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
     cores,
     input::Error,
-    row::MISSING,
+    row::{MISSING, Row},
 };
 
 /// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
@@ -45,43 +46,20 @@ pub fn scan<S: Sink>(
     progress: Progress,
 ) -> Result<Scanned<S>, Error> {
     let not_rows = |what: String| Error::NotRows { path: path.to_owned(), what };
-    let broken = |error: &dyn fmt::Display| not_rows(format!("is not a whole Parquet file ({error}); record it again"));
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let mut reader = ParquetReader::new(file.try_clone().map_err(unreadable)?);
-    let footer = caught(|| PolarsResult::Ok((reader.get_metadata()?.clone(), reader.schema()?)));
-    let (metadata, schema) = footer.map_err(|panic| broken(&panic))?.map_err(|error| broken(&error))?;
-    let names: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
-    Layout::of(names.join(",").as_bytes()).map_err(not_rows)?;
-    check_types(&schema).map_err(not_rows)?;
-    check_counts(&metadata, bytes).map_err(|what| broken(&what))?;
-    let groups = metadata.row_groups.iter().map(|group| group.num_rows());
+    let file = Columns::open(path, file, bytes)?;
+    let groups = file.metadata.row_groups.iter().map(|group| group.num_rows());
     let slices = slices(groups, cores::count());
     let (slices, failed) = (Mutex::new(slices.into_iter()), AtomicBool::new(false));
     let next = || slices.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let whole = shared.columns.len() == COLUMNS.len();
     let read = |slice: &Range<usize>, names: &mut Interner, part: &mut Scanned<S>| -> Result<(), Failure> {
-        let frame = |columns: &[&str]| {
-            let mut reader = ParquetReader::new(file.try_clone().map_err(Failure::Io)?)
-                .read_parallel(ParallelStrategy::None)
-                .with_columns(Some(columns.iter().map(|&name| name.to_owned()).collect()))
-                .with_slice(Some((slice.start, slice.len())));
-            reader.set_metadata(metadata.clone());
-            let frame = caught(|| reader.finish()).map_err(Failure::Broken)??;
-            // A damaged footer may make columns of different lengths.
-            match frame.columns().iter().find(|column| column.len() != slice.len()) {
-                Some(column) => Err(Failure::Broken(format!(
-                    "of {} rows its column `{}` has {}",
-                    slice.len(),
-                    column.name(),
-                    column.len()
-                ))),
-                None => Ok(frame),
+        for piece in file.pieces(slice) {
+            if whole || !by_column::add(&file, &piece, shared.columns, names, part)? {
+                Batch::of(&file, &piece, shared.columns)?.add(shared.skip_bad_rows, names, part)?;
             }
-        };
-        let whole = shared.columns.len() == COLUMNS.len();
-        if whole || !by_column::add(&frame, shared.columns, names, part)? {
-            Batch::of(&frame(shared.columns)?, shared.columns, slice.start)?.add(shared.skip_bad_rows, names, part)?;
         }
-        progress((bytes as u128 * slice.len() as u128 / metadata.num_rows.max(1) as u128) as u64);
+        progress((bytes as u128 * slice.len() as u128 / file.metadata.num_rows.max(1) as u128) as u64);
         Ok(())
     };
     let work = || {
@@ -106,44 +84,8 @@ pub fn scan<S: Sink>(
     match parts {
         Ok(parts) => Scanned::merged(parts, shared).map_err(unreadable),
         Err((_, Failure::Io(source))) => Err(unreadable(source)),
-        Err((_, Failure::Polars(error))) => Err(broken(&error)),
-        Err((_, Failure::Broken(error))) => Err(broken(&error)),
-        Err((_, Failure::Type(what))) => Err(not_rows(what)),
-        Err((_, Failure::Row(row, what))) => Err(not_rows(format!("row {row}: {what}"))),
+        Err((_, failure)) => Err(not_rows(failure.told())),
     }
-}
-
-/// No encoding packs stamps more closely: recorded rows take some 16 bytes each.
-const ROWS_A_BYTE_MAX: u64 = 1024;
-
-/// Counts in a damaged footer are refused before memory is asked for so many rows.
-fn check_counts(metadata: &FileMetadata, bytes: u64) -> Result<(), &'static str> {
-    let rows = metadata.row_groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(group.num_rows()));
-    if rows != Some(metadata.num_rows) || metadata.num_rows as u64 > bytes.saturating_mul(ROWS_A_BYTE_MAX) {
-        return Err("the rows of its groups do not add up to its rows");
-    }
-    let even = metadata.row_groups.iter().all(|group| {
-        let ours = |name: &PlSmallStr| COLUMNS.contains(&name.as_str());
-        let ours = group.parquet_columns().iter().filter(|column| column.descriptor().path_in_schema.iter().all(ours));
-        ours.into_iter().all(|column| usize::try_from(column.num_values()) == Ok(group.num_rows()))
-    });
-    if even { Ok(()) } else { Err("columns of one group of rows have other numbers of values") }
-}
-
-/// Columns of other types are refused before they are read: not all of them can be.
-fn check_types(schema: &ArrowSchema) -> Result<(), String> {
-    use ArrowDataType::*;
-    for (name, field) in schema.iter().filter(|(name, _)| COLUMNS.contains(&name.as_str())) {
-        let is = field.dtype();
-        let (fits, must_be) = match name.as_str() {
-            SOURCE | DESTINATION => (matches!(is, Utf8 | LargeUtf8 | Utf8View), "text"),
-            _ => (matches!(is, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64), "a whole number"),
-        };
-        if !fits {
-            return Err(format!("has the column `{name}` as {is:?}, and it must be {must_be}; record it again"));
-        }
-    }
-    Ok(())
 }
 
 /// Ranges of rows to read at once: small row groups together, large ones in pieces. What does not come out even for the
@@ -176,16 +118,43 @@ fn slices(groups: impl Iterator<Item = usize>, threads: usize) -> Vec<Range<usiz
 #[derive(Debug)]
 pub(super) enum Failure {
     Io(std::io::Error),
-    Polars(PolarsError),
     /// What the file says of itself does not hold.
     Broken(String),
+    /// The file is sound, and not to be read here.
     Type(String),
     Row(usize, String),
 }
 
-impl From<PolarsError> for Failure {
-    fn from(error: PolarsError) -> Self {
-        Failure::Polars(error)
+impl Failure {
+    /// What a decoder said of a column, or of the footer.
+    pub(super) fn of_decoder(error: &PolarsError, of: &str) -> Self {
+        // The kinds of its errors come through as text alone.
+        let said = error.to_string();
+        let said = said.trim_start_matches("parquet: ");
+        if let PolarsError::IO { error, .. } = error {
+            return Failure::Io(std::io::Error::new(error.kind(), error.to_string()));
+        }
+        if let Some((_, what)) = said.split_once("Not yet supported: ") {
+            let cure =
+                "write the file again, with the encodings that its program uses when none is named, and with zstd";
+            return Failure::Type(format!("has its {of} in a form that is not read here ({what}); {cure}"));
+        }
+        if said.contains("exceed memory use threshold") || said.contains("OOM: ") {
+            return Failure::Io(std::io::Error::new(std::io::ErrorKind::OutOfMemory, format!("{of}: {said}")));
+        }
+        Failure::Broken(format!("{of}: {said}"))
+    }
+
+    /// In words.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Failure::Io(error) => error.to_string(),
+            Failure::Broken(what) => {
+                format!("is not a whole Parquet file ({what}); copy or write it again, or record the run again")
+            }
+            Failure::Type(what) => what.clone(),
+            Failure::Row(row, what) => format!("row {row}: {what}"),
+        }
     }
 }
 
@@ -193,94 +162,84 @@ impl From<PolarsError> for Failure {
 struct Batch {
     /// Number of the first of them in the file.
     start: usize,
-    names: [StringChunked; 2],
+    names: [Keyed; 2],
     /// Places in [`NUMBERS`] of the columns that were read, and their values.
-    numbers: Vec<(usize, Int64Chunked)>,
+    numbers: Vec<(usize, Buffer<i64>)>,
+    /// Rows with a value that is no number, and what is wrong with it.
+    bad: BTreeMap<usize, String>,
 }
 
 impl Batch {
-    fn of(frame: &DataFrame, columns: &[&str], start: usize) -> Result<Self, Failure> {
-        let text = |name| Ok::<_, Failure>(typed(frame, name, &DataType::String)?.str()?.clone());
-        let numbers = numbers(frame, columns)?;
-        Ok(Self { start, names: [text(SOURCE)?, text(DESTINATION)?], numbers })
+    fn of(file: &Columns, piece: &Piece, columns: &[&str]) -> Result<Self, Failure> {
+        let names = [file.names(SOURCE, piece)?, file.names(DESTINATION, piece)?];
+        let (mut numbers, mut all_bad) = (Vec::new(), BTreeMap::new());
+        for (place, name) in NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name)) {
+            let decode::Numbers { values, bad } = file.numbers(name, piece)?;
+            numbers.push((place, values));
+            bad.into_iter().for_each(|(row, what)| {
+                all_bad.entry(row).or_insert_with(|| line::bad(name, &what));
+            });
+        }
+        Ok(Self { start: piece.start, names, numbers, bad: all_bad })
     }
 
     fn add<S: Sink>(&self, skip: bool, names: &mut Interner, part: &mut Scanned<S>) -> Result<(), Failure> {
-        let whole = self.numbers.len() == NUMBERS.len();
-        let [sources, destinations] = &self.names;
-        let numbers = self.numbers.iter().map(|(place, column)| Ok((*place, column.cont_slice()?)));
-        let numbers = numbers.collect::<Result<Vec<_>, Failure>>()?;
-        for (k, (source, destination)) in sources.iter().zip(destinations.iter()).enumerate() {
-            let mut values: Numbers = [MISSING; NUMBERS.len()];
-            for (place, column) in &numbers {
-                values[*place] = column[k];
-            }
-            let row = named(names, source, destination).and_then(|(source, destination)| {
-                let row = if whole { line::row } else { line::part };
-                Some((row(source, destination, &values)?, names.pair(source, destination)?))
-            });
-            if let Some((row, pair)) = row {
-                part.sink.add(&row, pair).map_err(Failure::Io)?;
-                part.rows += 1;
-                continue;
-            }
-            let (row, what) = (self.start + k + 1, explain(source, destination, &values));
-            if !skip {
-                return Err(Failure::Row(row, what));
-            }
-            part.skipped.count += 1;
-            if part.skipped.first.len() < Skipped::SHOWN {
-                part.skipped.first.push((row, what));
+        let [sources, destinations] = self.names.each_ref().map(Keyed::iter);
+        for (k, (source, destination)) in sources.zip(destinations).enumerate() {
+            match self.row(k, source, destination, names) {
+                Ok((row, pair)) => {
+                    part.sink.add(&row, pair).map_err(Failure::Io)?;
+                    part.rows += 1;
+                }
+                Err(what) if skip => {
+                    part.skipped.count += 1;
+                    if part.skipped.first.len() < Skipped::SHOWN {
+                        part.skipped.first.push((self.start + k + 1, what));
+                    }
+                }
+                Err(what) => return Err(Failure::Row(self.start + k + 1, what)),
             }
         }
         Ok(())
     }
-}
 
-/// A column of a frame as the type that it must have.
-pub(super) fn typed(frame: &DataFrame, name: &str, to: &DataType) -> Result<Series, Failure> {
-    let column = frame.column(name)?.as_materialized_series();
-    let wrong = |_| {
-        let what = "holds a number that is no whole number of 64 bits with a sign; record it again";
-        Failure::Type(format!("the column `{name}` {what}"))
-    };
-    if column.dtype() == to { Ok(column.clone()) } else { column.strict_cast(to).map_err(wrong) }
-}
-
-/// Those of the columns that are numbers: their places in [`NUMBERS`], and their values in one piece.
-pub(super) fn numbers(frame: &DataFrame, columns: &[&str]) -> Result<Vec<(usize, Int64Chunked)>, Failure> {
-    let wanted = NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name));
-    wanted.map(|(place, name)| Ok((place, whole(typed(frame, name, &DataType::Int64)?.i64()?)))).collect()
-}
-
-/// A column in one piece, [`MISSING`] for null.
-fn whole(column: &Int64Chunked) -> Int64Chunked {
-    if column.cont_slice().is_ok() {
-        return column.clone();
+    /// Row `k` and the number of its pair, or what is wrong with it.
+    fn row(&self, k: usize, source: &[u8], destination: &[u8], names: &mut Interner) -> Result<(Row, u16), String> {
+        if !self.bad.is_empty()
+            && let Some(what) = self.bad.get(&k)
+        {
+            return Err(what.clone());
+        }
+        let mut values: Numbers = [MISSING; NUMBERS.len()];
+        for (place, column) in &self.numbers {
+            values[*place] = column[k];
+        }
+        let whole = self.numbers.len() == NUMBERS.len();
+        let row = if whole { line::row } else { line::part };
+        let read = named(names, source, destination).and_then(|(source, destination)| {
+            Some((row(source, destination, &values)?, names.pair(source, destination)?))
+        });
+        read.map_or_else(|| slowly(source, destination, &values, whole, names), Ok)
     }
-    let values = column.iter().map(|value| value.unwrap_or(MISSING)).collect();
-    Int64Chunked::from_vec(column.name().clone(), values)
 }
 
 /// Numbers of a row's names; none when the first is missing, or one is no name.
-fn named(names: &mut Interner, source: Option<&str>, destination: Option<&str>) -> Option<(u32, Option<u32>)> {
-    let source = names.source(source.filter(|name| !name.is_empty())?.as_bytes())?;
-    let destination = match destination.filter(|name| !name.is_empty()) {
-        Some(name) => Some(names.destination(name.as_bytes())?),
-        None => None,
-    };
-    Some((source, destination))
+fn named(names: &mut Interner, source: &[u8], destination: &[u8]) -> Option<(u32, Option<u32>)> {
+    let source = if source.is_empty() { None } else { names.source(source) };
+    let destination = if destination.is_empty() { None } else { Some(names.destination(destination)?) };
+    Some((source?, destination))
 }
 
-/// As of the line that a CSV would hold.
-fn explain(source: Option<&str>, destination: Option<&str>, numbers: &Numbers) -> String {
-    let number = |&number: &i64| if number == MISSING { String::new() } else { number.to_string() };
-    let names = [source, destination].map(|name| name.unwrap_or_default().replace(['"', ',', '\r', '\n'], "?"));
-    let fields: Vec<String> = names.into_iter().chain(numbers.iter().map(number)).collect();
-    match Layout::of(COLUMNS.join(",").as_bytes()) {
-        Ok(layout) => line::explain(fields.join(",").as_bytes(), &layout),
-        Err(what) => what,
-    }
+/// A row whose names are as another program writes them, or what is wrong with it.
+fn slowly(
+    source: &[u8],
+    destination: &[u8],
+    values: &Numbers,
+    whole: bool,
+    names: &mut Interner,
+) -> Result<(Row, u16), String> {
+    let text = |name| std::str::from_utf8(name).map_err(|_| NOT_UTF_8.to_owned());
+    line::checked((text(source)?, text(destination)?), values, whole, names)
 }
 
 #[cfg(test)]
@@ -331,9 +290,13 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_explained_as_its_line_would_be() {
+        let directory = crate::scan::names::Directory::default();
+        let mut names = Interner::new(&directory);
+        let mut told = |source: &[u8], numbers: &Numbers| slowly(source, b"", numbers, true, &mut names).unwrap_err();
         let mut numbers: Numbers = [1; NUMBERS.len()];
+        assert!(told(b"", &numbers).contains("`source` is empty"));
+        assert!(told(b"\xff", &numbers).contains("UTF-8"));
         numbers[4] = MISSING;
-        assert!(explain(Some("p0"), None, &numbers).contains("`sequence` is empty"));
-        assert!(explain(None, None, &[1; NUMBERS.len()]).contains("`source` is empty"));
+        assert!(told(b"p0", &numbers).contains("`sequence` is empty"));
     }
 }

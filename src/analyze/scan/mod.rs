@@ -13,11 +13,15 @@ use crate::{input::Error, markdown::count, row::Row};
 mod by_column;
 mod caught;
 mod columnar;
+mod decode;
 pub mod field;
+mod footer;
+mod format;
 pub mod joined;
 pub mod layout;
 pub mod line;
 pub mod names;
+mod schema;
 mod text;
 
 /// Told, from any thread, how many more bytes of the files have been read.

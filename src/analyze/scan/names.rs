@@ -5,17 +5,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::line::NAME_BYTES_MAX;
+use super::{field, line::NAME_BYTES_MAX};
 use crate::row::Names;
 
 /// The pair of a row that no worker consumed.
 pub const NO_PAIR: u16 = u16::MAX;
 /// A name of up to this many bytes fits one register, with its length.
 const SHORT: usize = 7;
-/// Entries of a thread's table of short names; a power of two.
-const SLOTS: usize = 256;
-/// Entries of a thread's table of pairs: more than 128 hosts × 24 workers, the most that was published.
-const PAIR_SLOTS: usize = 1 << 13;
 
 /// The names met so far, numbered in the order of meeting.
 #[derive(Debug, Default)]
@@ -53,26 +49,23 @@ fn in_order(numbers: HashMap<Box<str>, u32>) -> Vec<String> {
 #[derive(Debug)]
 pub struct Interner<'a> {
     directory: &'a Directory,
-    short: [Vec<(u64, u32)>; 2],
+    short: [Table; 2],
     long: [HashMap<Box<[u8]>, u32>; 2],
-    pairs: Vec<((u32, u32), u16)>,
+    pairs: Table,
 }
 
 impl<'a> Interner<'a> {
     /// Of a directory that all threads share.
     pub fn new(directory: &'a Directory) -> Self {
-        // Packed names carry their length, so that none is 0.
-        let short = || vec![(0, 0); SLOTS];
-        let pairs = vec![((u32::MAX, u32::MAX), NO_PAIR); PAIR_SLOTS];
-        Self { directory, short: [short(), short()], long: Default::default(), pairs }
+        Self { directory, short: Default::default(), long: Default::default(), pairs: Table::default() }
     }
 
-    /// Number of a producing host; none when the name is not UTF-8 or too long.
+    /// Number of a producing host; none when it is no name: not UTF-8, too long, or for the slow way of reading.
     pub fn source(&mut self, name: &[u8]) -> Option<u32> {
         self.number(0, name)
     }
 
-    /// Number of a worker; none when the name is not UTF-8 or too long.
+    /// Number of a worker; none when it is no name.
     pub fn destination(&mut self, name: &[u8]) -> Option<u32> {
         self.number(1, name)
     }
@@ -81,13 +74,11 @@ impl<'a> Interner<'a> {
     fn number(&mut self, kind: usize, name: &[u8]) -> Option<u32> {
         if name.len() <= SHORT {
             let packed = pack(name);
-            let slot = (packed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % SLOTS;
-            let (known, number) = self.short[kind][slot];
-            if known == packed {
+            if let Some(number) = self.short[kind].get(packed) {
                 return Some(number);
             }
             let number = self.look_up(kind, name)?;
-            self.short[kind][slot] = (packed, number);
+            self.short[kind].insert(packed, number);
             return Some(number);
         }
         if let Some(&number) = self.long[kind].get(name) {
@@ -99,7 +90,7 @@ impl<'a> Interner<'a> {
     }
 
     fn look_up(&self, kind: usize, name: &[u8]) -> Option<u32> {
-        let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME_BYTES_MAX)?;
+        let name = std::str::from_utf8(name).ok().filter(|name| is_name(name))?;
         let mut known = self.directory.known();
         let numbers = &mut known.names[kind];
         if let Some(&number) = numbers.get(name) {
@@ -115,14 +106,13 @@ impl<'a> Interner<'a> {
     #[inline]
     pub fn pair(&mut self, source: u32, destination: Option<u32>) -> Option<u16> {
         let Some(destination) = destination else { return Some(NO_PAIR) };
-        let key = (source, destination);
-        let slot = (source as usize).wrapping_mul(31).wrapping_add(destination as usize) % PAIR_SLOTS;
-        let (known, number) = self.pairs[slot];
-        if known == key {
-            return Some(number);
+        // Numbers of names are below `NO_PAIR`, so that this is never 0.
+        let key = (u64::from(source) + 1) << 32 | u64::from(destination);
+        if let Some(number) = self.pairs.get(key) {
+            return Some(number as u16);
         }
-        let number = self.look_up_pair(key)?;
-        self.pairs[slot] = (key, number);
+        let number = self.look_up_pair((source, destination))?;
+        self.pairs.insert(key, number.into());
         Some(number)
     }
 
@@ -135,6 +125,58 @@ impl<'a> Interner<'a> {
         };
         known.pairs.insert(key, number);
         Some(number)
+    }
+}
+
+/// Whether this is a name as it is recorded, rather than one with spaces around it or another program's word for none.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX && name.trim() == name && !field::is_missing(name)
+}
+
+/// Numbers by keys that are not 0. At most half of its slots are taken, so that keys never push each other out: what a
+/// thread has met once it finds again, however many names there are.
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<(u64, u32)>,
+    taken: usize,
+}
+
+impl Table {
+    #[inline]
+    fn get(&self, key: u64) -> Option<u32> {
+        let mut slot = self.first(key);
+        loop {
+            match *self.slots.get(slot)? {
+                (known, number) if known == key => return Some(number),
+                (0, _) => return None,
+                _ => slot = (slot + 1) & (self.slots.len() - 1),
+            }
+        }
+    }
+
+    /// Of a key that is not there yet.
+    fn insert(&mut self, key: u64, number: u32) {
+        if self.taken * 2 >= self.slots.len() {
+            let larger = vec![(0, 0); (self.slots.len() * 2).max(64)];
+            let known = std::mem::replace(&mut self.slots, larger);
+            known.into_iter().filter(|&(key, _)| key != 0).for_each(|(key, number)| self.place(key, number));
+        }
+        self.place(key, number);
+        self.taken += 1;
+    }
+
+    fn place(&mut self, key: u64, number: u32) {
+        let mut slot = self.first(key);
+        while self.slots[slot].0 != 0 {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        self.slots[slot] = (key, number);
+    }
+
+    /// Where a key would be were it alone: there are a power of two of slots, or none.
+    #[inline]
+    fn first(&self, key: u64) -> usize {
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & self.slots.len().wrapping_sub(1)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{Progress, Scanned, Shared, Sink, Skipped, layout::Layout, line, names::Interner};
+use super::{Progress, Scanned, Shared, Sink, Skipped, format, layout::Layout, line, names::Interner};
 use crate::{columns::COLUMNS, cores, input::Error};
 
 /// Bytes of a chunk.
@@ -103,18 +103,17 @@ fn header(path: &Path, file: &File, bytes: u64) -> Result<(Layout, u64), Error> 
     let first_line = |what: &str| Error::Line { path: path.to_owned(), line: 1, what: what.to_owned() };
     let mut start = vec![0; LINE_BYTES_MAX.min(usize::try_from(bytes).unwrap_or(LINE_BYTES_MAX))];
     file.read_exact_at(&mut start, 0).map_err(unreadable)?;
-    for (magic, what) in [
-        (&b"\x1f\x8b"[..], "is gzip, not CSV; unpack it with `gunzip` and name the .csv"),
-        (b"\x28\xb5\x2f\xfd", "is zstd, not CSV; unpack it with `unzstd` and name the .csv"),
-        (b"PAR1", "is Parquet, not CSV; let its name end in .parquet"),
-    ] {
-        if start.starts_with(magic) {
-            return Err(first_line(what));
-        }
+    if let Some(what) = format::of(&start) {
+        return Err(first_line(what));
     }
     let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
         if start.is_empty() {
             return Err(first_line("is empty: the run ended before its first event; record it again"));
+        }
+        if start.contains(&b'\r') {
+            return Err(first_line(
+                "ends its lines with a carriage return alone; convert the file with `tr '\\r' '\\n'`",
+            ));
         }
         let cut = first_line("ends within its header: the run ended before its first event; record it again");
         if COLUMNS.join(",").as_bytes().starts_with(&start) {
@@ -187,8 +186,13 @@ impl<S: Sink> Chunks<'_, S> {
                 let what = "is longer than 64 KiB: no record of a run; take the file out of the list".to_owned();
                 return Err(Stop::Bad(Bad { chunk, line, what }));
             };
-            let what = line::explain(&buffer[at..end - 1], self.layout);
-            self.skip(Bad { chunk, line, what }, part)?;
+            match line::read_any(&buffer[at..end - 1], self.layout, names) {
+                Ok((row, pair)) => {
+                    part.scanned.sink.add(&row, pair)?;
+                    part.scanned.rows += 1;
+                }
+                Err(what) => self.skip(Bad { chunk, line, what }, part)?,
+            }
             at = end;
             line += 1;
         }
