@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    busy::Before,
+    caveats::Caveat,
     collect::Rebalance,
     fault::Record,
     harness::{Proof, Spread},
@@ -80,6 +82,8 @@ pub struct Manifest {
     pub interrupted: bool,
     /// The verdict, in words.
     pub verdict: String,
+    /// What bounds it: a busy machine, a late harness, events that came again.
+    pub caveats: Vec<Caveat>,
     /// Planned events.
     pub planned: u64,
     /// Planned events that were not stored within 100 ms of their scheduled time.
@@ -104,6 +108,8 @@ pub struct Manifest {
     pub lateness: Spread,
     /// What the harness cost, and what else the machine did.
     pub harness: Proof,
+    /// What else the machine did before the run started.
+    pub machine_before: Before,
     /// The clock.
     pub clock: ClockProof,
     /// Faults that were injected, and ends that came from outside.

@@ -159,7 +159,7 @@ fn measure(
 ) -> Result<Finished, RunError> {
     let anchor = Anchor::read();
     let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
-    let Ground { cluster, ready_s: cluster_ready_s, runs, .. } = ground;
+    let Ground { cluster, ready_s: cluster_ready_s, runs, before, .. } = ground;
 
     if request.keep_cluster {
         live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
@@ -206,8 +206,18 @@ fn measure(
     let interrupted = end_us < window_us.end || stop.insisted();
     let window_us = [window_us.start, end_us];
     let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
-    let measured =
-        Measured { window_us, interrupted, gave_up, conduct, proof, lateness, troubles, faults, verification };
+    let measured = Measured {
+        window_us,
+        interrupted,
+        gave_up,
+        conduct,
+        before: *before,
+        proof,
+        lateness,
+        troubles,
+        faults,
+        verification,
+    };
     let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
     *runs += 1;
     if request.keep_cluster {

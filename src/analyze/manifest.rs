@@ -64,6 +64,9 @@ pub struct Manifest {
     pub interrupted: bool,
     /// What happened to every planned event.
     pub ledger: Ledger,
+    /// What bounds the verdict, as the run found it.
+    #[serde(default)]
+    pub caveats: Vec<Caveat>,
     /// The run's own percentiles, for when its rows are not at hand.
     #[serde(default)]
     pub latencies: Latencies,
@@ -91,6 +94,13 @@ pub struct Manifest {
     /// Faults, rebalances, leaders, and the machine second by second.
     #[serde(flatten)]
     pub events: Events,
+}
+
+/// What stands beside the verdict: a busy machine, a late harness, events that came again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Caveat {
+    /// A sentence without its full stop.
+    pub text: String,
 }
 
 /// The parts of a resolved variant that are shown.
@@ -195,6 +205,7 @@ impl Manifest {
             }
             sum.ledger.add(&part.ledger);
             sum.interrupted |= part.interrupted;
+            sum.caveats.extend(part.caveats);
             sum.latencies = Latencies::default();
         }
         Ok(Some(sum))
