@@ -1,10 +1,11 @@
 //! Engine `librdkafka`: one idempotent handle a connection, each with its own threads and sockets.
 //!
-//! An idempotent handle has at most five requests in flight to a partition. While it holds events beyond those, the thread of
-//! their broker does not sleep: it looks for something to send, finds all five taken, and looks again (librdkafka 2.12,
-//! `rd_kafka_toppar_producer_serve`: the time to wake up is set before the limit is looked at). Once acks take longer than
-//! five events, a thread of each connection spins, takes the brokers' cores, and acks take longer still. So a handle never
-//! gets what it cannot send: further events wait here, see [`Lane`].
+//! An idempotent handle begins no request to a partition that has five events in flight. While it holds events beyond those,
+//! the thread of their broker does not sleep: it sees that they are due, finds that it may not send them, and looks again
+//! (librdkafka 2.12, `rd_kafka_toppar_producer_serve` and `rd_kafka_msgq_allow_wakeup_at`). Once acks take longer than five
+//! events, a thread of each connection spins, takes the brokers' cores, and acks take longer still. And where events time out
+//! in the handle, it takes a new epoch and writes again under it what was in flight, which the brokers cannot tell from new
+//! events. So a handle never gets what it cannot send: further events wait here, see [`Lane`].
 
 use std::{
     cell::{Cell, RefCell},
@@ -28,10 +29,8 @@ use crate::{clock::Clock, variant};
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
 
-/// Requests in flight to a partition, at most (librdkafka's `RD_KAFKA_IDEMP_MAX_INFLIGHT`).
+/// Events of a partition that a handle has at most: with as many in flight it sends no other (`RD_KAFKA_IDEMP_MAX_INFLIGHT`).
 const IN_FLIGHT_MAX: usize = 5;
-/// Events of a backlog that a handle gets at once. Its thread sends what it finds, and so makes a few requests of them.
-const BULK: usize = 100;
 
 pub(super) struct Handles {
     load: Arc<Load>,
@@ -57,8 +56,7 @@ struct Event {
     headers: OwnedHeaders,
 }
 
-/// One connection's way to one partition: a few events in flight, each of which may be a request, and the others in order
-/// behind them.
+/// One connection's way to one partition: a few events in flight, and the others in order behind them.
 #[derive(Default)]
 struct Lane {
     in_flight: usize,
@@ -66,15 +64,12 @@ struct Lane {
 }
 
 impl Lane {
-    /// How many of the waiting events may go now. A few go as soon as there is room; more wait until nothing is in flight, and
-    /// then go together.
+    /// How many of the waiting events may go now. A few go as soon as there is room. More wait until nothing is in flight, so
+    /// that they go together: who is behind sends fewer requests.
     fn ready(&self) -> usize {
-        let waiting = self.queue.len();
-        match IN_FLIGHT_MAX.saturating_sub(self.in_flight) {
-            IN_FLIGHT_MAX => waiting.min(BULK),
-            room if waiting <= IN_FLIGHT_MAX => waiting.min(room),
-            _ => 0,
-        }
+        let (waiting, room) = (self.queue.len(), IN_FLIGHT_MAX.saturating_sub(self.in_flight));
+        let together = waiting <= IN_FLIGHT_MAX || self.in_flight == 0;
+        if together { waiting.min(room) } else { 0 }
     }
 }
 
@@ -153,7 +148,7 @@ impl Handles {
         let Handle { producer, lanes, in_flight, waiting } = handle;
         let lane = lanes.entry(partition).or_default();
         let count = lane.ready();
-        // All are encoded before the first is sent, so that they come to the handle's thread together.
+        // All are encoded before the first is sent, so that the handle's thread finds them together.
         let events: Vec<_> = lane.queue.drain(..count).map(|due| self.event(due)).collect();
         *waiting -= count as u32;
         for Event { due, before_us, key, value, headers } in events {
@@ -350,7 +345,7 @@ mod tests {
             Lane { in_flight, queue: VecDeque::from(vec![due; waiting]) }.ready()
         };
         assert_eq!([ready(0, 0), ready(0, 1), ready(4, 1), ready(5, 1), ready(3, 4)], [0, 1, 1, 0, 2]);
-        assert_eq!([ready(4, 6), ready(1, 300), ready(0, 30), ready(0, 300)], [0, 0, 30, BULK]);
+        assert_eq!([ready(4, 6), ready(1, 300), ready(0, 30)], [0, 0, 5]);
     }
 
     /// Brokers that take their time get no more than they may have in flight, and nothing spins meanwhile.
