@@ -243,6 +243,30 @@ impl Others {
     }
 }
 
+/// What the machine's cores have done since it started.
+#[derive(Debug, Default)]
+pub struct CpuTicks {
+    /// Ticks of all processes, and of the kernel for them.
+    pub busy: u64,
+    /// Ticks that the hypervisor gave to others.
+    pub steal: u64,
+    /// Cores.
+    pub cores: usize,
+}
+
+impl CpuTicks {
+    /// Reads /proc/stat; all 0 where it is not there.
+    pub fn now() -> Self {
+        let Ok(stats) = procfs::KernelStats::current() else { return Self::default() };
+        let cpu = &stats.total;
+        Self {
+            busy: cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0),
+            steal: cpu.steal.unwrap_or(0),
+            cores: stats.cpu_time.len(),
+        }
+    }
+}
+
 /// Sleeps 1 ms over and over, notes by how much it overslept, and samples once a second.
 fn watch(
     processes: &Mutex<Vec<(String, u32)>>,
@@ -292,11 +316,7 @@ fn sample(processes: &[(String, u32)], (past, others): (&mut Past, &mut Others),
         let producers = ticks.saturating_sub(others.ticks(&own, threads));
         parts.insert("producers".into(), (producers, None, others.producers));
     }
-    let total = procfs::KernelStats::current().map(|stats| stats.total).ok();
-    let busy_ticks = total
-        .as_ref()
-        .map_or(0, |cpu| cpu.user + cpu.nice + cpu.system + cpu.softirq.unwrap_or(0) + cpu.irq.unwrap_or(0));
-    let steal_ticks = total.and_then(|cpu| cpu.steal).unwrap_or(0);
+    let CpuTicks { busy: busy_ticks, steal: steal_ticks, .. } = CpuTicks::now();
     let pressure_us = procfs::CpuPressure::current().map_or(0, |pressure| pressure.some.total);
     let written_kib =
         procfs::vmstat().ok().and_then(|counts| counts.get("pgpgout").copied()).unwrap_or(0).unsigned_abs();
@@ -365,6 +385,11 @@ fn costs(samples: &[&Sample]) -> Vec<Cost> {
     first.parts.iter().map(cost).collect()
 }
 
+/// Without what is far below the ticks that the kernel counts in.
+pub(crate) fn short(figure: f64) -> f64 {
+    (figure * 1e4).round() / 1e4
+}
+
 fn seconds(samples: &[&Sample]) -> Vec<Second> {
     let ours = |sample: &Sample| -> u64 {
         // The producers are threads of the harness, which has them already.
@@ -373,8 +398,6 @@ fn seconds(samples: &[&Sample]) -> Vec<Second> {
     let second = |pair: &[&Sample]| {
         let (from, to) = (pair[0], pair[1]);
         let elapsed_us = (to.at_us - from.at_us).max(1) as f64;
-        // What is left out is far below what the kernel counts in.
-        let short = |share: f64| (share * 1e4).round() / 1e4;
         let cores = |ticks: u64| short(ticks as f64 / procfs::ticks_per_second() as f64 / (elapsed_us / 1e6));
         let busy = to.busy_ticks.saturating_sub(from.busy_ticks);
         Second {

@@ -198,12 +198,13 @@ impl Join {
                 self.ledger.foreign_records += u64::from(new);
             }
             Kind::Warm => self.ledger.warm += 1,
-            Kind::Event => return self.event(worker, receipt, after_read_us),
+            Kind::Event => return self.event(worker, receipt, (new, after_read_us)),
         }
         None
     }
 
-    fn event(&mut self, worker: u32, receipt: Receipt, after_read_us: Option<i64>) -> Option<Row> {
+    /// One of the window's; `new` says that its record had not been delivered before.
+    fn event(&mut self, worker: u32, receipt: Receipt, (new, after_read_us): (bool, Option<i64>)) -> Option<Row> {
         let key = (receipt.producer, receipt.sequence);
         let index = receipt.producer as usize;
         if index >= self.consumed.len() || receipt.sequence >= self.events_max {
@@ -213,6 +214,7 @@ impl Join {
         }
         if !self.consumed[index].insert(receipt.sequence) {
             self.ledger.duplicates += 1;
+            self.ledger.copies += u64::from(new);
             return None;
         }
         if self.closed[index].contains(receipt.sequence) {
@@ -478,6 +480,7 @@ mod tests {
         join.receipt(0, foreign);
         let ledger = join.finish().ledger;
         assert_eq!((ledger.stored, ledger.stored_late, ledger.late, ledger.duplicates), (2, 1, 2, 1));
+        assert_eq!(ledger.copies, 0, "the same record came again");
         assert_eq!((ledger.foreign, ledger.foreign_records, ledger.consumed_records), (2, 1, 3));
     }
 
@@ -488,7 +491,7 @@ mod tests {
             assert_eq!(join.receipt(0, late), None);
         };
         let (rows, ledger) = books(&[], again);
-        assert_eq!(ledger.duplicates, 1);
+        assert_eq!((ledger.duplicates, ledger.copies), (1, 1));
         assert!(rows.iter().all(|row| row.after_store_us == Some(3_000) && row.destination == "w1"));
         // The second copy is a record that the topic does not have here.
         assert!(!ledger.valid);

@@ -43,6 +43,9 @@ pub struct Ledger {
     pub rows: u64,
     /// Further deliveries of events that had been delivered.
     pub duplicates: u64,
+    /// Those of them that are a second copy in Kafka: a record at another offset, written again by its producer.
+    #[serde(default)]
+    pub copies: u64,
     /// Deliveries that the store found to be no news: not newer than what the tag had.
     pub late: u64,
     /// Times that a worker found that Redis had lost what it had acknowledged, and read partitions again.

@@ -4,7 +4,7 @@
 //!
 //! 1. [`tag_data`]: the event, its identifier, key and header stamps.
 //! 2. [`schedule`]: when each connection sends; pure and open loop.
-//! 3. [`producer`]: one connection is one Kafka client.
+//! 3. [`producer`]: one connection is one Kafka client; [`request`]: how large its requests may be.
 //! 4. [`worker`]: a process that consumes, stores and tells its parent.
 //! 5. [`store`]: snapshot and delta in one atomic step; [`shards`]: in which Redis.
 //! 6. [`crew`], [`collect`], [`join`]: what producers and workers say becomes one row an event; [`absent`]: what has none.
@@ -17,16 +17,18 @@
 //! Many runs: [`campaign`] (several variants, several times, in a drawn order) and [`search`] (where the promise breaks).
 //! Around it: [`variant`] (what is asked), [`cluster`] (what it runs against), [`network`] and [`proxy`] (what is between),
 //! [`address`] (where something listens), [`throttle`] (what brokers hold back),
-//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`clock`], [`host`]
-//! and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why not), [`arguments`], [`live`],
-//! [`screen`], [`output`] and [`exit`] (what a person says and sees).
+//! [`fault`] (what is broken meanwhile), [`group`] and [`generation`] (where it starts), [`harness`], [`busy`],
+//! [`caveats`], [`clock`], [`host`] and [`slice`] (why to believe it), [`tls`] and [`refusal`] (who lets us in, and why
+//! not), [`arguments`], [`live`], [`screen`], [`output`] and [`exit`] (what a person says and sees).
 //! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are shared with the crate `analyze`.
 
 pub mod absent;
 pub mod address;
 pub mod arguments;
 pub mod audience;
+pub mod busy;
 pub mod campaign;
+pub mod caveats;
 mod child;
 pub mod clock;
 pub mod cluster;
@@ -55,6 +57,7 @@ pub mod proxy;
 pub mod reader;
 pub mod record;
 pub mod refusal;
+pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod screen;

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     absent::Undecodable,
+    busy::Before,
+    caveats::Caveat,
     collect::Rebalance,
     fault::Record,
     harness::{Proof, Spread},
@@ -108,6 +110,8 @@ pub struct Manifest {
     pub interrupted: bool,
     /// The verdict, in words.
     pub verdict: String,
+    /// What bounds it: a busy machine, a late harness, events that came again.
+    pub caveats: Vec<Caveat>,
     /// Planned events.
     pub planned: u64,
     /// Planned events that were not stored within 100 ms of their scheduled time.
@@ -134,6 +138,8 @@ pub struct Manifest {
     pub lateness: Spread,
     /// What the harness cost, and what else the machine did.
     pub harness: Proof,
+    /// What else the machine did before the run started.
+    pub machine_before: Before,
     /// The clock.
     pub clock: ClockProof,
     /// Faults that were injected, and ends that came from outside.

@@ -162,7 +162,7 @@ fn measure(
 ) -> Result<Finished, RunError> {
     let anchor = Anchor::read();
     let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
-    let Ground { cluster, ready_s: cluster_ready_s, runs, .. } = ground;
+    let Ground { cluster, ready_s: cluster_ready_s, runs, before, .. } = ground;
 
     stage.remarks.iter().for_each(|remark| live.step(remark));
     if request.keep_cluster {
@@ -220,6 +220,7 @@ fn measure(
         interrupted,
         gave_up,
         conduct,
+        before: *before,
         proof,
         lateness,
         troubles,

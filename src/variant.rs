@@ -6,6 +6,7 @@
 
 mod check;
 mod choice;
+mod engine;
 mod error;
 mod find;
 mod layer;
@@ -71,7 +72,7 @@ pub struct Variant {
     /// Seed of the schedule and of the payload; a new one for each run when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Kafka client of the producers.
+    /// Kafka client of the producers; the one that suits the size of the events when not given.
     pub engine: Engine,
     /// Replicas that must have an event before it is acked.
     pub acks: Acks,

@@ -66,6 +66,9 @@ pub struct Manifest {
     pub interrupted: bool,
     /// What happened to every planned event.
     pub ledger: Ledger,
+    /// What bounds the verdict, as the run found it.
+    #[serde(default)]
+    pub caveats: Vec<Caveat>,
     /// The run's own percentiles, for when its rows are not at hand.
     #[serde(default)]
     pub latencies: Latencies,
@@ -126,6 +129,13 @@ impl<'de> Deserialize<'de> for Variant {
         let shown = Shown::deserialize(serde_json::Value::Object(settings)).map_err(D::Error::custom)?;
         Ok(Self { shown, settings: flat })
     }
+}
+
+/// What stands beside the verdict: a busy machine, a late harness, events that came again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Caveat {
+    /// A sentence without its full stop.
+    pub text: String,
 }
 
 /// The parts of a resolved variant that are shown.
@@ -241,6 +251,7 @@ impl Manifest {
             sum.ledger.add(&part.ledger);
             sum.interrupted |= part.interrupted;
             sum.widen(part.events.window_us);
+            sum.caveats.extend(part.caveats);
             sum.latencies = Latencies::default();
         }
         Ok(Some(sum))

@@ -128,6 +128,8 @@ fn judgement(run: &Run) -> Vec<Block> {
         count(over),
         count(planned)
     )));
+    let caveats = run.manifest.iter().flat_map(|manifest| &manifest.caveats);
+    blocks.extend(caveats.map(|caveat| Block::Prose(format!("**Beside it: {}.**", caveat.text))));
     if let (true, Some(manifest), Some(_)) = (run.problems.is_empty(), &run.manifest, &run.measured) {
         let unchecked = agreement::unchecked(manifest);
         blocks.push(Block::Prose(format!("The ledger balances, and the rows agree with it.{unchecked}")));
@@ -367,6 +369,10 @@ mod tests {
         assert!(report.contains("**no manifest**") && report.contains("no verdict: no manifest"), "{report}");
         let ledger = LEDGER.replace(r#""problems":[]"#, r#""problems":["a failed event was consumed"]"#);
         assert!(text(&with_ledger(&ledger, false), Detail::Short).contains("**INVALID**: a failed event was consumed"));
+        let caveats = r#""problems":[]},"caveats":[{"kind":"busy_machine","text":"busy machine: 12 tasks"}]"#;
+        let ledger = LEDGER.replace(r#""problems":[]}"#, caveats);
+        let report = text(&with_ledger(&ledger, false), Detail::Short);
+        assert!(report.contains("**Beside it: busy machine: 12 tasks.**"), "{report}");
         let negative = load("p0,w0,0,0,0,0,0,500,400,,,300,200,\n", None).unwrap();
         assert!(text(&negative, Detail::Short).contains("**All 3 latencies are negative**"));
     }

@@ -197,7 +197,7 @@ impl Thread {
         outbox: &Outbox,
         lateness: &mut Lateness,
     ) -> io::Result<()> {
-        let mut until_us = i64::MAX;
+        let (mut until_us, mut polled_us) = (i64::MAX, 0);
         while let Some(at_us) = plan.next_us() {
             let now_us = self.load.clock.now_us();
             // What was due before the stop is published all the same, however far behind this thread is.
@@ -211,6 +211,7 @@ impl Thread {
                 outbox.flush_aged(now_us);
                 timer.sleep_until(at_us.min(now_us + (TICK.as_micros() as i64).min(engine.poll_us()))).await?;
                 engine.poll();
+                polled_us = self.load.clock.now_us();
                 continue;
             }
             let due = plan.take().expect("there is a next event");
@@ -220,6 +221,10 @@ impl Thread {
             outbox.planned(&due);
             engine.hand_over(due);
             // Behind schedule the loop never sleeps: let the clients get on with what they have.
+            if now_us - polled_us >= engine.poll_us() {
+                engine.poll();
+                polled_us = now_us;
+            }
             yield_now().await;
         }
         Ok(())

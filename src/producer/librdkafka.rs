@@ -1,10 +1,19 @@
 //! Engine `librdkafka`: one idempotent handle a connection, each with its own threads and sockets.
+//!
+//! An idempotent handle begins no request to a partition that has five events in flight, and none before all in flight have
+//! ended once one of them failed. While it holds events that it may not send, the thread of their broker does not sleep: it
+//! sees that they are due, finds that it may not send them, and looks again (librdkafka 2.12,
+//! `rd_kafka_toppar_producer_serve`). With acks that are slower than events, a thread of each connection spins, takes the
+//! brokers' cores, and acks take longer still. And where events time out in a handle, it takes a new epoch and writes again
+//! under it what was in flight, which the brokers cannot tell from new events. So a handle gets only what it can send: the
+//! next events when none is in flight. Others wait here, see [`Lane`].
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rdkafka::{
@@ -26,6 +35,10 @@ use crate::{
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
 
+/// Most events that go together: a handle that has sent the first of them sends the others, too, while fewer than so many are in
+/// flight (`RD_KAFKA_IDEMP_MAX_INFLIGHT`).
+const TOGETHER_MAX: usize = 5;
+
 pub(super) struct Handles {
     load: Arc<Load>,
     outbox: Rc<Outbox>,
@@ -36,7 +49,32 @@ pub(super) struct Handles {
 
 struct Handle {
     producer: BaseProducer<AckContext>,
-    open: Cell<usize>,
+    lanes: HashMap<i32, Lane>,
+    in_flight: usize,
+    waiting: u32,
+}
+
+/// An event as the client takes it.
+struct Event {
+    due: Due,
+    before_us: i64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    headers: OwnedHeaders,
+}
+
+/// One connection's way to one partition: the events in flight, and the others in order behind them.
+#[derive(Default)]
+struct Lane {
+    in_flight: usize,
+    queue: VecDeque<Due>,
+}
+
+impl Lane {
+    /// How many of the waiting events may go now.
+    fn ready(&self) -> usize {
+        if self.in_flight == 0 { self.queue.len().min(TOGETHER_MAX) } else { 0 }
+    }
 }
 
 /// Acks of one poll. The mutex is never contended: the callback runs in the thread that polls.
@@ -78,7 +116,7 @@ impl ProducerContext for AckContext {
 
 /// The producer's properties, but for its name and how it logs in.
 pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
-    let Load { linger, delivery_timeout, backlog, acks, .. } = load;
+    let Load { linger, delivery_timeout, acks, .. } = load;
     // An idempotent producer is one that waits for all in-sync replicas.
     let (acks, idempotent) = match acks {
         variant::Acks::All => ("all", "true"),
@@ -90,7 +128,6 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         ("enable.idempotence", idempotent.into()),
         ("linger.ms", linger.as_millis().to_string()),
         ("message.timeout.ms", delivery_timeout.as_millis().to_string()),
-        ("queue.buffering.max.messages", backlog.to_string()),
         // The defaults of 100 ms would each cost the SLO at the first retry.
         ("retry.backoff.ms", "5".into()),
         ("retry.backoff.max.ms", "200".into()),
@@ -117,40 +154,80 @@ impl Handles {
         }
         let (acks, counters) = (Arc::clone(&self.acks), Arc::clone(self.outbox.counters()));
         let context = AckContext { clock: self.load.clock, acks, counters };
-        Ok(Handle { producer: config.create_with_context(context)?, open: Cell::new(0) })
+        let producer = config.create_with_context(context)?;
+        Ok(Handle { producer, lanes: HashMap::new(), in_flight: 0, waiting: 0 })
     }
 
-    fn close(&self, ack: Ack) {
-        let Ack { due, before_us, after_us, result } = ack;
-        self.open.set(self.open.get() - 1);
-        if let Some(handle) = self.handles.borrow().get(&due.connection) {
-            handle.open.set(handle.open.get() - 1);
-        }
-        match result {
-            Ok(offset) => self.outbox.acked(due, before_us, after_us, offset),
-            Err(error) => {
-                let cause = self.cause(due.connection, &error);
-                self.outbox.unacked(due, before_us, judge(&error), &cause);
+    /// Gives the handle what it may have now of the events that wait for a partition.
+    fn release(&self, handle: &mut Handle, partition: i32) {
+        let Handle { producer, lanes, in_flight, waiting } = handle;
+        let lane = lanes.entry(partition).or_default();
+        let count = lane.ready();
+        // All are encoded before the first is sent, so that the handle's thread finds them together.
+        let events: Vec<_> = lane.queue.drain(..count).map(|due| self.event(due)).collect();
+        *waiting -= count as u32;
+        for Event { due, before_us, key, value, headers } in events {
+            let record = BaseRecord::with_opaque_to(&self.load.topic, Box::new((due, before_us)));
+            let record = record.partition(partition).key(&key).payload(&value).headers(headers);
+            if producer.send(record).is_ok() {
+                lane.in_flight += 1;
+                *in_flight += 1;
+                self.outbox.sent(&due);
+            } else {
+                self.open.set(self.open.get() - 1);
+                self.outbox.unsent(due);
             }
         }
     }
 
-    /// What the client says of an event that it could not deliver; of a handle that has failed for good, why it has.
-    fn cause(&self, connection: u32, error: &KafkaError) -> Cause {
-        let code = error.rdkafka_error_code();
-        let fatal = self.handles.borrow().get(&connection).and_then(|handle| handle.producer.client().fatal_error());
-        match (fatal, code) {
-            (Some((code, reason)), _) => Cause { code: None, text: format!("the handle has failed: {code}: {reason}") },
-            // Its own errors have negative numbers; those of the brokers have Kafka's.
-            (None, Some(code)) if code as i32 > 0 => Cause { code: Some(code as i16), text: String::new() },
-            (None, code) => Cause { code: None, text: code.map_or_else(|| error.to_string(), |code| code.to_string()) },
-        }
+    fn event(&self, due: Due) -> Event {
+        let shape = &self.load.shape;
+        let tag = shape.tag(due.connection, due.sequence);
+        let (key, value) = (shape.partition_key(tag), shape.encode(due.connection, due.sequence));
+        let before_us = self.load.clock.now_us();
+        let headers = self.load.headers(&due, before_us);
+        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
+            all.insert(Header { key, value: Some(value) })
+        });
+        Event { due, before_us, key, value, headers }
+    }
+
+    fn partition(&self, due: &Due) -> i32 {
+        self.load.partition(self.load.shape.tag(due.connection, due.sequence))
     }
 
     fn take_acks(&self) {
         let acks = std::mem::take(&mut *self.acks.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for ack in acks {
-            self.close(ack);
+        let mut handles = self.handles.borrow_mut();
+        let mut freed = Vec::with_capacity(acks.len());
+        for Ack { due, before_us, after_us, result } in acks {
+            self.open.set(self.open.get() - 1);
+            let partition = self.partition(&due);
+            if let Some(handle) = handles.get_mut(&due.connection) {
+                handle.in_flight -= 1;
+                handle.lanes.entry(partition).or_default().in_flight -= 1;
+                freed.push((due.connection, partition));
+            }
+            match result {
+                Ok(offset) => self.outbox.acked(due, before_us, after_us, offset),
+                Err(error) => {
+                    let handle = handles.get(&due.connection);
+                    let fatal = handle.and_then(|handle| handle.producer.client().fatal_error());
+                    self.outbox.unacked(due, before_us, judge(&error), &cause(fatal, &error));
+                }
+            }
+        }
+        for (connection, partition) in freed {
+            if let Some(handle) = handles.get_mut(&connection).filter(|handle| handle.waiting > 0) {
+                self.release(handle, partition);
+            }
+        }
+    }
+
+    /// Lets the handles that have any in flight tell of their acks.
+    fn poll_handles(&self) {
+        for handle in self.handles.borrow().values().filter(|handle| handle.in_flight > 0) {
+            handle.producer.poll(Timeout::After(Duration::ZERO));
         }
     }
 }
@@ -163,28 +240,18 @@ impl Engine for Handles {
     }
 
     fn hand_over(self: &Rc<Self>, due: Due) {
-        let shape = &self.load.shape;
-        let tag = shape.tag(due.connection, due.sequence);
-        let (key, value) = (shape.partition_key(tag), shape.encode(due.connection, due.sequence));
-        let before_us = self.load.clock.now_us();
-        let headers = self.load.headers(&due, before_us);
-        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
-            all.insert(Header { key, value: Some(value) })
-        });
-        let record = BaseRecord::with_opaque_to(&self.load.topic, Box::new((due, before_us)))
-            .partition(self.load.partition(tag))
-            .key(&key)
-            .payload(&value)
-            .headers(headers);
-        let handles = self.handles.borrow();
-        match handles.get(&due.connection) {
-            Some(handle) if handle.producer.send(record).is_ok() => {
-                handle.open.set(handle.open.get() + 1);
-                self.open.set(self.open.get() + 1);
-                self.outbox.sent(&due);
-            }
-            // The handle's queue, which is the connection's backlog, is full.
-            _ => self.outbox.unsent(due),
+        let mut handles = self.handles.borrow_mut();
+        let Some(handle) = handles.get_mut(&due.connection).filter(|handle| handle.waiting < self.load.backlog) else {
+            self.outbox.unsent(due);
+            return;
+        };
+        let partition = self.partition(&due);
+        self.open.set(self.open.get() + 1);
+        handle.waiting += 1;
+        handle.lanes.entry(partition).or_default().queue.push_back(due);
+        self.release(handle, partition);
+        if handle.lanes[&partition].queue.back() == Some(&due) {
+            self.outbox.waited(&due);
         }
     }
 
@@ -193,17 +260,22 @@ impl Engine for Handles {
     }
 
     fn abandon(&self) {
-        for handle in self.handles.borrow().values() {
-            handle.producer.purge(PurgeConfig::default().queue().inflight());
-            // A purged event comes back by its callback, as one that is perhaps written.
-            for _ in 0..1_000 {
-                handle.producer.poll(Timeout::After(std::time::Duration::ZERO));
-                self.take_acks();
-                if handle.open.get() == 0 {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(1));
+        for handle in self.handles.borrow_mut().values_mut() {
+            for due in handle.lanes.values_mut().flat_map(|lane| lane.queue.drain(..)) {
+                self.open.set(self.open.get() - 1);
+                self.outbox.unsent(due);
             }
+            handle.waiting = 0;
+            handle.producer.purge(PurgeConfig::default().queue().inflight());
+        }
+        // A purged event comes back by its callback, as one that is perhaps written.
+        for _ in 0..1_000 {
+            self.poll_handles();
+            self.take_acks();
+            if self.open.get() == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -212,10 +284,18 @@ impl Engine for Handles {
     }
 
     fn poll(&self) {
-        for handle in self.handles.borrow().values().filter(|handle| handle.open.get() > 0) {
-            handle.producer.poll(Timeout::After(std::time::Duration::ZERO));
-        }
+        self.poll_handles();
         self.take_acks();
+    }
+}
+
+/// What the client says of an event that it could not deliver; of a handle that has failed for good, why it has.
+fn cause(fatal: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> Cause {
+    match (fatal, error.rdkafka_error_code()) {
+        (Some((code, reason)), _) => Cause { code: None, text: format!("the handle has failed: {code}: {reason}") },
+        // Its own errors have negative numbers; those of the brokers have Kafka's.
+        (None, Some(code)) if code as i32 > 0 => Cause { code: Some(code as i16), text: String::new() },
+        (None, code) => Cause { code: None, text: code.map_or_else(|| error.to_string(), |code| code.to_string()) },
     }
 }
 
@@ -239,5 +319,104 @@ fn judge(error: &KafkaError) -> Fate {
             | E::UnknownTopic,
         ) => Fate::Failed,
         _ => Fate::Maybe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+
+    use super::*;
+    use crate::{
+        clock::Anchor,
+        cluster::KafkaAccess,
+        producer::{Counters, Outcome},
+        schedule::Pace,
+        tag_data::EventShape,
+        variant::Engine as EngineKind,
+    };
+
+    const EVENTS: u64 = 24;
+
+    fn load(bootstrap: String) -> Load {
+        let pace = || Pace { rate: 1.0, jitter: 0.5, duration: Duration::from_secs(1) };
+        Load {
+            run: "r".into(),
+            topic: "t".into(),
+            leaders: vec![1],
+            access: KafkaAccess::plaintext(vec![bootstrap]),
+            clock: Clock::new(Anchor::read()),
+            shape: EventShape::new(512, 1, 1, 1, 0).unwrap(),
+            seed: 0,
+            window: pace(),
+            warm_up: pace(),
+            connections: 1,
+            instances: 1,
+            engine: EngineKind::Librdkafka,
+            null: false,
+            acks: variant::Acks::All,
+            threads: 1,
+            linger: Duration::ZERO,
+            backlog: EVENTS as u32 / 2,
+            delivery_timeout: Duration::from_secs(60),
+            ramp: 80,
+            drain: Duration::from_secs(1),
+        }
+    }
+
+    /// CPU time of this process's threads of a broker's name, in ticks.
+    fn broker_ticks() -> u64 {
+        let tasks = procfs::process::Process::myself().unwrap().tasks().unwrap().flatten();
+        let of_brokers = tasks.filter_map(|task| task.stat().ok()).filter(|stat| stat.comm.starts_with("rdk:broker"));
+        of_brokers.map(|stat| stat.utime + stat.stime).sum()
+    }
+
+    #[test]
+    fn what_waits_goes_when_nothing_is_in_flight() {
+        let ready = |in_flight, waiting| {
+            let due = Due { connection: 0, sequence: 0, scheduled_us: 0, warm: false };
+            Lane { in_flight, queue: VecDeque::from(vec![due; waiting]) }.ready()
+        };
+        assert_eq!([ready(0, 0), ready(0, 1), ready(0, 30), ready(1, 1), ready(4, 30)], [0, 1, 5, 0, 0]);
+    }
+
+    /// Brokers that take their time get no more than they may have in flight, and nothing spins meanwhile.
+    #[test]
+    fn no_handle_has_more_than_it_can_send() {
+        let brokers: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
+        let load = Arc::new(load(brokers.bootstrap_servers()));
+        let (counters, outcomes) = (Arc::new(Counters::default()), Rc::new(RefCell::new(Vec::<Outcome>::new())));
+        let told = Rc::clone(&outcomes);
+        let outbox = Rc::new(Outbox::new(Arc::clone(&load), counters, move |batch| told.borrow_mut().extend(batch)));
+        let engine = Rc::new(Handles::new(load, &outbox));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Rc::clone(&engine).connect(0, Vec::new())).unwrap();
+        let due = |sequence| Due { connection: 0, sequence, scheduled_us: 0, warm: sequence == 0 };
+        let settle = || {
+            while engine.open() > 0 {
+                engine.poll();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        engine.hand_over(due(0));
+        settle();
+
+        brokers.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+        let before = broker_ticks();
+        (1..=EVENTS).for_each(|sequence| engine.hand_over(due(sequence)));
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(engine.handles.borrow()[&0].producer.in_flight_count() <= TOGETHER_MAX as i32);
+        let used = broker_ticks() - before;
+        assert!(used < procfs::ticks_per_second() / 5, "{used} ticks of CPU for nothing");
+
+        settle();
+        outbox.flush();
+        let outcomes = outcomes.borrow();
+        let with =
+            |fate| outcomes.iter().filter(move |outcome| outcome.fate == fate).map(|outcome| outcome.due.sequence);
+        let taken = 2 + EVENTS / 2;
+        assert!(with(Fate::Acked).eq(0..taken), "in order, {} of them", with(Fate::Acked).count());
+        assert!(with(Fate::Unsent).eq(taken..=EVENTS), "past the backlog");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The client has no idempotent producer. So each connection has at most one request in flight a partition, which keeps
 //! the order over retries; events that come meanwhile wait in the connection's backlog and leave together as the next
-//! request. A retry after an answer that never came may write an event at a second offset; the store recognizes it by
+//! request, as many as the client sends in one piece ([`crate::request`]). A retry after an answer that never came may write an event at a second offset; the store recognizes it by
 //! (producer, sequence). The client's own retries are switched off, since they hide whether an attempt may have been
 //! written: each attempt is judged here, see [`Attempt`].
 
@@ -30,12 +30,12 @@ use tokio::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
-use crate::{cluster::KafkaAccess, throttle};
+use crate::{
+    cluster::KafkaAccess,
+    request::{ONE_PIECE_MAX, RequestSize},
+    throttle,
+};
 
-/// Most events in one request.
-const REQUEST_EVENTS_MAX: usize = 100;
-/// Most bytes of events in one request: below `max.request.size` of Java's producer.
-const REQUEST_BYTES_MAX: usize = 1_000_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,6 +45,7 @@ pub(super) struct Light {
     outbox: Rc<Outbox>,
     lanes: RefCell<HashMap<(u32, i32), Rc<Lane>>>,
     open: Cell<usize>,
+    events_max: usize,
 }
 
 /// One connection's way to one partition.
@@ -83,15 +84,22 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
         ("linger.ms", "0".into()),
         ("delivery.timeout.ms", load.delivery_timeout.as_millis().to_string()),
         ("buffer.events", load.backlog.to_string()),
-        ("batch.events.max", REQUEST_EVENTS_MAX.to_string()),
+        ("batch.events.max", events_max(load).to_string()),
+        ("batch.bytes.max", ONE_PIECE_MAX.to_string()),
         ("retry.backoff.ms", BACKOFF_MIN.as_millis().to_string()),
         ("retry.backoff.max.ms", BACKOFF_MAX.as_millis().to_string()),
     ])
 }
 
+/// Most events in one request. One that is too large by itself is sent all the same; no variant has such.
+fn events_max(load: &Load) -> usize {
+    RequestSize::of(&load.shape, load.connections, load.topic.len(), load.run.len()).events_max().max(1)
+}
+
 impl Light {
     pub fn new(load: Arc<Load>, outbox: &Rc<Outbox>) -> Self {
-        Self { load, outbox: Rc::clone(outbox), lanes: RefCell::default(), open: Cell::new(0) }
+        let events_max = events_max(&load);
+        Self { load, outbox: Rc::clone(outbox), lanes: RefCell::default(), open: Cell::new(0), events_max }
     }
 
     async fn open(&self, connection: u32, bootstrap: &str) -> Result<(), String> {
@@ -120,9 +128,8 @@ impl Light {
         let mut batch = vec![first];
         while !batch.is_empty() {
             self.send(&lane, batch).await;
-            let events_max = REQUEST_EVENTS_MAX.min(REQUEST_BYTES_MAX / self.load.shape.bytes()).max(1);
             let mut queue = lane.queue.borrow_mut();
-            let count = queue.len().min(events_max);
+            let count = queue.len().min(self.events_max);
             batch = queue.drain(..count).collect();
             lane.waiting.set(lane.waiting.get() - count as u32);
         }

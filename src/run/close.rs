@@ -16,6 +16,8 @@ use super::{
     stage::{REDIS_TIMEOUT, Stage},
 };
 use crate::{
+    busy::Before,
+    caveats,
     clock::Anchor,
     cluster::{Cluster, TopicNow, topic::Topic},
     collect::{Collected, LISTED_MAX},
@@ -43,6 +45,7 @@ pub(super) struct Measured {
     /// The user does not want to wait for anything more.
     pub gave_up: bool,
     pub conduct: Conduct,
+    pub before: Before,
     pub proof: Proof,
     pub lateness: Spread,
     pub troubles: Vec<String>,
@@ -103,6 +106,7 @@ impl Measured {
             variant_name: request.name.clone(),
             interrupted: self.interrupted,
             verdict: verdict.to_string(),
+            caveats: caveats::of(&self.before, &self.proof, &self.lateness, &ledger),
             planned: ledger.planned,
             over_slo: latencies.headlines[0].over_slo,
             ledger,
@@ -116,6 +120,7 @@ impl Measured {
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
+            machine_before: self.before,
             clock: clock_proof(stage),
             faults,
             verification: self.verification,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Request, RunError, Stop};
 use crate::{
+    busy::Before,
     cluster::{self, Cluster, capacity},
     live::Live,
     process::Lifetime,
@@ -18,6 +19,8 @@ pub struct Ground {
     pub(super) ready_s: f64,
     /// Runs that have been made on it.
     pub(super) runs: u32,
+    /// What else the machine did before the present run started.
+    pub(super) before: Before,
     variant: Variant,
 }
 
@@ -33,12 +36,18 @@ impl Ground {
         if !suits {
             // Two clusters at a time would be too much for a small machine.
             *there = None;
-            *there = Some(Self::start(request, stop, live)?);
         }
-        Ok(there.as_mut().expect("it is there, or was just started"))
+        let own = there.as_ref().map_or_else(Vec::new, |ground| ground.cluster.processes());
+        let before = Before::look(&own);
+        before.warning().into_iter().for_each(|warning| live.step(&warning));
+        let ground = match there.take() {
+            Some(ground) => Self { before, ..ground },
+            None => Self::start(request, before, stop, live)?,
+        };
+        Ok(there.insert(ground))
     }
 
-    fn start(request: &Request, stop: &Stop, live: &Live) -> Result<Self, RunError> {
+    fn start(request: &Request, before: Before, stop: &Stop, live: &Live) -> Result<Self, RunError> {
         let started = Instant::now();
         check(request)?;
         let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };
@@ -46,7 +55,7 @@ impl Ground {
         let progress = |text: &str| live.step(text);
         let cluster = cluster::start(&request.variant, addresses, lifetime, &|| stop.requested(), &progress)?;
         let (ready_s, variant) = (started.elapsed().as_secs_f64(), request.variant.clone());
-        Ok(Self { cluster, ready_s, runs: 0, variant })
+        Ok(Self { cluster, ready_s, runs: 0, before, variant })
     }
 
     /// Whether the run can be made on it: it is as the variant wants it, whole, and there is room beside what earlier runs

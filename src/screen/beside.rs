@@ -12,7 +12,7 @@ const SHOWN_MAX: usize = 10;
 /// Longest line of a warning, in characters.
 const SHOWN_CHARS_MAX: usize = 300;
 
-/// Losses first, then troubles and warnings, a line each.
+/// What bounds the verdict first, then losses, troubles and warnings, a line each.
 pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     let aside = m.set_aside.first().map(|first| {
         let place = format!("partition {}", first.partition);
@@ -23,7 +23,8 @@ pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
             first.offset, first.reason
         )
     });
-    let mut lines = losses(&m.ledger);
+    let mut lines: Vec<_> = m.caveats.iter().map(|caveat| caveat.text.clone()).collect();
+    lines.extend(losses(&m.ledger));
     lines.extend(refusals(&m.refusals));
     lines.extend(aside);
     lines.extend(m.warnings.iter().take(SHOWN_MAX).map(|warning| first_line(warning)));

@@ -91,8 +91,8 @@ const SETTINGS: [Setting; 50] = [
 
 const IMAGE: &str = "the name of an image in quotes, such as \"apache/kafka:4.1.1\"";
 
-const OPTIONAL: [&str; 8] =
-    ["published", "warm_again", "seed", "kafka_image", "redis_image", "data_dir", "broker_instance", "fault"];
+const OPTIONAL: [&str; 9] =
+    ["published", "warm_again", "seed", "engine", "kafka_image", "redis_image", "data_dir", "broker_instance", "fault"];
 
 /// Names of all settings.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {
@@ -115,14 +115,17 @@ fn as_given(setting: &str, must: &str) -> String {
     if setting.starts_with("--") { must.replace(" in quotes", "").replace('"', "") } else { must.into() }
 }
 
-/// Checks each setting, then those that depend on each other. `describe` tells where a setting was given and its value.
-pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> Result<(), VariantError> {
-    if let Some((key, ..)) = SETTINGS.iter().find(|(.., holds)| !holds(variant)) {
-        // A minimum above the factor is as likely the factor's fault, so both are shown.
-        let beside =
-            if *key == "min_insync_replicas" { format!("{}; ", describe("replication_factor")) } else { String::new() };
-        return Err(wrong(beside + &describe(key), key));
-    }
+/// Checks each setting alone. `describe` tells where a setting was given and its value.
+pub(super) fn each(variant: &Variant, describe: impl Fn(&str) -> String) -> Result<(), VariantError> {
+    let Some((key, ..)) = SETTINGS.iter().find(|(.., holds)| !holds(variant)) else { return Ok(()) };
+    // A minimum above the factor is as likely the factor's fault, so both are shown.
+    let beside =
+        if *key == "min_insync_replicas" { format!("{}; ", describe("replication_factor")) } else { String::new() };
+    Err(wrong(beside + &describe(key), key))
+}
+
+/// Checks those that depend on each other, each of which is right by itself.
+pub(super) fn together(variant: &Variant, describe: impl Fn(&str) -> String) -> Result<(), VariantError> {
     let refuse = |keys: &[&str], must: String| {
         let setting = keys.iter().map(|key| describe(key)).collect::<Vec<_>>().join("; ");
         Err(VariantError::Wrong { must: as_given(&setting, &must), setting })
@@ -140,6 +143,14 @@ pub(super) fn variant(variant: &Variant, describe: impl Fn(&str) -> String) -> R
     }
     if variant.engine == Engine::Rskafka && variant.linger.0 > Duration::ZERO {
         return refuse(&["linger"], "\"0s\" with the engine rskafka, which sends each event at once".into());
+    }
+    let sent_by_rskafka = variant.engine == Engine::Rskafka && variant.cluster != ClusterKind::Null;
+    if let Some(bytes_max) = variant.over_one_piece().filter(|_| sent_by_rskafka) {
+        let must = format!(
+            "\"librdkafka\" or left out, or bytes at most {bytes_max}: rskafka writes a request of over 8 KiB in two pieces, and the \
+             second waits for the ack of the first, 40 ms and more"
+        );
+        return refuse(&["engine", "bytes"], must);
     }
     if variant.engine == Engine::Rskafka && variant.acks != Acks::All {
         return refuse(&["acks"], "\"all\" with the engine rskafka, which knows no other".into());

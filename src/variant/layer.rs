@@ -58,7 +58,7 @@ pub struct Layer {
     /// Seed of the schedule; a new one for each run when not given
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Kafka client of the producers
+    /// Kafka client of the producers [default: rskafka, or librdkafka for events of 8 KB and more]
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
     /// Replicas that must have an event before it is acked (engine librdkafka; rskafka has all)

@@ -11,6 +11,8 @@ use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, 
 
 /// The setting that is a list of tables.
 const FAULT: &str = "fault";
+/// The setting that may be left to the others.
+const ENGINE: &str = "engine";
 
 /// All settings so far; the key of one within `[broker]`, `[consumer]` or `[redis]` has a second part.
 #[derive(Default)]
@@ -100,11 +102,19 @@ impl Merged {
         if !keys.is_empty() {
             return Err(VariantError::Missing { path: path.into(), keys });
         }
-        let mut variant = Variant::deserialize(self.table()).map_err(|error| VariantError::Wrong {
+        let mut table = self.table();
+        // Which one suits is known only when the other settings are.
+        let engine_given = table.contains_key(ENGINE);
+        table.entry(ENGINE).or_insert_with(|| "rskafka".into());
+        let mut variant = Variant::deserialize(table).map_err(|error| VariantError::Wrong {
             setting: path.display().to_string(),
             must: format!("a whole variant: {}", find::shorten(error.message())),
         })?;
-        check::variant(&variant, |key| self.describe(key))?;
+        check::each(&variant, |key| self.describe(key))?;
+        if !engine_given {
+            variant.engine = variant.suited_engine();
+        }
+        check::together(&variant, |key| self.describe(key))?;
         for (given, at) in variant.fault.iter().zip(&self.faults) {
             let setting = || match at {
                 Origin::Flag => Flags(std::slice::from_ref(given)).to_string(),
