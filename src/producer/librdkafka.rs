@@ -9,6 +9,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
@@ -16,7 +17,11 @@ use rdkafka::{
 };
 
 use super::{Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
-use crate::{clock::Clock, cluster::producer_defaults, variant};
+use crate::{
+    clock::Clock,
+    cluster::{Complaints, producer_defaults},
+    variant,
+};
 
 /// How often acks are looked for while any is due. Polling with a wait spins inside of the library.
 const POLL_US: i64 = 1_000;
@@ -25,6 +30,8 @@ pub(super) struct Handles {
     load: Arc<Load>,
     outbox: Rc<Outbox>,
     acks: Arc<Acks>,
+    /// All handles say the same.
+    complaints: Arc<Complaints>,
     handles: RefCell<HashMap<u32, Handle>>,
     open: Cell<usize>,
 }
@@ -48,9 +55,19 @@ struct Ack {
 struct AckContext {
     clock: Clock,
     acks: Arc<Acks>,
+    complaints: Arc<Complaints>,
 }
 
-impl ClientContext for AckContext {}
+impl ClientContext for AckContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.complaints.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let told = self.complaints.hear(format!("producers: Kafka: {error}"), reason);
+        told.into_iter().for_each(|text| tracing::warn!("{text}"));
+    }
+}
 
 impl ProducerContext for AckContext {
     type DeliveryOpaque = Box<(Due, i64)>;
@@ -93,7 +110,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
 
 impl Handles {
     pub fn new(load: Arc<Load>, outbox: &Rc<Outbox>) -> Self {
-        Self { load, outbox: Rc::clone(outbox), acks: Arc::default(), handles: RefCell::default(), open: Cell::new(0) }
+        let (acks, complaints, handles, open) = Default::default();
+        Self { load, outbox: Rc::clone(outbox), acks, complaints, handles, open }
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {
@@ -102,7 +120,8 @@ impl Handles {
         for (name, value) in properties(&self.load) {
             config.set(name, value);
         }
-        let context = AckContext { clock: self.load.clock, acks: Arc::clone(&self.acks) };
+        let (acks, complaints) = (Arc::clone(&self.acks), Arc::clone(&self.complaints));
+        let context = AckContext { clock: self.load.clock, acks, complaints };
         Ok(Handle { producer: config.create_with_context(context)?, open: Cell::new(0) })
     }
 

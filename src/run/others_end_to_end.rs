@@ -71,6 +71,7 @@ impl Bed {
         more(&mut overrides);
         let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
         Request {
+            overrides: overrides.given(),
             name: variant_name,
             variant,
             run: Some(name.to_owned()),
