@@ -246,12 +246,12 @@ impl Desk {
                         self.write(row);
                     }
                 }
-                Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, report),
+                Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, *report),
                 Ok(Input::Worker(worker, News::End(error))) => {
                     self.join.worker_gone();
                     self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
                 }
-                Ok(Input::Readers(number, News::Report(report))) => self.reads(number, report),
+                Ok(Input::Readers(number, News::Report(report))) => self.reads(number, *report),
                 Ok(Input::Readers(number, News::End(error))) => {
                     self.ended(number, error.unwrap_or_else(|| ENDED.into()));
                     for row in self.join.no_more_reads() {

@@ -27,7 +27,7 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum News {
     /// A report.
-    Report(Report),
+    Report(Box<Report>),
     /// The pipe's end: the worker is gone, or its bytes make no sense.
     End(Option<String>),
 }
@@ -232,7 +232,7 @@ fn listen(stdout: impl std::io::Read, sink: &dyn Fn(News)) {
     let mut stdout = BufReader::with_capacity(1 << 16, stdout);
     loop {
         match Report::read(&mut stdout) {
-            Ok(Some(report)) => sink(News::Report(report)),
+            Ok(Some(report)) => sink(News::Report(Box::new(report))),
             Ok(None) => return sink(News::End(None)),
             Err(error) => return sink(News::End(Some(error.to_string()))),
         }

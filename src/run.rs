@@ -7,6 +7,7 @@ mod ground;
 pub(crate) mod null;
 mod seat;
 mod stage;
+mod topic_after;
 mod watch;
 
 use std::{

@@ -11,6 +11,7 @@ mod at_hand;
 mod broker;
 pub mod capacity;
 mod client;
+mod complaints;
 #[cfg(feature = "containers")]
 pub mod containers;
 mod described;
@@ -41,6 +42,7 @@ pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
 pub use addresses::Addresses;
 pub use at_hand::for_benches;
 pub use client::{consumer_defaults, producer_defaults};
+pub use complaints::Complaints;
 pub use error::ClusterError;
 pub use extent::{TopicNow, extents};
 pub(crate) use heard::{Heard, is_refusal};

@@ -11,6 +11,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
@@ -58,6 +59,9 @@ enum First {
 struct Listening(Mutex<String>);
 
 impl ClientContext for Listening {
+    // The consumer that is stuck says the same.
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
     fn error(&self, _: KafkaError, reason: &str) {
         reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

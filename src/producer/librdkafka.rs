@@ -18,6 +18,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
@@ -27,7 +28,7 @@ use rdkafka::{
 use super::{Counters, Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
 use crate::{
     clock::Clock,
-    cluster::producer_defaults,
+    cluster::{Complaints, producer_defaults},
     throttle::{PRODUCERS_ASKED, STATISTICS_MS, Throttled},
     variant,
 };
@@ -43,6 +44,8 @@ pub(super) struct Handles {
     load: Arc<Load>,
     outbox: Rc<Outbox>,
     acks: Arc<Acks>,
+    /// All handles say the same.
+    complaints: Arc<Complaints>,
     handles: RefCell<HashMap<u32, Handle>>,
     open: Cell<usize>,
 }
@@ -92,9 +95,19 @@ struct AckContext {
     clock: Clock,
     acks: Arc<Acks>,
     counters: Arc<Counters>,
+    complaints: Arc<Complaints>,
 }
 
 impl ClientContext for AckContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.complaints.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let told = self.complaints.hear(format!("producers: Kafka: {error}"), reason);
+        told.into_iter().for_each(|text| tracing::warn!("{text}"));
+    }
+
     fn stats_raw(&self, statistics: &[u8]) {
         self.counters.throttled.add(Throttled::of_statistics(statistics));
     }
@@ -140,7 +153,8 @@ pub(super) fn properties(load: &Load) -> BTreeMap<&'static str, String> {
 
 impl Handles {
     pub fn new(load: Arc<Load>, outbox: &Rc<Outbox>) -> Self {
-        Self { load, outbox: Rc::clone(outbox), acks: Arc::default(), handles: RefCell::default(), open: Cell::new(0) }
+        let (acks, complaints, handles, open) = Default::default();
+        Self { load, outbox: Rc::clone(outbox), acks, complaints, handles, open }
     }
 
     fn create(&self, connection: u32) -> Result<Handle, KafkaError> {
@@ -152,8 +166,9 @@ impl Handles {
         if connection < PRODUCERS_ASKED {
             config.set("statistics.interval.ms", STATISTICS_MS.to_string());
         }
-        let (acks, counters) = (Arc::clone(&self.acks), Arc::clone(self.outbox.counters()));
-        let context = AckContext { clock: self.load.clock, acks, counters };
+        let (acks, complaints) = (Arc::clone(&self.acks), Arc::clone(&self.complaints));
+        let counters = Arc::clone(self.outbox.counters());
+        let context = AckContext { clock: self.load.clock, acks, counters, complaints };
         let producer = config.create_with_context(context)?;
         Ok(Handle { producer, lanes: HashMap::new(), in_flight: 0, waiting: 0 })
     }

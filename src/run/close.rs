@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
-    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
@@ -14,15 +13,15 @@ use super::{
     Finished, Request, RunError,
     files::Files,
     stage::{REDIS_TIMEOUT, Stage},
+    topic_after::TopicAfter,
 };
 use crate::{
     busy::Before,
     caveats,
     clock::Anchor,
-    cluster::{Cluster, TopicNow, topic::Topic},
+    cluster::Cluster,
     collect::{Collected, LISTED_MAX},
     fault::{Record, figures},
-    generation::Generation,
     harness::{Proof, Spread, each_ns},
     host::{Host, Versions},
     ledger::Ledger,
@@ -33,7 +32,7 @@ use crate::{
     shards::{Evicted, Primaries},
     slo::Verdict,
     tables::Tables,
-    variant::{GroupProtocol, Variant},
+    variant::Variant,
     verify::Verification,
 };
 
@@ -78,25 +77,21 @@ impl Measured {
         if request.keep_rows {
             warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
-        let now = topic_now(stage, self.gave_up, &mut warnings);
-        let logs = now.as_ref().map_or(&[][..], |now| &now.logs);
-        collected.passages.place(&collected.lost, logs, &mut collected.ledger);
-        let topic_records = now.as_ref().map(|now| records_since(&stage.start_offsets, &now.logs));
-        let topic_records = topic_records.unwrap_or(collected.ledger.consumed_records);
-        let topic_lost = self.topic_lost.or_else(|| cut_off(&stage.topic.name, &collected.reached, logs));
+        let topic = TopicAfter::look(stage, &request.variant, self.gave_up, &mut collected, &mut warnings);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
             rows: latencies.rows,
-            topic_records,
+            topic_records: topic.records,
             ..collected.ledger
         };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
         let evicted = evicted(stage, collected.evicted, &mut warnings);
-        let ledger = checked(ledger, topic_lost, unwritten.into_iter().chain(unread).chain(evicted).collect());
+        let problems = unwritten.into_iter().chain(unread).chain(evicted).collect();
+        let ledger = checked(ledger, self.topic_lost.or(topic.lost), problems);
         warnings.extend(notes(&ledger, &collected.foreign_runs));
-        warnings.extend(now.and_then(|now| grown(&stage.topic, now.partitions, &request.variant)));
+        warnings.extend(topic.grown);
         warnings.extend(self.conduct.throttled.told());
         let verdict = verdict(&ledger, &latencies, self.interrupted);
         let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
@@ -227,64 +222,6 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
     notes
 }
 
-/// The topic as it is now; `None`, with a warning, where its brokers do not say or nobody wants to wait for them.
-fn topic_now(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
-    if stage.load.null {
-        return None;
-    }
-    if gave_up {
-        warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
-        return None;
-    }
-    match TopicNow::ask(&stage.endpoints.kafka, &stage.topic) {
-        Ok(now) => {
-            let ends: Vec<_> = now.logs.iter().map(|log| log.end).collect();
-            if let Err(error) = remember(stage, &ends) {
-                warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
-            }
-            Some(now)
-        }
-        Err(error) => {
-            warnings.push(format!("the topic's end offsets could not be read, so they check nothing: {error}"));
-            None
-        }
-    }
-}
-
-/// Records that the topic took since the run's start.
-fn records_since(start_offsets: &[i64], logs: &[Range<i64>]) -> u64 {
-    logs.iter().zip(start_offsets).map(|(log, start)| (log.end - start).max(0) as u64).sum()
-}
-
-/// What is wrong where a log ends before what was read of it.
-fn cut_off(topic: &str, reached: &[i64], logs: &[Range<i64>]) -> Option<String> {
-    let mut each = logs.iter().zip(reached).enumerate();
-    each.find(|(_, (log, reached))| log.end < **reached).map(|(partition, (log, reached))| {
-        format!(
-            "partition {partition} of topic `{topic}` ends at offset {}, though what is before offset {reached} was consumed: \
-             the topic was deleted and made anew meanwhile, or a leader that lacked the rest was elected",
-            log.end
-        )
-    })
-}
-
-/// Partitions that came while the run went on.
-fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
-    let had = topic.partitions.len();
-    let read = match variant.group_protocol {
-        GroupProtocol::Assign => "nobody reads the new ones, since the workers are in no group",
-        _ => "the new ones are read from their beginning",
-    };
-    (now > had).then(|| {
-        format!(
-            "topic `{}` was given {} more partitions while the run went on ({had} before); the run's events stay on those \
-             that it had, and {read}",
-            topic.name,
-            now - had
-        )
-    })
-}
-
 /// What Redis evicted since the run's start: a problem where it was what it had acknowledged, else a warning, since others
 /// may have keys there.
 fn evicted(stage: &Stage, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
@@ -309,12 +246,6 @@ fn evicted(stage: &Stage, noticed: bool, warnings: &mut Vec<String>) -> Option<S
     None
 }
 
-/// Keeps where the topic ends, by which the next run knows whether it is still the same.
-fn remember(stage: &Stage, ends: &[i64]) -> redis::RedisResult<()> {
-    let mut redis = Primaries::connect(stage.endpoints.redis()?, REDIS_TIMEOUT)?;
-    Generation::of(&stage.topic).remember(&mut redis, ends)
-}
-
 fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
     let unfit = match (interrupted, ledger.valid) {
         (true, _) => Some("interrupted"),
@@ -327,17 +258,6 @@ fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_log_that_ends_before_what_was_read_is_named() {
-        assert_eq!(cut_off("t", &[5, 7], &[0..5, 2..9]), None);
-        let text = cut_off("t", &[5, 7], &[0..5, 0..3]).unwrap();
-        assert!(
-            text.starts_with("partition 1 of topic `t` ends at offset 3, though what is before offset 7"),
-            "{text}"
-        );
-        assert_eq!(records_since(&[1, 8], &[0..5, 0..3]), 4);
-    }
 
     #[test]
     fn what_others_did_to_a_run_is_told_with_their_name() {

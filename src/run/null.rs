@@ -78,7 +78,7 @@ pub(super) fn receipts(outcomes: &[Outcome]) -> News {
         })
     };
     let acked = outcomes.iter().filter(|outcome| outcome.fate == Fate::Acked);
-    News::Report(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() })
+    News::Report(Box::new(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() }))
 }
 
 #[cfg(test)]

@@ -71,8 +71,8 @@ impl Bed {
         more(&mut overrides);
         let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
         Request {
-            name: variant_name,
             overrides: overrides.given(),
+            name: variant_name,
             variant,
             run: Some(name.to_owned()),
             out: self.out.path().to_owned(),

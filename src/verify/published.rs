@@ -9,6 +9,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
@@ -17,7 +18,7 @@ use rdkafka::{
 use super::{Asking, Subject, VerifyError};
 use crate::{
     cluster::{
-        KafkaAccess, TopicNow,
+        Complaints, KafkaAccess, TopicNow,
         readable::{Place, Prober, base_offset, is_undecodable},
     },
     tag_data::Stamps,
@@ -33,9 +34,13 @@ const GROUP: &str = "shasta-verify";
 
 /// Leaves it to [`read`] to tell what goes wrong: the client calls a partition's end an error as well. Keeps the text.
 #[derive(Default)]
-struct Quiet(Mutex<String>);
+struct Quiet(Mutex<String>, Complaints);
 
 impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.1.log(level, facility, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("Kafka: {error}: {reason}");
         reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));

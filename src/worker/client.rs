@@ -11,18 +11,18 @@ use std::{
 
 use rdkafka::{
     ClientContext, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
 };
 
 use super::{
     Config, WorkerError,
-    complaints::Complaints,
     host_clock::HostClock,
     report::{Assignment, Passage},
 };
 use crate::{
-    cluster::{KafkaAccess, consumer_defaults, readable},
+    cluster::{Complaints, KafkaAccess, consumer_defaults, readable},
     throttle::{STATISTICS_MS, Throttled, Throttles},
     variant::GroupProtocol,
 };
@@ -41,7 +41,8 @@ pub(super) struct Context {
     clock: HostClock,
     news: Sender<News>,
     reassigned: AtomicBool,
-    complaints: Mutex<Complaints>,
+    complaints: Complaints,
+    logged: Complaints,
     /// The text of the last error, which the error itself does not have.
     last_reason: Mutex<String>,
     /// How the client connects, by which its errors are told.
@@ -51,9 +52,14 @@ pub(super) struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.logged.log(level, facility, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         reason.clone_into(&mut self.last_reason.lock().unwrap_or_else(PoisonError::into_inner));
-        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).hear(&error, &readable(reason));
+        let kind = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        let told = self.complaints.hear(format!("Kafka: {kind}"), &readable(reason));
         told.into_iter().for_each(|text| self.tell(News::Warning(text)));
     }
 
@@ -74,8 +80,8 @@ impl ConsumerContext for Context {
 
 impl Context {
     fn new(clock: HostClock, news: Sender<News>, access: KafkaAccess) -> Self {
-        let (reassigned, complaints, last_reason, throttles) = Default::default();
-        Self { clock, news, reassigned, complaints, last_reason, access, throttles }
+        let (reassigned, complaints, logged, last_reason, throttles) = Default::default();
+        Self { clock, news, reassigned, complaints, logged, last_reason, access, throttles }
     }
 
     /// Tells the parent, by way of the store thread.
@@ -101,8 +107,8 @@ impl Context {
 
     /// Tells what was not told for its being repeated.
     pub fn sum_up(&self) {
-        let told = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).sum_up();
-        told.into_iter().for_each(|text| self.tell(News::Warning(text)));
+        self.logged.sum_up().iter().for_each(|text| tracing::warn!("{text}"));
+        self.complaints.sum_up().into_iter().for_each(|text| self.tell(News::Warning(text)));
     }
 }
 

@@ -19,7 +19,6 @@
 //! the group.
 
 mod client;
-mod complaints;
 mod consume;
 mod decode;
 mod host_clock;
