@@ -1,6 +1,6 @@
 //! Whole runs on a cluster that somebody else uses meanwhile: records of theirs in any codec and in transactions that stay
 //! open, settings and partitions of the topic that change, records and topics that are deleted. Nothing of a run waits for
-//! others, ends for them, or is told wrongly because of them.
+//! others, ends for them, or is told wrongly because of them. Only a run whose topic is gone ends, and says so.
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
@@ -35,14 +35,14 @@ type Theirs = BaseProducer<DefaultProducerContext>;
 const SECOND: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
-const EVENTS: u64 = 600;
 
 fn layer(topic: &str) -> Layer {
     let span = |text: &str| text.parse().ok();
     Layer {
         connections: Some(20),
         rate: Some(5.0),
-        duration: span("6s"),
+        // Runs end when the others are done.
+        duration: span("300s"),
         warm: span("1s"),
         partitions: Some(6),
         topic: Some(topic.to_owned()),
@@ -92,11 +92,21 @@ impl Bed {
         }
     }
 
-    /// Runs while others do something in its window.
+    /// Runs while others do something in its window, and ends a second after that.
     fn disturbed(&self, request: &Request, disturb: impl FnOnce(&Self)) -> Finished {
+        let stop = Stop::default();
+        self.ended(request, &stop, |bed| {
+            disturb(bed);
+            std::thread::sleep(SECOND);
+            stop.request();
+        })
+    }
+
+    /// Runs while others do something in its window.
+    fn ended(&self, request: &Request, stop: &Stop, disturb: impl FnOnce(&Self)) -> Finished {
         let rows = self.out.path().join(format!("{}.csv", request.run.as_deref().unwrap()));
         std::thread::scope(|scope| {
-            let running = scope.spawn(|| run(request, &Stop::default(), &Live::default()).unwrap());
+            let running = scope.spawn(|| run(request, stop, &Live::default()).unwrap());
             wait_for_rows(&rows, &|| running.is_finished());
             disturb(self);
             running.join().unwrap()
@@ -155,11 +165,10 @@ fn send(producer: &Theirs, topic: &str, partition: i32, payload: &[u8], records:
     producer.flush(ANSWER_MAX).unwrap();
 }
 
-fn nothing_is_lost(finished: &Finished, planned: u64) {
+fn nothing_is_lost(finished: &Finished) {
     let ledger = &finished.manifest.ledger;
     assert!(ledger.valid, "{:?} {:?}", ledger.problems, finished.manifest.warnings);
-    let counts = (ledger.planned, ledger.stored, ledger.lost, ledger.failed);
-    assert_eq!(counts, (planned, planned, 0, 0), "{ledger:?}");
+    assert_eq!((ledger.stored, ledger.lost, ledger.failed), (ledger.planned, 0, 0), "{ledger:?}");
     let verification = finished.manifest.verification.as_ref().unwrap();
     assert!(verification.passed, "{verification}");
 }
@@ -180,19 +189,20 @@ fn every_codec_is_read_and_no_transaction_waited_for(bed: &Bed) {
     let name = "codecs";
     let open = bed.producer(&[("transactional.id", "stays-open"), ("transaction.timeout.ms", "60000")]);
     open.init_transactions(ANSWER_MAX).unwrap();
-    let finished = bed.disturbed(&bed.request(name, |layer| layer.duration = "15s".parse().ok()), |bed| {
+    let finished = bed.disturbed(&bed.request(name, |_| ()), |bed| {
         open.begin_transaction().unwrap();
         send(&open, name, 3, b"never committed", 1);
         for codec in CODECS {
             bed.set(name, "compression.type", if codec == "none" { "producer" } else { codec });
             let producer = bed.producer(&[("compression.type", codec)]);
             (0..6).for_each(|partition| send(&producer, name, partition, &[b'x'; 2_000], 3));
+            // Some of our own events are compressed in this way.
             std::thread::sleep(SECOND / 2);
         }
         // It is still open when the run ends.
         std::mem::forget(open);
     });
-    nothing_is_lost(&finished, 1_500);
+    nothing_is_lost(&finished);
     assert_eq!(finished.manifest.ledger.foreign, 1 + 5 * 6 * 3);
     assert_eq!(finished.manifest.clients["consumer"]["isolation.level"], "read_uncommitted");
 }
@@ -210,7 +220,7 @@ fn what_cannot_be_decoded_is_passed_by(bed: &Bed) {
             send(&producer, name, 4, &vec![0; 4_000_000], 2);
         }
     });
-    nothing_is_lost(&finished, EVENTS);
+    nothing_is_lost(&finished);
     let Finished { manifest, .. } = finished;
     assert_eq!((manifest.ledger.undecodable, manifest.ledger.foreign), (30, 0), "{:?}", manifest.undecodable);
     assert!(manifest.undecodable.iter().all(|batch| [3, 4].contains(&batch.partition) && !batch.reason.is_empty()));
@@ -221,7 +231,7 @@ fn what_cannot_be_decoded_is_passed_by(bed: &Bed) {
 fn new_partitions_are_read(bed: &Bed) {
     let name = "grows";
     let request = bed.request(name, |layer| {
-        (layer.duration, layer.engine) = ("24s".parse().ok(), Some(Engine::Librdkafka));
+        layer.engine = Some(Engine::Librdkafka);
     });
     let finished = bed.disturbed(&request, |bed| {
         bed.set(name, "compression.type", "zstd");
@@ -230,12 +240,13 @@ fn new_partitions_are_read(bed: &Bed) {
         std::thread::sleep(SECOND);
         let producer = bed.producer(&[]);
         (6..9).for_each(|partition| send(&producer, name, partition, b"theirs", 5));
+        // Workers ask for the partitions each 10 s, and then share them out anew.
+        std::thread::sleep(20 * SECOND);
     });
+    nothing_is_lost(&finished);
     let Finished { manifest, .. } = finished;
     let ledger = &manifest.ledger;
-    assert!(ledger.valid, "{:?} {:?}", ledger.problems, manifest.warnings);
-    assert_eq!((ledger.planned, ledger.lost, ledger.foreign), (2_400, 0, 15), "{:?}", manifest.warnings);
-    assert!(manifest.verification.as_ref().unwrap().passed);
+    assert_eq!(ledger.foreign, 15, "{:?}", manifest.warnings);
     assert!(manifest.warnings.iter().any(|text| text.contains("3 more partitions")), "{:?}", manifest.warnings);
     assert!(manifest.faults.is_empty(), "no worker has ended: {:?}", manifest.faults);
 }
@@ -260,7 +271,7 @@ fn what_retention_took_is_counted(bed: &Bed) {
     assert!(ledger.lost > 0 && ledger.gone > 0, "{ledger:?}");
     assert_eq!(
         (ledger.lost_gone, ledger.lost_held, ledger.stored),
-        (ledger.lost, 0, EVENTS - ledger.lost),
+        (ledger.lost, 0, ledger.planned - ledger.lost),
         "{ledger:?}"
     );
     assert_eq!(manifest.faults.len(), faults.len(), "no worker has ended: {:?}", manifest.faults);
@@ -269,23 +280,22 @@ fn what_retention_took_is_counted(bed: &Bed) {
 fn refusals_are_told_by_their_cause(bed: &Bed) {
     for (name, engine) in [("small-light", Engine::Rskafka), ("small-native", Engine::Librdkafka)] {
         let request = bed.request(name, |layer| layer.engine = Some(engine));
-        let finished = bed.disturbed(&request, |bed| bed.set(name, "max.message.bytes", "450"));
+        let finished = bed.disturbed(&request, |bed| {
+            bed.set(name, "max.message.bytes", "450");
+            std::thread::sleep(SECOND);
+        });
         let Finished { manifest, .. } = finished;
         assert!(manifest.ledger.valid && manifest.ledger.failed > 0, "{:?}", manifest.ledger);
         let refusal = &manifest.refusals[0];
         assert!(refusal.cause.starts_with("MESSAGE_TOO_LARGE"), "{:?}", manifest.refusals);
         assert_eq!(refusal.failed, manifest.ledger.failed);
-        // Where they refuse from the beginning, the run says so before it begins. The probes are small enough.
-        let again = Request { run: Some(format!("{name}-again")), ..request };
-        let refused = run(&again, &Stop::default(), &Live::default()).unwrap_err().to_string();
-        assert!(refused.contains("MESSAGE_TOO_LARGE: raise the topic's max.message.bytes"), "{refused}");
     }
 }
 
 fn a_topic_that_is_made_anew_ends_the_run(bed: &Bed) {
     let name = "anew";
-    let request = bed.request(name, |layer| layer.duration = "300s".parse().ok());
-    let finished = bed.disturbed(&Request { verify: false, ..request }, |bed| {
+    let request = bed.request(name, |_| ());
+    let finished = bed.ended(&Request { verify: false, ..request }, &Stop::default(), |bed| {
         std::thread::sleep(2 * SECOND);
         let (admin, options) = (bed.admin(), AdminOptions::new().operation_timeout(Some(ANSWER_MAX)));
         wait(admin.delete_topics(&[name], &options)).unwrap()[0].as_ref().unwrap();
