@@ -343,41 +343,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Anchor,
-        cluster::KafkaAccess,
-        producer::{Counters, Outcome},
-        schedule::Pace,
-        tag_data::EventShape,
+        producer::{Counters, Outcome, tests::load},
         variant::Engine as EngineKind,
     };
 
     const EVENTS: u64 = 24;
-
-    fn load(bootstrap: String) -> Load {
-        let pace = || Pace { rate: 1.0, jitter: 0.5, duration: Duration::from_secs(1) };
-        Load {
-            run: "r".into(),
-            topic: "t".into(),
-            leaders: vec![1],
-            access: KafkaAccess::plaintext(vec![bootstrap]),
-            clock: Clock::new(Anchor::read()),
-            shape: EventShape::new(512, 1, 1, 1, 0).unwrap(),
-            seed: 0,
-            window: pace(),
-            warm_up: pace(),
-            connections: 1,
-            instances: 1,
-            engine: EngineKind::Librdkafka,
-            null: false,
-            acks: variant::Acks::All,
-            threads: 1,
-            linger: Duration::ZERO,
-            backlog: EVENTS as u32 / 2,
-            delivery_timeout: Duration::from_secs(60),
-            ramp: 80,
-            drain: Duration::from_secs(1),
-        }
-    }
 
     /// CPU time of this process's threads of a broker's name, in ticks.
     fn broker_ticks() -> u64 {
@@ -400,7 +370,9 @@ mod tests {
     fn no_handle_has_more_than_it_can_send() {
         let brokers: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
         brokers.create_topic("t", 1, 1).unwrap();
-        let load = Arc::new(load(brokers.bootstrap_servers()));
+        let load =
+            Load { backlog: EVENTS as u32 / 2, ..load(EngineKind::Librdkafka, brokers.bootstrap_servers(), 512) };
+        let load = Arc::new(load);
         let (counters, outcomes) = (Arc::new(Counters::default()), Rc::new(RefCell::new(Vec::<Outcome>::new())));
         let told = Rc::clone(&outcomes);
         let outbox = Rc::new(Outbox::new(Arc::clone(&load), counters, move |batch| told.borrow_mut().extend(batch)));

@@ -2,8 +2,8 @@
 //!
 //! The client has no idempotent producer. So each connection has at most one request in flight a partition, which keeps
 //! the order over retries; events that come meanwhile wait in the connection's backlog and leave together as the next
-//! request, as many as the client sends in one piece ([`crate::request`]). A retry after an answer that never came may write an event at a second offset; the store recognizes it by
-//! (producer, sequence). The client's own retries are switched off, since they hide whether an attempt may have been
+//! request, as many as the client sends in one piece ([`crate::request`]). A retry after an answer that never came may write
+//! an event at a second offset; the store recognizes it by (producer, sequence). The client's own retries are switched off, since they hide whether an attempt may have been
 //! written: each attempt is judged here, see [`Attempt`].
 
 use std::{
@@ -329,6 +329,9 @@ fn judge_answer(error: &ProtocolError) -> Attempt {
         _ => Attempt::Unclear,
     }
 }
+
+#[cfg(test)]
+mod one_piece;
 
 #[cfg(test)]
 mod tests {

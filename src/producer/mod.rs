@@ -306,3 +306,36 @@ impl Drop for Producers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+
+    /// One connection with one tag, to one partition.
+    pub(super) fn load(engine: EngineKind, bootstrap: String, bytes: usize) -> Load {
+        let pace = || Pace { rate: 1.0, jitter: 0.5, duration: Duration::from_secs(1) };
+        Load {
+            run: "r".into(),
+            topic: "t".into(),
+            leaders: vec![1],
+            access: KafkaAccess::plaintext(vec![bootstrap]),
+            clock: Clock::new(Anchor::read()),
+            shape: EventShape::new(bytes, 1, 1, 1, 0).unwrap(),
+            seed: 0,
+            window: pace(),
+            warm_up: pace(),
+            connections: 1,
+            instances: 1,
+            engine,
+            null: false,
+            acks: Acks::All,
+            threads: 1,
+            linger: Duration::ZERO,
+            backlog: 1_000,
+            delivery_timeout: Duration::from_secs(60),
+            ramp: 80,
+            drain: Duration::from_secs(1),
+        }
+    }
+}
