@@ -4,7 +4,8 @@
 use super::{
     Scanned, Sink,
     columnar::Failure,
-    decode::{Columns, Keyed, Piece},
+    decode::{Columns, Piece},
+    keyed::Keyed,
     line,
     names::Interner,
 };

@@ -16,10 +16,12 @@ use polars_error::PolarsError;
 
 use super::{
     Progress, Scanned, Shared, Sink, Skipped, by_column,
-    decode::{self, Columns, Keyed, Piece},
+    decode::{Columns, Piece},
+    keyed::Keyed,
     layout::{NOT_UTF_8, NUMBERS},
     line::{self, Numbers},
     names::Interner,
+    values,
 };
 use crate::{
     columns::{COLUMNS, DESTINATION, SOURCE},
@@ -174,7 +176,7 @@ impl Batch {
         let names = [file.names(SOURCE, piece)?, file.names(DESTINATION, piece)?];
         let (mut numbers, mut all_bad) = (Vec::new(), BTreeMap::new());
         for (place, name) in NUMBERS.into_iter().enumerate().filter(|(_, name)| columns.contains(name)) {
-            let decode::Numbers { values, bad } = file.numbers(name, piece)?;
+            let values::Numbers { values, bad } = file.numbers(name, piece)?;
             numbers.push((place, values));
             bad.into_iter().for_each(|(row, what)| {
                 all_bad.entry(row).or_insert_with(|| line::bad(name, &what));

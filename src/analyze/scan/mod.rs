@@ -18,11 +18,13 @@ pub mod field;
 mod footer;
 mod format;
 pub mod joined;
+mod keyed;
 pub mod layout;
 pub mod line;
 pub mod names;
 mod schema;
 mod text;
+mod values;
 
 /// Told, from any thread, how many more bytes of the files have been read.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);

@@ -211,6 +211,24 @@ mod tests {
         assert_eq!(pairs, [(0, 0), (1, 0)]);
     }
 
+    /// With a table of fixed size two names could want one place, and each would be looked up at every row, with the lock.
+    #[test]
+    fn what_a_thread_has_met_it_finds_without_the_lock() {
+        let directory = Directory::default();
+        let mut names = Interner::new(&directory);
+        let met = |names: &mut Interner| {
+            let all = (0..5_000).map(|k| {
+                let source = names.source(format!("p{k}").as_bytes()).unwrap();
+                let destination = names.destination(format!("a-worker-{}", k % 300).as_bytes());
+                (source, destination, names.pair(source, destination).unwrap())
+            });
+            all.collect::<Vec<_>>()
+        };
+        let first = met(&mut names);
+        let _held = directory.known();
+        assert_eq!(met(&mut names), first);
+    }
+
     #[test]
     fn there_are_only_so_many_names() {
         let directory = Directory::default();

@@ -65,7 +65,7 @@ impl Schema {
         &self.0
     }
 
-    /// The one codec of the format that no reader is built with any more.
+    /// The one codec of the format that is not decoded.
     fn check_codecs(&self, metadata: &FileMetadata) -> Result<(), String> {
         let chunks = metadata.row_groups.iter().flat_map(|group| {
             self.0.iter().filter_map(|column| Some((column.name, group.parquet_columns().get(column.place)?)))
