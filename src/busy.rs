@@ -78,8 +78,9 @@ impl Before {
     }
 }
 
-/// That the machine was busy over the window, whose seconds these are, and with how much.
-pub fn over(seconds: &[Second], before: &Before) -> Option<String> {
+/// That the machine was busy over the window, whose seconds these are, and with how much. The brokers of an external cluster may
+/// be among the others.
+pub fn over(seconds: &[Second], before: &Before, external: bool) -> Option<String> {
     let cores = before.cores.max(1.0);
     let count = seconds.len() as f64;
     let busy = seconds.iter().filter(|second| second.foreign_cores + second.steal_cores >= SHARE_MIN * cores).count();
@@ -90,10 +91,11 @@ pub fn over(seconds: &[Second], before: &Before) -> Option<String> {
     let tasks = if before.is_busy() { format!("; {} before the start", before.tasks()) } else { String::new() };
     Some(format!(
         "busy machine: other processes used {:.1} of its {cores:.0} cores and the hypervisor took {:.1}, a quarter or more of the \
-         CPU time in {:.0} % of the seconds{tasks}; these figures describe the machine, not Kafka",
+         CPU time in {:.0} % of the seconds{tasks}; {}these figures describe the machine, not Kafka",
         mean(|second| second.foreign_cores),
         mean(|second| second.steal_cores),
         100.0 * busy as f64 / count,
+        if external { "unless those are the cluster itself, " } else { "" },
     ))
 }
 
@@ -119,14 +121,23 @@ mod tests {
     #[test]
     fn one_busy_second_in_twenty_is_not_a_busy_machine_and_more_are() {
         let window = |busy: usize| (0..100).map(|i| second(if i < busy { 0.4 } else { 0.02 }, 0.1)).collect::<Vec<_>>();
-        assert_eq!(over(&window(5), &BEFORE), None);
-        assert_eq!(over(&[], &BEFORE), None);
-        let told = over(&window(6), &BEFORE).unwrap();
+        assert_eq!(over(&window(5), &BEFORE, false), None);
+        assert_eq!(over(&[], &BEFORE, false), None);
+        let told = over(&window(6), &BEFORE, false).unwrap();
         let parts =
             ["used 0.0 of its 2 cores and the hypervisor took 0.1", "in 6 % of", "; 12 other runnable tasks before"];
         assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        assert!(
+            over(&window(6), &BEFORE, true)
+                .unwrap()
+                .ends_with("; unless those are the cluster itself, these figures describe the machine, not Kafka")
+        );
         let of_many = Before { cores: 64.0, other_cores: 2.0, ..BEFORE };
-        assert_eq!((over(&window(100), &of_many), of_many.warning()), (None, None), "0.5 of 64 cores are nothing");
+        assert_eq!(
+            (over(&window(100), &of_many, false), of_many.warning()),
+            (None, None),
+            "0.5 of 64 cores are nothing"
+        );
         assert!(
             BEFORE.warning().unwrap().starts_with("busy machine: 12 other runnable tasks use 2.0 of its 2 cores; ")
         );

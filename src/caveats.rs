@@ -37,9 +37,9 @@ pub struct Caveat {
 }
 
 /// All that hold of a run.
-pub fn of(before: &Before, proof: &Proof, lateness: &Spread, ledger: &Ledger) -> Vec<Caveat> {
+pub fn of(substrate: &str, before: &Before, proof: &Proof, lateness: &Spread, ledger: &Ledger) -> Vec<Caveat> {
     let told = [
-        (Kind::BusyMachine, busy::over(&proof.seconds, before)),
+        (Kind::BusyMachine, busy::over(&proof.seconds, before, substrate == "external")),
         (Kind::LateHarness, late_harness(lateness)),
         (Kind::SecondCopies, second_copies(ledger)),
     ];

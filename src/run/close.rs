@@ -101,7 +101,7 @@ impl Measured {
             variant_name: request.name.clone(),
             interrupted: self.interrupted,
             verdict: verdict.to_string(),
-            caveats: caveats::of(&self.before, &self.proof, &self.lateness, &ledger),
+            caveats: caveats::of(cluster.substrate(), &self.before, &self.proof, &self.lateness, &ledger),
             planned: ledger.planned,
             over_slo: latencies.headlines[0].over_slo,
             ledger,

@@ -39,7 +39,8 @@ impl Ground {
         }
         let own = there.as_ref().map_or_else(Vec::new, |ground| ground.cluster.processes());
         let before = Before::look(&own);
-        before.warning().into_iter().for_each(|warning| live.step(&warning));
+        let told = [before.warning(), request.variant.engine_for_size()];
+        told.into_iter().flatten().for_each(|line| live.step(&line));
         let ground = match there.take() {
             Some(ground) => Self { before, ..ground },
             None => Self::start(request, before, stop, live)?,

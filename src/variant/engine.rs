@@ -1,6 +1,6 @@
 //! Which Kafka client the producers have where none is asked for, and which events one of them cannot send.
 
-use super::{Engine, Variant};
+use super::{ClusterKind, Engine, Variant};
 use crate::{
     request::{RUN_NAME_MAX, RequestSize},
     tag_data::EventShape,
@@ -13,6 +13,19 @@ impl Variant {
         let shape = EventShape::new(bytes, connections, tags_per_connection, names_per_tag, 0).ok()?;
         let size = RequestSize::of(&shape, connections, self.topic.len(), RUN_NAME_MAX);
         (size.events_max() == 0).then(|| size.event_bytes_max())
+    }
+
+    /// That librdkafka publishes events of this size, and why.
+    pub fn engine_for_size(&self) -> Option<String> {
+        let bytes_max = self.over_one_piece()?;
+        let publishes = self.engine == Engine::Librdkafka && self.cluster != ClusterKind::Null;
+        publishes.then(|| {
+            format!(
+                "events of {} bytes are published by librdkafka: past {bytes_max} bytes, rskafka's requests are in two pieces, the \
+                 second of which waits for 40 ms and more",
+                self.bytes
+            )
+        })
     }
 
     /// The engine of a variant that names none.
@@ -34,6 +47,14 @@ mod tests {
         assert_eq!(engine("bytes = 8000"), Ok(Engine::Librdkafka));
         assert_eq!(engine("bytes = 16384"), Ok(Engine::Librdkafka));
         assert_eq!(engine("bytes = 16384\nengine = \"librdkafka\""), Ok(Engine::Librdkafka));
+        let told = |text: &str| load_over_laptop(text, &Layer::default()).unwrap().engine_for_size();
+        assert!(
+            told("bytes = 16384").unwrap().starts_with("events of 16384 bytes are published by librdkafka: past 7")
+        );
+        assert_eq!(
+            [told(""), told("engine = \"librdkafka\""), told("bytes = 16384\ncluster = \"null\"")],
+            [None, None, None]
+        );
         let refused = engine("bytes = 16384\nengine = \"rskafka\"").unwrap_err();
         let told = "x.toml:3: engine = \"rskafka\"; x.toml:2: bytes = 16384: must be \"librdkafka\" or left out, or bytes at most 7";
         assert!(refused.contains(told), "{refused}");
