@@ -157,6 +157,13 @@ pub struct Collected {
     pub throttled: Throttled,
 }
 
+impl Collected {
+    /// How many rebalances there were in a time, µs of the Unix epoch.
+    pub fn rebalances_in(&self, time_us: std::ops::Range<i64>) -> usize {
+        self.rebalances.iter().filter(|rebalance| time_us.contains(&rebalance.at_us)).count()
+    }
+}
+
 /// The collecting thread of a run.
 #[derive(Debug)]
 pub struct Collector {

@@ -60,6 +60,44 @@ pub enum Asker {
     Library,
 }
 
+impl Asker {
+    /// How to speak TLS.
+    fn speak_tls(self) -> &'static str {
+        match self {
+            Asker::Kafka { sasl: true, .. } => "give --security-protocol SASL_SSL",
+            Asker::Kafka { sasl: false, .. } => {
+                "give --security-protocol SSL, or SASL_SSL where it takes a user name and a password"
+            }
+            _ => "write rediss:// in its URL",
+        }
+    }
+
+    /// How not to.
+    fn speak_plainly(self) -> &'static str {
+        match self {
+            Asker::Kafka { sasl: true, .. } => "give --security-protocol SASL_PLAINTEXT, or name its listener for TLS",
+            Asker::Kafka { sasl: false, .. } => "give --security-protocol PLAINTEXT, or name its listener for TLS",
+            _ => "write redis:// in its URL, or name its port for TLS",
+        }
+    }
+
+    /// How to log in.
+    fn log_in(self) -> String {
+        match self {
+            Asker::Kafka { tls, .. } => format!(
+                "give --security-protocol {}, --sasl-username, and the password in SHASTA_SASL_PASSWORD",
+                if tls { "SASL_SSL" } else { "SASL_PLAINTEXT" }
+            ),
+            Asker::Redis => {
+                "put user and password into its URL as redis://user:password@host:port (by SHASTA_REDIS, since others \
+                         can read flags)"
+                    .to_owned()
+            }
+            Asker::Library => "put user and password into its URL as redis://user:password@host:port".to_owned(),
+        }
+    }
+}
+
 impl Refusal {
     /// What is wrong and what to do, to follow the server's name and a colon.
     pub fn told(&self, asker: Asker) -> String {
@@ -78,14 +116,20 @@ impl Refusal {
                     "its certificate is signed by {trusted}; name the file (PEM) of the authority that did, {authority}"
                 )
             }
-            Self::Expired => "its certificate has expired; have it renewed, and see that this machine's clock is right".into(),
-            Self::NotYetValid => "its certificate is not valid yet; see that the clocks of both machines are right".into(),
+            Self::Expired => {
+                "its certificate has expired; have it renewed, and see that this machine's clock is right".into()
+            }
+            Self::NotYetValid => {
+                "its certificate is not valid yet; see that the clocks of both machines are right".into()
+            }
             Self::WrongName { called, names } => format!(
                 "its certificate is for {}, not for `{called}`; connect by a name that is in its certificate, or have this \
                  one added to it (subjectAltName)",
                 if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
             ),
-            Self::Certificate(why) => format!("its certificate is not accepted ({why}); have another one issued for it"),
+            Self::Certificate(why) => {
+                format!("its certificate is not accepted ({why}); have another one issued for it")
+            }
             Self::ClientCertificate => format!(
                 "it demands a certificate of its clients, and this program has none to show; {}",
                 match asker {
@@ -93,37 +137,9 @@ impl Refusal {
                     _ => "have it take clients without one (tls-auth-clients no)",
                 }
             ),
-            Self::WantsTls => format!(
-                "it speaks TLS, and this client did not; {}",
-                match asker {
-                    Asker::Kafka { sasl: true, .. } => "give --security-protocol SASL_SSL",
-                    Asker::Kafka { sasl: false, .. } =>
-                        "give --security-protocol SSL, or SASL_SSL where it takes a user name and a password",
-                    _ => "write rediss:// in its URL",
-                }
-            ),
-            Self::NoTls => format!(
-                "it does not speak TLS, and this client did; {}",
-                match asker {
-                    Asker::Kafka { sasl: true, .. } => "give --security-protocol SASL_PLAINTEXT, or name its listener for TLS",
-                    Asker::Kafka { sasl: false, .. } => "give --security-protocol PLAINTEXT, or name its listener for TLS",
-                    _ => "write redis:// in its URL, or name its port for TLS",
-                }
-            ),
-            Self::WantsLogin => format!(
-                "it takes only clients that log in; {}",
-                match asker {
-                    Asker::Kafka { tls, .. } => format!(
-                        "give --security-protocol {}, --sasl-username, and the password in SHASTA_SASL_PASSWORD",
-                        if tls { "SASL_SSL" } else { "SASL_PLAINTEXT" }
-                    ),
-                    Asker::Redis =>
-                        "put user and password into its URL as redis://user:password@host:port (by SHASTA_REDIS, since others \
-                         can read flags)"
-                            .to_owned(),
-                    Asker::Library => "put user and password into its URL as redis://user:password@host:port".to_owned(),
-                }
-            ),
+            Self::WantsTls => format!("it speaks TLS, and this client did not; {}", asker.speak_tls()),
+            Self::NoTls => format!("it does not speak TLS, and this client did; {}", asker.speak_plainly()),
+            Self::WantsLogin => format!("it takes only clients that log in; {}", asker.log_in()),
             Self::NoLogin => format!(
                 "it takes no user names; give --security-protocol {}, or name its listener for SASL",
                 if matches!(asker, Asker::Kafka { tls: true, .. }) { "SSL" } else { "PLAINTEXT" }

@@ -23,7 +23,7 @@ use self::{close::Measured, files::Files, stage::Stage, watch::Watch};
 pub use self::{error::RunError, ground::Ground};
 use crate::{
     clock::Anchor,
-    cluster::Addresses,
+    cluster::{Addresses, Cluster},
     harness::Harness,
     host::Awake,
     live::Live,
@@ -195,14 +195,13 @@ fn measure(
     });
     live.clear();
 
-    let in_window = |rebalance: &&crate::collect::Rebalance| (window_us.start..end_us).contains(&rebalance.at_us);
     let conduct = Conduct {
         cluster_ready_s: *cluster_ready_s,
         runs_before: *runs,
         assigned_s,
         connected_s,
         partitions_per_worker,
-        rebalances_in_window: collected.rebalances.iter().filter(in_window).count(),
+        rebalances_in_window: collected.rebalances_in(window_us.start..end_us),
         rebalances: collected.rebalances.clone(),
         waited: counters.waited.load(Relaxed),
         retries: counters.retries.load(Relaxed),
@@ -232,8 +231,14 @@ fn measure(
     let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
     *runs += 1;
     if request.keep_cluster {
-        live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
-        live.step(&format!("end it with: {}", cluster.keep()?));
+        keep(&stage, &mut **cluster, live)?;
     }
     Ok(finished)
+}
+
+/// Leaves the cluster up, and says how to end it.
+fn keep(stage: &Stage, cluster: &mut dyn Cluster, live: &Live) -> Result<(), RunError> {
+    live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
+    live.step(&format!("end it with: {}", cluster.keep()?));
+    Ok(())
 }

@@ -76,7 +76,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ca.pem");
         let told = |bytes: Option<&[u8]>| {
-            bytes.map(|bytes| std::fs::write(&file, bytes).unwrap());
+            if let Some(bytes) = bytes {
+                std::fs::write(&file, bytes).unwrap();
+            }
             authorities(Some(&file)).unwrap_err()
         };
         let missing = told(None);

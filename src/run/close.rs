@@ -34,6 +34,7 @@ use crate::{
     tables::Tables,
     variant::Variant,
     verify::Verification,
+    worker,
 };
 
 /// What the run itself has left.
@@ -70,7 +71,6 @@ impl Measured {
         let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
         let worker_config = stage.worker_config(&request.variant, 0);
-        let not_applied = worker_config.consumer_not_applied();
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
@@ -125,11 +125,7 @@ impl Measured {
             warnings,
             variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
             overrides: request.overrides.clone(),
-            clients: serde_json::json!({
-                "producer": stage.load.client_properties(),
-                "consumer": worker_config.consumer_properties(),
-                "consumer_not_applied": not_applied,
-            }),
+            clients: clients(stage, &worker_config),
             cluster: if self.gave_up { serde_json::Value::Null } else { cluster.settings() },
             topic: serde_json::to_value(&stage.topic).unwrap_or_default(),
             command_line: request.command_line.clone(),
@@ -143,6 +139,15 @@ impl Measured {
         }
         Finished { manifest, verdict, files: paths, unwritten: written.err() }
     }
+}
+
+/// How the clients of Kafka were set up.
+fn clients(stage: &Stage, worker: &worker::Config) -> serde_json::Value {
+    serde_json::json!({
+        "producer": stage.load.client_properties(),
+        "consumer": worker.consumer_properties(),
+        "consumer_not_applied": worker.consumer_not_applied(),
+    })
 }
 
 /// Faults with their figures, from all rows that can be read.

@@ -42,8 +42,8 @@ fn table(f: &mut impl Write, title: &str, lines: &[Line], with_over: bool) -> fm
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let whole = widths.iter().sum::<usize>() + GAP * (columns - 1) <= WIDTH_MAX;
-    let parts = if whole { vec![1..columns] } else { vec![1..PERCENTILES_FROM, PERCENTILES_FROM..columns] };
-    for part in parts {
+    let first = if whole { columns } else { PERCENTILES_FROM };
+    for part in [1..first, first..columns].into_iter().filter(|part| !part.is_empty()) {
         for (k, row) in rows.iter().enumerate() {
             let name = format!("{:<1$}", row[0], widths[0]);
             write!(f, "{}", if k == 0 { style(name).bold() } else { style(name) })?;
