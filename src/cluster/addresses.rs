@@ -304,7 +304,10 @@ mod tests {
         *ca_file = None;
         for access in [access, KafkaAccess::plaintext(vec!["a:1".to_owned()])] {
             let env = access.env();
-            let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            let lookup = |name: &str| {
+                let found = env.iter().find(|(key, value)| key == name && !value.is_empty());
+                found.map(|(_, value)| value.clone())
+            };
             assert_eq!(Addresses::default().kafka(&lookup).unwrap(), access);
         }
     }
