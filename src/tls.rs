@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_client_over_tls_needs_no_set_up_by_its_caller() {
-        // Feature `custom-provider` makes rustls refuse to choose, as it does where ring and aws-lc-rs are both linked.
+        // With both providers linked nothing else would be one: src/tests/both_providers.
         let hangs_up = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let seeds = Seeds::parse(&format!("rediss://{}", hangs_up.local_addr().unwrap())).unwrap();
         std::thread::spawn(move || hangs_up.incoming().for_each(drop));
