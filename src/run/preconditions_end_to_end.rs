@@ -242,7 +242,7 @@ fn evictions_are_blamed_on_redis(others: &Others) {
 }
 
 fn quotas_are_named(others: &Others, redis: &Redis) {
-    others.quota(&["--add-config", "producer_byte_rate=1500,consumer_byte_rate=6000"]);
+    others.quota(&["--add-config", "producer_byte_rate=1800,consumer_byte_rate=10000"]);
     for (name, engine) in [("slow-light", Engine::Rskafka), ("slow-heavy", Engine::Librdkafka)] {
         let request = others.request(name, &redis.url, |layer| {
             (layer.engine, layer.topic) = (Some(engine), Some(name.to_owned()));
