@@ -5,11 +5,13 @@ mod bed;
 
 use allocation_counter::measure;
 use shasta::{
-    clock::{Anchor, Clock},
+    event::{
+        schedule::Pace,
+        tag_data::{EventShape, Stamps},
+    },
+    machine::clock::{Anchor, Clock},
+    output::rows::{Row, Rows},
     producer::{Plan, partitioner},
-    record::{Row, Rows},
-    schedule::Pace,
-    tag_data::{EventShape, Stamps},
 };
 
 const EVENTS: u64 = 1_000;

@@ -10,12 +10,14 @@ use std::{fmt::Write as _, fs, hint::black_box, path::Path, time::Duration};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use polars::prelude::*;
 use shasta_analyze::{
-    columns::{AFTER_CONSUME_US, BEFORE_PUBLISH_US, COLUMNS, DESTINATION, PUBLISHED_TO_CONSUMED, SOURCE},
     deviations,
     input::{self, Recorded},
     pairs::PAIR_PERCENTILES,
-    percentile::Value,
     run::{Options, Run},
+};
+use shasta_model::{
+    columns::{AFTER_CONSUME_US, BEFORE_PUBLISH_US, COLUMNS, DESTINATION, PUBLISHED_TO_CONSUMED, SOURCE},
+    percentile::Value,
 };
 
 // As in `analyze`.

@@ -23,14 +23,14 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
 };
 use shasta::{
-    clock::{Anchor, Clock},
     cluster::topic::{self, Topic},
-    crew::{Crew, News},
-    group,
+    event::tag_data::{EventShape, Stamps, TagData},
+    machine::clock::{Anchor, Clock},
     producer::partitioner,
-    tag_data::{EventShape, Stamps, TagData},
+    run::consumer_group,
     worker::{
         Config,
+        pool::{Crew, News},
         report::{Receipt, Stored},
     },
 };
@@ -95,7 +95,7 @@ impl<'a> Backlog<'a> {
         static WORKERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let generation = WORKERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let group = format!("drain-{generation}");
-        group::start_at(&self.bed.endpoints().kafka, &group, &self.topic, starts, &|| false)
+        consumer_group::start_at(&self.bed.endpoints().kafka, &group, &self.topic, starts, &|| false)
             .expect("the coordinator answers");
         let redis =
             redis::Client::open(self.bed.endpoints().redis_url.as_str()).and_then(|client| client.get_connection());

@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shasta::{
-    join::Join,
+    output::rows::{Row, Rows},
     producer::{Due, Fate, Outcome},
-    record::{Row, Rows},
+    run::join::Join,
     worker::report::{Kind, Receipt, Stored},
 };
 

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use redis::{Cmd, Commands, Connection, Pipeline};
 use shasta::{
-    proxy::{Condition, Proxy},
+    cluster::proxy::{Condition, Proxy},
+    event::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, RedisKeys, TagData},
     store::{Author, Effect, Settings, Store, Write},
-    tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, RedisKeys, TagData},
 };
 
 use bed::{Bed, redis_benchmark, store_script, test_mode};

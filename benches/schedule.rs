@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shasta::{
-    clock::{Anchor, Clock},
+    event::schedule::Pace,
+    machine::clock::{Anchor, Clock},
     producer::Plan,
-    schedule::Pace,
 };
 
 const EVENTS: u64 = 10_000;

@@ -11,8 +11,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use shasta::{
+    event::tag_data::{EventShape, Identifier, Stamps, TagData},
     producer::partitioner,
-    tag_data::{EventShape, Identifier, Stamps, TagData},
 };
 
 const SIZES_BYTES: [usize; 4] = [128, 512, 2_048, 16_384];

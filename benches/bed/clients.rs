@@ -18,7 +18,7 @@ use rskafka::{
     },
     record::Record,
 };
-use shasta::{cluster::topic::Topic, producer::partitioner, tag_data::EventShape};
+use shasta::{cluster::topic::Topic, event::tag_data::EventShape, producer::partitioner};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use crate::bed::{BYTES, Bed};

@@ -1,7 +1,7 @@
 //! The store's script in the shapes that only benches need, made of the file that the store runs.
 
 /// What the store runs.
-pub const SCRIPT: &str = include_str!("../../src/store.lua");
+pub const SCRIPT: &str = include_str!("../../src/store/store.lua");
 
 /// The same, but that Redis chooses each stream ID: redis-benchmark sends one and the same command again and again, and
 /// the offset in it would be stale from the second time on. With a generation above any ID and a sequence that is not a

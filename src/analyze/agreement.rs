@@ -2,11 +2,13 @@
 //! lie in the manifest's window, have the names that its variant gives, and the percentiles that the run made of them.
 
 use crate::{
-    columns::{HEADLINES, Latency},
     manifest::{Line, Manifest},
-    percentile::{Value, round_2},
     quantile::Quantiles,
     row::Names,
+};
+use shasta_model::{
+    columns::{HEADLINES, Latency},
+    percentile::{Value, round_2},
 };
 
 /// So many percentiles that differ are told.

@@ -4,12 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 
-use crate::{
-    columns::{HEADLINES, Latency, PUBLISHED_TO_CONSUMED},
-    compare::Allowance,
-    render::Format,
-    row::STAMPS,
-};
+use crate::{compare::Allowance, render::Format, row::STAMPS};
+use shasta_model::columns::{HEADLINES, Latency, PUBLISHED_TO_CONSUMED};
 
 /// Tables, charts and a page of recorded runs
 ///

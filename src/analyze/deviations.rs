@@ -7,10 +7,8 @@ use std::{
 
 use crate::{
     agreement::{self, Extent},
-    columns::{DESTINATION, Latency, SOURCE},
     cores,
     document::Block,
-    figures,
     histogram::{Counted, Histogram},
     input::Recorded,
     manifest::Manifest,
@@ -20,12 +18,14 @@ use crate::{
     report,
     row::{MISSING, Row, Stamp, places},
     run::{Error, Options, Run},
+    run_metrics,
     samples::{By, Groups, MEMORY_BYTES, Sample, Samples},
     scan::{
         self, Progress, Shared, Sink,
         names::{Directory, NO_PAIR},
     },
 };
+use shasta_model::columns::{DESTINATION, Latency, SOURCE};
 
 /// Histograms of a thread may take this much. With more pairs, or more latencies out of their range, rows are kept.
 const COUNTED_BYTES_MAX: usize = 128 << 20;
@@ -167,7 +167,7 @@ impl Sink for OneLatency {
 /// What is wrong with one of its files.
 pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<Vec<Block>, Error> {
     let manifest = Manifest::of(&recorded.name, &recorded.manifests)?;
-    let mut blocks = vec![Block::Heading(2, figures::heading(&recorded.name, manifest.as_ref()))];
+    let mut blocks = vec![Block::Heading(2, run_metrics::heading(&recorded.name, manifest.as_ref()))];
     let ([path], false) = (&recorded.rows[..], recorded.is_parted()) else {
         // Parts must be joined before anything can be said of a pair, and a manifest alone has none.
         let run = Run::load(recorded, options, progress)?;
@@ -224,11 +224,8 @@ fn problems(manifest: &Manifest, rows: u64, extent: &Extent, pooled: (&Latency, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        columns::{COLUMNS, PUBLISHED_TO_CONSUMED},
-        input,
-        pairs::tests::SMALL,
-    };
+    use crate::{input, pairs::tests::SMALL};
+    use shasta_model::columns::{COLUMNS, PUBLISHED_TO_CONSUMED};
 
     #[test]
     fn they_are_those_of_the_whole_report() {

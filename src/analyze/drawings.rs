@@ -8,18 +8,20 @@ use crate::{
         self, Bucket, Chart, Curve, DeviationBars, Deviations, Figure, LoadLatency, LoadRun, LoadSeries, OverTime,
         PairHeat, PercentileCurve, Second, Span, StageBands,
     },
-    columns::{CHAIN, HEADLINES, READ, SCHEDULED_TO_STORED},
     difference,
     document::Block,
-    figures,
     identity::{Experiment, Identity},
     manifest::Manifest,
     markdown::count,
     pairs::{METRICS, above_median},
-    percentile::{FEW, Value},
     published,
     quantile::Quantiles,
     run::{Measured, Run},
+    run_metrics,
+};
+use shasta_model::{
+    columns::{CHAIN, HEADLINES, READ, SCHEDULED_TO_STORED},
+    percentile::{FEW, Value},
 };
 
 /// A chart, the stem of its files, and one sentence for those who cannot see it.
@@ -126,7 +128,7 @@ fn behind(run: &Run) -> String {
 
 /// A run's name with what was changed of its variant.
 fn name(run: &Run) -> String {
-    figures::heading(&run.name, run.manifest.as_ref())
+    run_metrics::heading(&run.name, run.manifest.as_ref())
 }
 
 fn substrates(runs: &[(&Run, &Measured)]) -> String {
@@ -151,7 +153,7 @@ fn curve(name: String, latencies: &Quantiles) -> Curve {
 fn percentile_curve(run: &Run, measured: &Measured, behind: &str) -> PercentileCurve {
     let curves = HEADLINES.iter().zip(&measured.headlines).map(|(latency, q)| curve(latency.name.to_owned(), q));
     PercentileCurve {
-        title: format!("Latency by percentile: {}", figures::title(run)),
+        title: format!("Latency by percentile: {}", run_metrics::title(run)),
         caption: behind.to_owned(),
         curves: curves.collect(),
     }
@@ -175,7 +177,7 @@ fn over_time(run: &Run, measured: &Measured, behind: &str) -> OverTime {
     });
     let hiccups = events.iter().flat_map(|events| &events.seconds).filter(|second| second.hiccup_ms_max >= HICCUP_MS);
     OverTime {
-        title: format!("{} over time: {}", SCHEDULED_TO_STORED.name, figures::title(run)),
+        title: format!("{} over time: {}", SCHEDULED_TO_STORED.name, run_metrics::title(run)),
         caption: behind.to_owned(),
         window_s,
         seconds: measured.seconds.iter().enumerate().filter(|(_, q)| q.n() > 0).map(second).collect(),
@@ -195,7 +197,7 @@ fn stage_bands(run: &Run, measured: &Measured, behind: &str) -> StageBands {
         means_ms: band.stage_ms.into_iter().chain(read.then(|| band.read_ms.unwrap_or(0.0))).collect(),
     };
     StageBands {
-        title: format!("Stages of {} by percentile: {}", SCHEDULED_TO_STORED.name, figures::title(run)),
+        title: format!("Stages of {} by percentile: {}", SCHEDULED_TO_STORED.name, run_metrics::title(run)),
         caption: behind.to_owned(),
         stages: CHAIN.iter().map(|stage| stage.name).chain(read.then_some(READ.name)).map(str::to_owned).collect(),
         buckets: measured.bands.iter().map(bucket).collect(),
@@ -222,7 +224,7 @@ fn pair_heat(run: &Run, measured: &Measured, behind: &str) -> PairHeat {
         find(source, destination).is_some_and(|pair| pair.latencies.percentile_ms(METRICS[2].1).few())
     };
     PairHeat {
-        title: format!("D4 by pair of producing host and worker: {}", figures::title(run)),
+        title: format!("D4 by pair of producing host and worker: {}", run_metrics::title(run)),
         caption: format!("{behind} {} pairs of {}.", pairs.len(), measured.pairs.latency.name),
         figure: "D4".to_owned(),
         figures_ms: sources.iter().map(|s| destinations.iter().map(|d| figure(s, d)).collect()).collect(),

@@ -8,11 +8,8 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    difference::CAMPAIGN,
-    manifest::Manifest,
-    overrides::{BESIDE, Settings, flat, title},
-};
+use crate::{difference::CAMPAIGN, manifest::Manifest};
+use shasta_model::overrides::{BESIDE, Settings, flat, title};
 
 /// What a manifest does not say.
 pub const UNKNOWN: &str = "not recorded";

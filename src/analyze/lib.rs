@@ -1,11 +1,11 @@
 //! Rows of recorded runs in; tables, charts, causes and comparisons out.
 //!
 //! In the order in which a run passes: [`input`] finds its files, [`scan`] reads their rows with all cores into a
-//! [`tally`] (latencies as [`samples`] of 16 bytes a row, [`seen`] events, the [`top`] of slow rows whole, [`counts`]),
+//! [`accumulator`] (latencies as [`samples`] of 16 bytes a row, [`dedup`] events, the [`slowest`] of slow rows whole, [`counts`]),
 //! and [`run`] sums that up, holds it against the [`manifest`] ([`agreement`]) and judges. [`quantile`] selects percentiles
 //! exactly, [`pairs`] and [`spread`] make D2–D5 of them, [`cause`] says where the tail comes from, [`published`] what others
 //! measured. [`pool`] puts runs together that are of one experiment by their [`identity`] and says the [`difference`] of
-//! others; [`figures`] and [`weighed`] make arms of them that [`compare`] tests against each other. [`report`] puts all of it
+//! others; [`run_metrics`] and [`run_comparison`] make arms of them that [`compare`] tests against each other. [`report`] puts all of it
 //! into a [`document`], [`drawings`] into a [`chart`] each, [`render`] writes documents as text, Markdown, CSV,
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
@@ -15,17 +15,7 @@
 //! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are the harness's own files, so that both programs print the
 //! same figures.
 
-#[path = "../columns.rs"]
-pub mod columns;
-#[path = "../moments.rs"]
-pub mod moments;
-#[path = "../overrides.rs"]
-pub mod overrides;
-#[path = "../percentile.rs"]
-pub mod percentile;
-#[path = "../slo.rs"]
-pub mod slo;
-
+pub mod accumulator;
 pub mod agreement;
 pub mod arguments;
 pub mod bench;
@@ -35,11 +25,11 @@ pub mod classes;
 pub mod compare;
 pub mod cores;
 pub mod counts;
+pub mod dedup;
 pub mod deviations;
 pub mod difference;
 pub mod document;
 pub mod drawings;
-pub mod figures;
 pub mod histogram;
 pub mod identity;
 pub mod input;
@@ -54,13 +44,12 @@ pub mod render;
 pub mod report;
 pub mod row;
 pub mod run;
+pub mod run_comparison;
+pub mod run_metrics;
 pub mod samples;
 pub mod scan;
-pub mod seen;
+pub mod slowest;
 pub mod spread;
-pub mod tally;
-pub mod top;
-pub mod weighed;
 pub mod write;
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Map;
 
-use crate::{
-    cause::{Events, events::is_window},
+use crate::cause::{Events, events::is_window};
+use shasta_model::{
     overrides::{Settings, flat},
     percentile::Value,
 };

@@ -1,11 +1,13 @@
 //! D2–D5 as the published tables have them: how far the tail of each (source, destination) pair lies above its median.
 
 use crate::{
-    columns::Latency,
-    percentile::{Percentile, Value},
     quantile::Quantiles,
     row::Names,
     spread::{Spread, value},
+};
+use shasta_model::{
+    columns::Latency,
+    percentile::{Percentile, Value},
 };
 
 /// The published metrics: the percentile of each, less the median.
@@ -128,7 +130,8 @@ pub fn above_median(latencies: &Quantiles, p: f64) -> (f64, Percentile) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{columns::PUBLISHED_TO_CONSUMED, run::tests::measured};
+    use crate::run::tests::measured;
+    use shasta_model::columns::PUBLISHED_TO_CONSUMED;
 
     /// Three pairs and a lost event; latencies of zero, of less, and past the SLO.
     pub const SMALL: &str = "\

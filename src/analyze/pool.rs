@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     difference::{CAMPAIGN, Difference, apart, differences, told},
-    figures,
     identity::{ENVIRONMENT, Experiment, Identity},
     markdown::counted,
     run::Run,
+    run_metrics,
 };
 
 /// So many runs are named where there are more.
@@ -38,8 +38,12 @@ pub fn pools<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<Pool<'a>> {
         let identity = run.manifest.as_ref().map(Identity::of);
         let known = identity.as_ref().and_then(Identity::experiment);
         let title = identity.as_ref().map_or_else(|| run.name.clone(), Identity::title);
-        let own =
-            Pool { title, variant: figures::variant(run), runs: vec![run], identities: identity.into_iter().collect() };
+        let own = Pool {
+            title,
+            variant: run_metrics::variant(run),
+            runs: vec![run],
+            identities: identity.into_iter().collect(),
+        };
         match known {
             Some(experiment) => match together.entry(experiment) {
                 Entry::Vacant(none) => drop(none.insert(own)),

@@ -15,8 +15,9 @@ use crate::{
     output,
     render::splice,
     run::{Error, Options, Run},
+    run_comparison,
     scan::Progress,
-    weighed, write,
+    write,
 };
 
 /// All went well, INVALID runs included: that is a finding, told in words.
@@ -84,13 +85,13 @@ fn analyze(arguments: &Arguments, recorded: &[Recorded], screen: &mut Screen) ->
         let recorded = input::in_directory(directory)?;
         Ok(recorded.iter().map(|recorded| read(recorded, &|_| ())).collect::<Result<_, _>>()?)
     };
-    let mut blocks = weighed::repetitions(&runs);
+    let mut blocks = run_comparison::repetitions(&runs);
     if !arguments.compare.is_empty() {
-        blocks.extend(weighed::arms(&arguments.compare, &runs, &load)?);
+        blocks.extend(run_comparison::arms(&arguments.compare, &runs, &load)?);
     }
     let mut code = DONE;
     if let (Some(baseline), Some(allowed)) = (&arguments.baseline, arguments.max_regression) {
-        let weighed = weighed::against(baseline, allowed, &runs, &load)?;
+        let weighed = run_comparison::against(baseline, allowed, &runs, &load)?;
         blocks.extend(weighed.blocks);
         code = weighed.exit_code;
     }

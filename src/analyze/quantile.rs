@@ -1,6 +1,6 @@
 //! Exact percentiles by selection: the few order statistics that are asked for are found without sorting the rest.
 
-use crate::{
+use shasta_model::{
     moments::Moments,
     percentile::{Percentile, Value, interpolate, ranks},
     slo::SLO_US,
@@ -185,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::percentile::Distribution;
+    use shasta_model::percentile::Distribution;
 
     const PS: [f64; 8] = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 100.0];
 

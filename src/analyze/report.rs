@@ -4,19 +4,21 @@ use std::path::Path;
 
 use crate::{
     agreement, cause,
-    columns::{HEADLINES, SCHEDULED_TO_STORED},
     document::{Block, Cell, Table},
-    figures,
     identity::Identity,
     manifest::{Ledger, Line, Manifest, Named},
     markdown::{count, counted},
     pairs::{Metric, Pairs},
-    percentile::{PERCENTILES, Percentile, Value, round_2},
     published::tables as published,
     quantile::Quantiles,
     run::{Measured, Run},
-    slo::SLO_MS,
+    run_metrics,
     spread::Spread,
+};
+use shasta_model::{
+    columns::{HEADLINES, SCHEDULED_TO_STORED},
+    percentile::{PERCENTILES, Percentile, Value, round_2},
+    slo::SLO_MS,
 };
 
 /// How much is said.
@@ -30,7 +32,7 @@ pub enum Detail {
 
 /// Everything that is said about a run.
 pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
-    let heading = figures::heading(&run.name, run.manifest.as_ref());
+    let heading = run_metrics::heading(&run.name, run.manifest.as_ref());
     let mut blocks = vec![Block::Heading(2, heading), Block::Prose(origin(run))];
     blocks.extend(judgement(run));
     if let Some(measured) = &run.measured {
@@ -291,7 +293,8 @@ fn beside_published(run: &Run, Measured { pairs, pooled, .. }: &Measured) -> Vec
         return Vec::new();
     }
     let metrics = pairs.metrics(pooled);
-    let same = |latency: &crate::columns::Latency| (latency.from, latency.to) == (pairs.latency.from, pairs.latency.to);
+    let same =
+        |latency: &shasta_model::columns::Latency| (latency.from, latency.to) == (pairs.latency.from, pairs.latency.to);
     let (Some(manifest), true) = (&run.manifest, same(&HEADLINES[2])) else { return Vec::new() };
     let variant = &manifest.variant.shown;
     let measured = published::Measured {

@@ -1,6 +1,6 @@
-//! One row in memory: the columns of [`crate::columns::COLUMNS`] as numbers, names replaced by their index in [`Names`].
+//! One row in memory: the columns of [`shasta_model::columns::COLUMNS`] as numbers, names replaced by their index in [`Names`].
 
-use crate::columns::{
+use shasta_model::columns::{
     AFTER_CONSUME_US, AFTER_PUBLISH_US, AFTER_READ_US, AFTER_STORE_US, APPEND_MS, BEFORE_PUBLISH_US, Latency,
     SCHEDULED_US,
 };

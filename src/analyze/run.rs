@@ -7,17 +7,16 @@ use std::{
 };
 
 use crate::{
+    accumulator::{Origin, Question, Tally},
     agreement::{self, Extent},
     cause::{self, Causes, Events, Totals, bands::Band},
     chart,
     classes::{self, Classes},
-    columns::{COLUMNS, HEADLINES, Latency, SCHEDULED_TO_STORED},
     counts::Counts,
     input::{self, Recorded},
     manifest::{self, Manifest},
     markdown::counted,
     pairs::{PAIR_PERCENTILES, Pairs},
-    percentile::PERCENTILES,
     quantile::Quantiles,
     row::{Names, Stamp},
     samples::{By, Groups},
@@ -26,8 +25,11 @@ use crate::{
         joined::Buckets,
         names::{Directory, Interner},
     },
+};
+use shasta_model::{
+    columns::{COLUMNS, HEADLINES, Latency, SCHEDULED_TO_STORED},
+    percentile::PERCENTILES,
     slo::Verdict,
-    tally::{Origin, Question, Tally},
 };
 
 /// The percentiles of a whole run.
@@ -360,7 +362,8 @@ pub(crate) mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{columns::PUBLISHED_TO_CONSUMED, pairs::tests::SMALL, percentile::Value};
+    use crate::pairs::tests::SMALL;
+    use shasta_model::{columns::PUBLISHED_TO_CONSUMED, percentile::Value};
 
     pub const LEDGER: &str = r#"{"planned":8,"sent":7,"unsent":1,"acked":7,"failed":0,"maybe":0,"acked_consumed":7,"lost":0,
         "maybe_consumed":0,"maybe_unseen":0,"consumed":7,"stored":7,"set_aside":0,"unstored":0,"rows":8,"duplicates":0,

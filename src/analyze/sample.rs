@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use crate::{
-    columns::PUBLISHED_TO_CONSUMED,
     input,
-    percentile::{PERCENTILES, Value, round_2},
     run::{Options, Run},
     spread::Spread,
+};
+use shasta_model::{
+    columns::PUBLISHED_TO_CONSUMED,
+    percentile::{PERCENTILES, Value, round_2},
 };
 
 fn sample(file: &str) -> Run {

@@ -467,7 +467,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::percentile::Distribution;
+    use shasta_model::percentile::Distribution;
 
     const PS: [f64; 6] = [0.0, 50.0, 99.0, 99.9, 99.99, 100.0];
 

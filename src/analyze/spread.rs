@@ -1,6 +1,6 @@
 //! Median, mean, standard deviation, maximum and minimum of one figure per pair, as NumPy computes them to the last digit.
 
-use crate::percentile::Value;
+use shasta_model::percentile::Value;
 
 /// How a figure spreads over the pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,16 +5,21 @@ use std::{io, path::Path, process::ExitCode};
 use anyhow::{bail, ensure};
 use clap::Parser;
 use shasta::{
-    arguments::{Arguments, Role},
-    audience,
-    campaign::{self, Book, Campaign, CampaignError},
-    exit::{Exit, stop_on_signals},
-    live::Live,
-    output::{log, print, say, with_causes},
-    run::{RunError, run},
-    screen,
-    search::{self, Search},
-    tls,
+    cli::{
+        arguments::{Arguments, Role},
+        exit::{Exit, stop_on_signals},
+        screen,
+    },
+    output::{
+        progress::Live,
+        terminal::{log, print, say, with_causes},
+    },
+    reader::tls,
+    run::{RunError, reader_process, run},
+    study::{
+        campaign::{self, Book, Campaign, CampaignError},
+        search::{self, Search},
+    },
     variant::{self, Layer, Variant},
     worker,
 };
@@ -25,7 +30,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.role {
         Role::Worker => worker::main().map(|()| Exit::Done).map_err(anyhow::Error::from),
-        Role::Reader => audience::main().map(|()| Exit::Done).map_err(anyhow::Error::from),
+        Role::Reader => reader_process::main().map(|()| Exit::Done).map_err(anyhow::Error::from),
         Role::Parent => parent(&arguments),
     };
     ExitCode::from(done.unwrap_or_else(|error| {

@@ -8,10 +8,10 @@ use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
     access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, REDIS_CA_FILE, USERNAME, bad, redacted},
 };
-use crate::{
+use crate::reader::{
     address::Address,
-    shards::{AUTHORITIES, Seeds},
     tls,
+    topology::{AUTHORITIES, Seeds},
 };
 
 /// Addresses of an external cluster from the command line; what is not given is taken from the environment.

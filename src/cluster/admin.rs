@@ -17,9 +17,9 @@ use rdkafka::{
 
 use super::{
     ClusterError, KafkaAccess,
-    described::{Resource, describe},
-    heard::Heard,
-    refused::{Right, readable},
+    access_refusal::{Right, readable},
+    client_events::Heard,
+    describe_configs::{Resource, describe},
 };
 
 /// Longest wait for one answer.
@@ -68,7 +68,7 @@ impl Admin {
         self.access.refusal_told(address, &reason).or_else(|| {
             let logs_in = matches!(self.access.security, super::Security::SaslScram { .. });
             (!logs_in && heard.hung_up() >= HUNG_UP)
-                .then(|| crate::refusal::Refusal::WantsLogin.told(self.access.asker()))
+                .then(|| crate::reader::refusal::Refusal::WantsLogin.told(self.access.asker()))
         })
     }
 

@@ -11,7 +11,7 @@ use super::{
     scratch::write,
 };
 use crate::{
-    process::{Child, Spawn, Streams},
+    machine::process::{Child, Spawn, Streams},
     variant::{ClusterKind, Variant, reserved},
 };
 

@@ -11,10 +11,10 @@ use thiserror::Error;
 use super::{
     advice::{Advice, Knob},
     broker::NODES,
-    machine::{self, Machine, Place, gib},
 };
+use crate::machine::limits::{self, Machine, Place, gib};
 use crate::{
-    network::Scope,
+    cluster::network::Scope,
     variant::{Engine, RedisMode, Variant},
 };
 
@@ -39,7 +39,7 @@ const OFFSETS_PARTITIONS: u64 = 50;
 
 /// Bytes that are free where `path` is, or will be; all there can be where the system does not say.
 pub(crate) fn free_bytes(path: &Path) -> u64 {
-    machine::place(path).free_bytes
+    limits::place(path).free_bytes
 }
 
 /// What a machine lacks for a variant, each with the override that helps.

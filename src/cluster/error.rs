@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
-use crate::process::ProcessError;
+use crate::machine::process::ProcessError;
 
 /// Why a cluster is not there, or is not as the variant wants it.
 #[derive(Debug, Error)]

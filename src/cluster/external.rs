@@ -9,10 +9,10 @@ use rdkafka::metadata::MetadataBroker;
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Endpoints, KafkaAccess, admin::Admin, redis_server};
-use crate::{
+use crate::reader::{
     address::{Address, NoAddress},
     refusal::Asker,
-    shards::{self, Primaries},
+    topology::{self, Primaries},
 };
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -94,7 +94,7 @@ fn check_redis(endpoints: &Endpoints) -> Result<(), ClusterError> {
     };
     let Err(error) = ping() else { return Ok(()) };
     let refusal = seeds.refusal_of(&error).map(|refusal| refusal.told(Asker::Redis));
-    Err(problem(refusal.unwrap_or_else(|| shards::told(&error, seeds.is_tls()))))
+    Err(problem(refusal.unwrap_or_else(|| topology::told(&error, seeds.is_tls()))))
 }
 
 /// Where a broker says that it is found.

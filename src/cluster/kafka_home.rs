@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{ClusterError, error::file_error};
-use crate::process::{self, find_program};
+use crate::machine::process::{self, find_program};
 
 /// The version that `scripts/setup` installs and every local cluster runs.
 pub const KAFKA_VERSION: &str = "4.1.1";

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::ports::{Held, Ports};
-use crate::network::{Broker, Network, Scope, Servers};
+use crate::cluster::network::{Broker, Network, Scope, Servers};
 
 /// One listener of a node.
 #[derive(Debug, Clone, Copy)]

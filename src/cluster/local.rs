@@ -10,21 +10,21 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site, applied, broker,
-    ended::ended,
+    Cluster, ClusterError, Endpoints, KafkaAccess, Parts, Site, broker, effective_config,
     error::file_error,
+    exit_diagnosis::ended,
     kafka_home::{Java, KAFKA_VERSION, check_jars},
     listeners,
     ports::Held,
-    ready::{not_ready, ready_max},
+    readiness::{not_ready, ready_max},
     redis_nodes::RedisNodes,
     redis_server,
     scratch::Scratch,
     storage::Storage,
 };
 use crate::{
-    network::{Network, Party, Scope},
-    process::{Child, Lifetime},
+    cluster::network::{Network, Party, Scope},
+    machine::process::{Child, Lifetime},
     variant::Variant,
 };
 
@@ -66,7 +66,7 @@ pub struct Starting<'a> {
 
 /// Starts it and waits until all brokers and Redis answer.
 ///
-/// Call it from a thread that lives as long as the cluster should, see [`crate::process`].
+/// Call it from a thread that lives as long as the cluster should, see [`crate::machine::process`].
 ///
 /// # Errors
 /// When a program, jar or port is missing, a setting is refused, brokers should outlive the network between them, a child
@@ -177,7 +177,7 @@ impl LocalCluster {
             start.elapsed().as_secs_f64()
         ));
         if let Some(admin) = admin {
-            applied::tell(&admin, &self.variant.broker, starting.progress);
+            effective_config::tell(&admin, &self.variant.broker, starting.progress);
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Cluster for LocalCluster {
             "kafka_version_differs": wanted != KAFKA_VERSION,
             "java_version": self.java.version,
             "jvm_flags": broker::jvm_flags(&self.variant),
-            "brokers": applied::described(&self.endpoints.kafka, &self.variant.broker),
+            "brokers": effective_config::described(&self.endpoints.kafka, &self.variant.broker),
             "proxies": self.network.as_ref().map(|network| network.links()),
             "redis": redis_server::described(&self.endpoints.redis_url),
             "redis_nodes": self.redis.described(),
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::{
         cluster::{Part, external, tests::variant, topic},
-        process::start_time_ticks,
+        machine::process::start_time_ticks,
         variant::RedisMode,
     };
 

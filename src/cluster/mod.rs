@@ -3,60 +3,62 @@
 //! Everything is synchronous. [`start`] gives a [`Cluster`]; [`topic::prepare`] then makes the run's topic on it.
 
 mod access;
+mod access_refusal;
 mod addresses;
 mod admin;
 mod advice;
-mod applied;
-mod at_hand;
+mod bench_cluster;
 mod broker;
 pub mod capacity;
 mod client;
-mod complaints;
+mod client_events;
 #[cfg(feature = "containers")]
 pub mod containers;
-mod described;
-mod ended;
+mod describe_configs;
+mod effective_config;
 mod error;
-mod extent;
+mod exit_diagnosis;
 pub mod external;
-mod heard;
 mod kafka_home;
 mod listeners;
 pub mod local;
-mod machine;
+mod log_bounds;
+pub mod network;
 mod null;
 mod parts;
 mod ports;
-pub mod readable;
-mod ready;
-pub mod redis_fit;
+pub mod proxy;
+mod readiness;
 mod redis_nodes;
+pub mod redis_preconditions;
 mod redis_server;
-mod refused;
+mod repeated_warnings;
 mod scratch;
-mod secured;
+mod security;
 mod storage;
+pub mod throttle;
 pub mod topic;
+pub mod undecodable;
 
 pub use access::{Endpoints, KafkaAccess, Scram, Secret, Security, redacted};
+pub(crate) use access_refusal::{Right, readable};
 pub use addresses::Addresses;
-pub use at_hand::for_benches;
+pub use bench_cluster::for_benches;
 pub use client::{consumer_defaults, producer_defaults};
-pub use complaints::Complaints;
+pub(crate) use client_events::{Heard, is_refusal};
 pub use error::ClusterError;
-pub use extent::{TopicNow, extents};
-pub(crate) use heard::{Heard, is_refusal};
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use log_bounds::{TopicNow, extents};
 pub use parts::{Part, Parts};
 #[cfg(test)]
 pub(crate) use redis_nodes::Temporary as TemporaryNodes;
-pub(crate) use refused::{Right, readable};
+pub use repeated_warnings::Complaints;
 
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    network::{Network, Party},
-    process::Lifetime,
+    cluster::network::{Network, Party},
+    machine::process::Lifetime,
     variant::{ClusterKind, Variant},
 };
 
@@ -117,7 +119,7 @@ pub trait Cluster {
 /// Starts or connects to the cluster that the variant names. `stop` is asked at least every 100 ms while children
 /// start; `progress` gets a line at each step.
 ///
-/// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::process`].
+/// Call it from a thread that lives as long as the cluster should (the main thread): see [`crate::machine::process`].
 ///
 /// # Errors
 /// See [`local::start`], `containers::start` and [`external::connect`]; [`ClusterError::Interrupted`] when `stop` says so.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     ClusterError, broker,
     broker::NODES,
-    ended::ended,
+    exit_diagnosis::ended,
     local::{LocalCluster, Starting},
 };
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
 use crate::{
-    process::{Child, Lifetime, Spawn, Streams},
-    shards::{self, Primaries, Seeds},
+    machine::process::{Child, Lifetime, Spawn, Streams},
+    reader::topology::{self, Primaries, Seeds},
     variant::{ClusterKind, reserved},
 };
 
@@ -118,7 +118,7 @@ fn of_one(connection: &mut Connection) -> Value {
         Err(error) => json!({ "error": error.to_string() }),
     };
     // Rented ones (MemoryDB) do not have CONFIG, and say by INFO what decides whether they evict.
-    let memory = match shards::info(connection) {
+    let memory = match topology::info(connection) {
         Ok(info) => {
             json!(info.into_iter().filter(|(name, _)| MEMORY.contains(&name.as_str())).collect::<BTreeMap<_, _>>())
         }

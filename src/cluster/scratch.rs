@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{ClusterError, error::file_error};
-use crate::process::{Child, start_time_ticks};
+use crate::machine::process::{Child, start_time_ticks};
 
 const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
@@ -145,7 +145,7 @@ fn is_abandoned(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Lifetime, Spawn, Streams, find_program};
+    use crate::machine::process::{Lifetime, Spawn, Streams, find_program};
 
     #[test]
     fn only_what_dead_runs_left_is_swept() {

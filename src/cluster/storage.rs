@@ -13,13 +13,13 @@ use std::{
 use super::{
     ClusterError,
     broker::class_path,
-    ended::ended,
     error::file_error,
+    exit_diagnosis::ended,
     kafka_home::{Java, KAFKA_VERSION},
     local::Starting,
     scratch::write,
 };
-use crate::process::{Child, Spawn, Streams};
+use crate::machine::process::{Child, Spawn, Streams};
 
 /// What all nodes of one new cluster share.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Fault, Target};
 use crate::{
-    network::{Link, Party},
+    cluster::network::{Link, Party},
     variant::Span,
 };
 

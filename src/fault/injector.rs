@@ -11,11 +11,13 @@ use std::collections::VecDeque;
 
 use rustix::process::Signal;
 
-use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, order::Order};
+use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, commands::Order};
 use crate::{
-    cluster::Endpoints,
-    network::{Condition, Link},
-    output::first_line,
+    cluster::{
+        Endpoints,
+        network::{Condition, Link},
+    },
+    output::terminal::first_line,
 };
 
 /// How long a process that ended by itself stays away.

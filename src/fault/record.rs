@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::figures::Figures;
+use super::impact::Figures;
 
 /// One fault of a run. Times are µs of the Unix epoch.
 #[derive(Debug, Clone, Serialize)]

@@ -25,11 +25,13 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{Counters, Due, Fate, Load, drive::Engine, outbox::Outbox, refusals::Cause};
+use super::{Counters, Due, Fate, Load, outcomes::Outbox, publish_errors::Cause, thread::Engine};
 use crate::{
-    clock::Clock,
-    cluster::{Complaints, producer_defaults},
-    throttle::{PRODUCERS_ASKED, STATISTICS_MS, Throttled},
+    cluster::{
+        Complaints, producer_defaults,
+        throttle::{PRODUCERS_ASKED, STATISTICS_MS, Throttled},
+    },
+    machine::clock::Clock,
     variant,
 };
 

@@ -7,15 +7,15 @@
 //!                    └───────────── Outbox ◀── fate ◀── ack ────────┘ ──▶ the run's joiner, in batches
 //! ```
 
-mod drive;
+mod connection_ramp;
 mod librdkafka;
 mod light;
+mod merged_schedule;
 mod null;
-mod outbox;
-mod pacer;
+mod outcomes;
 pub mod partitioner;
-mod plan;
-mod refusals;
+mod publish_errors;
+mod thread;
 mod timer;
 
 use std::{
@@ -32,15 +32,16 @@ use hdrhistogram::Histogram;
 use tokio::sync::oneshot;
 
 pub use self::{
-    plan::{Due, Plan},
-    refusals::{Refusal, Refusals},
+    merged_schedule::{Due, Plan},
+    publish_errors::{Refusal, Refusals},
 };
 use crate::{
-    clock::Clock,
-    cluster::KafkaAccess,
-    schedule::Pace,
-    tag_data::{EventShape, Stamps},
-    throttle::Throttles,
+    cluster::{KafkaAccess, throttle::Throttles},
+    event::{
+        schedule::Pace,
+        tag_data::{EventShape, Stamps},
+    },
+    machine::clock::Clock,
     variant::{Acks, Engine as EngineKind},
 };
 
@@ -226,7 +227,7 @@ impl Producers {
         let (mut threads, mut go) = (Vec::new(), Vec::new());
         for nth in 0..load.threads {
             let (sender, receiver) = oneshot::channel();
-            let thread = drive::Thread {
+            let thread = thread::Thread {
                 load: Arc::clone(load),
                 connections: (0..load.connections).filter(|connection| connection % load.threads == nth).collect(),
                 counters: Arc::clone(&counters),
@@ -286,7 +287,7 @@ impl Producers {
     /// The first connection that could not publish.
     pub fn finish(mut self) -> Result<Lateness, ProducerError> {
         self.go.clear();
-        let mut lateness = drive::lateness();
+        let mut lateness = thread::lateness();
         for thread in std::mem::take(&mut self.threads) {
             let own = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             lateness.add(own).expect("all have the same bounds");
@@ -310,7 +311,7 @@ impl Drop for Producers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Anchor;
+    use crate::machine::clock::Anchor;
 
     /// One connection with one tag, to one partition.
     pub(super) fn load(engine: EngineKind, bootstrap: String, bytes: usize) -> Load {

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Due, Load, drive::Engine, outbox::Outbox};
+use super::{Due, Load, outcomes::Outbox, thread::Engine};
 
 pub(super) struct Null {
     load: Arc<Load>,

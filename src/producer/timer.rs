@@ -7,7 +7,7 @@ use rustix::time::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::clock::Clock;
+use crate::machine::clock::Clock;
 
 pub(super) struct Timer {
     fd: AsyncFd<OwnedFd>,

@@ -6,13 +6,13 @@ use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection
 
 use super::{
     Delta, ReaderError, Snapshot, StreamId,
-    chain::{Chain, Step},
+    connections::Inbox,
     content::{self, Entry},
-    link::Inbox,
+    continuity::{Chain, Step},
 };
 use crate::{
-    shards::{Map, slot},
-    tag_data::RedisKeys,
+    event::tag_data::RedisKeys,
+    reader::topology::{Map, slot},
 };
 
 /// Up to this size, as Redis estimates it, a snapshot is read in one piece: it keeps Redis busy for some ms.

@@ -9,7 +9,7 @@ use std::{
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use super::{Event, Gap, desk::Command};
+use super::{Event, Gap, actor::Command};
 
 /// A tag's snapshot, then each of its changes: see [`Event`]. It ends only where [`super::Lag::End`] ends it, or with
 /// the tokio runtime that the reader was connected in. Dropping it is all it takes to stop.

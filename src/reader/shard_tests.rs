@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    shards::{Primaries, Seeds, slot},
+    event::tag_data::{Identifier, TagData},
+    reader::topology::{Primaries, Seeds, slot},
     store::{Settings, Store, Write},
-    tag_data::{Identifier, TagData},
     variant::RedisMode,
 };
 

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
+    event::tag_data::{Identifier, TagData},
     store::{Settings, Store, Write},
-    tag_data::{Identifier, TagData},
     variant::RedisMode,
 };
 
@@ -476,7 +476,7 @@ async fn whatever_happens_in_between_a_follower_ends_up_with_the_snapshot() {
     let mut state = snapshot(&mut follow).await;
     let mut redis = bench.redis();
     for round in 0..200 {
-        let dice = crate::schedule::hash(7, 0, round) % 20;
+        let dice = crate::event::schedule::hash(7, 0, round) % 20;
         match dice {
             0 => redis::cmd("XTRIM").arg(key("t", "delta")).arg("MAXLEN").arg(1).exec(&mut redis).unwrap(),
             1 => redis.del::<_, ()>(key("t", "delta")).unwrap(),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::{
     cluster::{ClusterError, capacity},
-    process::ProcessError,
+    event::tag_data::TooSmall,
+    machine::process::ProcessError,
     producer::ProducerError,
-    tag_data::TooSmall,
 };
 
 /// Why there is no result.

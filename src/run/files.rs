@@ -9,9 +9,9 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Request, RunError};
-use crate::{
-    convert::to_parquet,
-    record::{Format, Rows},
+use crate::output::{
+    parquet_file::to_parquet,
+    rows::{Format, Rows},
 };
 
 /// `<run>.csv` (or `.parquet`) and `<run>.json`, of a run that has just taken that name.
@@ -132,7 +132,7 @@ impl Drop for Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Row;
+    use crate::output::rows::Row;
 
     fn files(out: &Path) -> Files {
         let mut files = Files::take(out, "x.1").unwrap().unwrap();

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
 
 use super::{
-    Effect, Progress, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write, encode,
-    judge::{Judgement, judge},
-    links::answer,
+    Effect, Progress, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write,
+    applied_offsets::Told,
+    connections::answer,
+    encode,
+    reply::{Judgement, judge},
     rights::is_refusal,
-    told::Told,
 };
 use crate::{
-    shards::{Address, Primaries, Seeds, slot},
-    tag_data::RedisKeys,
+    event::tag_data::RedisKeys,
+    reader::topology::{Address, Primaries, Seeds, slot},
 };
 
 /// Tries that need no pause between them (a slot has moved, the script is unknown), before there is one all the same.

@@ -7,8 +7,8 @@ use redis::{Commands, Connection, RedisResult};
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    shards::{Primaries, Seeds, slot},
-    tag_data::{Identifier, TagData},
+    event::tag_data::{Identifier, TagData},
+    reader::topology::{Primaries, Seeds, slot},
     variant::RedisMode,
 };
 

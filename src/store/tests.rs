@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{cluster::TemporaryNodes, shards::Seeds, tag_data::Identifier, variant::RedisMode};
+use crate::{cluster::TemporaryNodes, event::tag_data::Identifier, reader::topology::Seeds, variant::RedisMode};
 
 struct Bench {
     nodes: TemporaryNodes,

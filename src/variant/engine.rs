@@ -1,8 +1,8 @@
 //! Which Kafka client the producers have where none is asked for, and which events one of them cannot send.
 
 use super::{ClusterKind, Engine, Variant};
-use crate::{
-    request::{RUN_NAME_MAX, RequestSize},
+use crate::event::{
+    request_size::{RUN_NAME_MAX, RequestSize},
     tag_data::EventShape,
 };
 

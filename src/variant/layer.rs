@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span};
-use crate::{fault::Fault, overrides::BESIDE};
+use crate::fault::Fault;
+use shasta_model::overrides::BESIDE;
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, clap::Args)]

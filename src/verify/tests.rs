@@ -7,15 +7,15 @@ use prost::Message;
 use redis::{Client, Commands, Connection};
 
 use super::{
-    stored::{Entries, Field, Stored},
-    tag::TagCheck,
+    redis_read::{Entries, Field, Stored},
+    tag_check::TagCheck,
     *,
 };
 use crate::{
     cluster::TemporaryNodes,
+    event::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
     reader::StreamId,
     store::{Author, Settings, Store, Write},
-    tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
     variant::RedisMode,
 };
 

@@ -22,8 +22,11 @@ use super::{
     report::{Assignment, Passage},
 };
 use crate::{
-    cluster::{Complaints, KafkaAccess, consumer_defaults, readable},
-    throttle::{STATISTICS_MS, Throttled, Throttles},
+    cluster::{
+        Complaints, KafkaAccess, consumer_defaults,
+        throttle::{STATISTICS_MS, Throttled, Throttles},
+        readable,
+    },
     variant::GroupProtocol,
 };
 
@@ -207,7 +210,7 @@ fn share(config: &Config) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Anchor, Clock};
+    use crate::machine::clock::{Anchor, Clock};
 
     #[test]
     fn each_group_protocol_makes_a_client_of_the_same_variant() {

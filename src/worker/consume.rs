@@ -19,8 +19,8 @@ use super::{
     Config, WorkerError,
     client::Context,
     host_clock::HostClock,
-    recovery::Recovery,
-    rewind::{Seeks, go_back},
+    partition_recovery::Recovery,
+    seek::{Seeks, go_back},
 };
 use crate::cluster::{Right, is_refusal};
 

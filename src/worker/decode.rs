@@ -12,8 +12,8 @@ use super::{
     report::{Kind, Receipt, Stored},
 };
 use crate::{
+    event::tag_data::{Stamps, TagData},
     store::{Author, Write},
-    tag_data::{Stamps, TagData},
 };
 
 /// The run that a record says it is of, whether ours or not.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering::Relaxed},
 };
 
-use crate::clock::Clock;
+use crate::machine::clock::Clock;
 
 /// The run's clock, and how far this host's has jumped from it. Clones jump together.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl HostClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Anchor;
+    use crate::machine::clock::Anchor;
 
     #[test]
     fn a_step_is_seen_by_all_and_can_be_taken_back() {

@@ -22,13 +22,15 @@ mod client;
 mod consume;
 mod decode;
 mod host_clock;
-mod inspect;
+pub(crate) mod ipc;
+mod partition_recovery;
+pub mod pool;
 mod positions;
-mod rebuild;
 mod recovery;
 pub mod report;
-mod rewind;
-mod stock;
+mod seek;
+mod stall_diagnosis;
+mod store_loop;
 
 use std::{
     collections::BTreeMap,
@@ -43,12 +45,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{consume::Ahead, host_clock::HostClock, inspect::Inspector, recovery::Recovery, rewind::Seeks};
+use self::{
+    consume::Ahead, host_clock::HostClock, partition_recovery::Recovery, seek::Seeks, stall_diagnosis::Inspector,
+};
 use crate::{
-    child::{self, Order},
-    clock::Clock,
     cluster::{ClusterError, Endpoints},
-    shards, store,
+    machine::clock::Clock,
+    reader::topology,
+    store,
     variant::GroupProtocol,
 };
 
@@ -134,7 +138,7 @@ pub enum WorkerError {
 /// # Errors
 /// What ends it early; the parent gets the same as a fatal report.
 pub fn main() -> Result<(), WorkerError> {
-    child::main(|config: &Config, pipe| work(config, pipe))
+    ipc::main(|config: &Config, pipe| work(config, pipe))
 }
 
 fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
@@ -148,15 +152,15 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
     let seeds = endpoints.redis().map_err(|error| WorkerError::Redis(error.to_string()))?;
     let tls = seeds.is_tls();
     let store = store::Store::connect_in_time(seeds, &settings);
-    let store = store.map_err(|error| WorkerError::Redis(shards::told(&error, tls)))?;
+    let store = store.map_err(|error| WorkerError::Redis(topology::told(&error, tls)))?;
     let (news, told) = mpsc::channel();
     let clock = HostClock::new(config.clock);
     let consumer = client::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let stepped = clock.clone();
-    let obey = move |Order::StepClock { by_us }| stepped.step(by_us);
-    child::at_orders(obey, move || stopped.store(true, Relaxed));
+    let obey = move |ipc::Order::StepClock { by_us }| stepped.step(by_us);
+    ipc::at_orders(obey, move || stopped.store(true, Relaxed));
     let seeks = Seeks::default();
     std::thread::scope(|scope| {
         let (ahead, taken) = mpsc::sync_channel::<Ahead<'_>>(config.lookahead);
@@ -166,7 +170,7 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         scope.spawn(move || inspector.run(&asked, &answers));
         let recovery = Recovery::new(config, &consumer, questions, findings);
         let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop), recovery));
-        let mut stock = stock::Stock::new((config, &clock), &consumer, (store, &seeks), told, pipe);
+        let mut stock = store_loop::Stock::new((config, &clock), &consumer, (store, &seeks), told, pipe);
         let stocked = stock.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
         seeks.paid();

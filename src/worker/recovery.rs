@@ -1,240 +1,129 @@
-//! Keeps every partition going, whatever becomes of its log: the poll thread's side of [`super::inspect`].
-//!
-//! The client begins at the log's beginning where it has no offset or one that is not there (`auto.offset.reset`), so
-//! that no partition ever stops for that; what that is not right for is corrected here. A batch that the client cannot
-//! decode is passed by.
+//! The store thread's side of [`super::seek`]: what is in its hands when Redis turns out to have lost something.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::mpsc::{Receiver, Sender},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io::Write as Pipe, sync::mpsc::Receiver, time::Instant};
 
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
-    message::BorrowedMessage,
-};
+use rdkafka::{Message, consumer::Consumer};
 
 use super::{
-    Config,
-    client::{Context, News},
-    inspect::{Finding, Question},
-    positions::{Positions, Step},
+    consume::{Ahead, Consumed},
+    store_loop::{Batch, Stock},
 };
-use crate::cluster::readable::{base_offset, is_undecodable};
+use crate::store::Verdict;
 
-/// How long a partition may be silent before its leader is asked whether there is anything.
-const IDLE_MAX: Duration = Duration::from_secs(10);
-/// Between two questions that came to nothing; the pause doubles up to the other.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How long what was passed over is gathered before it is asked about.
-const GATHER: Duration = Duration::from_secs(1);
-/// Most ranges of one question.
-const OVER_MAX: usize = 10_000;
-const SEEK_MAX: Duration = Duration::from_secs(5);
-/// How long the last question may take, when the worker is to end.
-const LAST_MAX: Duration = Duration::from_secs(3);
+/// How often in a row Redis may lose something before what it had lost was stored again.
+const UNFINISHED_MAX: u32 = 5;
 
-pub(super) struct Recovery<'a> {
-    config: &'a Config,
-    consumer: &'a BaseConsumer<Context>,
-    positions: Positions,
-    questions: Sender<Question>,
-    findings: Receiver<Vec<Finding>>,
-    next: Question,
-    is_asked: bool,
-    /// Whether an error calls for a question, and when it may be asked.
-    is_suspicious: bool,
-    not_before: Instant,
-    pause: Duration,
-    gathered: Option<Instant>,
-    looked: Instant,
-}
-
-impl<'a> Recovery<'a> {
-    pub fn new(
-        config: &'a Config,
-        consumer: &'a BaseConsumer<Context>,
-        questions: Sender<Question>,
-        findings: Receiver<Vec<Finding>>,
-    ) -> Self {
-        let now = Instant::now();
-        Self {
-            config,
-            consumer,
-            positions: Positions::new(config.start_offsets.clone()),
-            questions,
-            findings,
-            next: Question::default(),
-            is_asked: false,
-            is_suspicious: false,
-            not_before: now,
-            pause: PAUSE_MIN,
-            gathered: None,
-            looked: now,
+impl<'a, P: Pipe> Stock<'a, P> {
+    /// Reads again what Redis has lost: returns the places from which all partitions concerned now come again.
+    pub(super) fn go_back(&mut self, verdict: Verdict, taken: &Receiver<Ahead<'a>>) -> BTreeMap<i32, i64> {
+        if verdict != Verdict::Intact && self.keeps_losing() {
+            return BTreeMap::new();
         }
+        let start = |partition: i32| self.config.start_offsets.get(partition as usize).copied().unwrap_or(0);
+        let places: BTreeMap<i32, i64> = match verdict {
+            Verdict::Intact => return BTreeMap::new(),
+            Verdict::Behind(places) => {
+                places.into_iter().map(|(partition, offset)| (partition, offset.max(start(partition)))).collect()
+            }
+            Verdict::Emptied => {
+                let assignment = self
+                    .consumer
+                    .assignment()
+                    .map(|list| list.elements().iter().map(|element| element.partition()).collect::<Vec<_>>());
+                assignment.unwrap_or_default().into_iter().map(|partition| (partition, start(partition))).collect()
+            }
+        };
+        if places.is_empty() {
+            return places;
+        }
+        self.rebuilding.begin(&places);
+        // Where this worker has stored nothing yet, nothing is known to be lost.
+        if !self.rebuilding.is_done() {
+            let text = "Redis has lost what it had acknowledged; reading it again";
+            self.report.warnings.push(format!("{text}, of {} partitions", places.len()));
+            self.report.rewinds += 1;
+        }
+        self.seeks.ask(places.clone());
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().for_each(|consumed| self.hold(consumed, &places));
+        while let Ok(ahead) = taken.recv() {
+            match ahead {
+                Ahead::Record(consumed) => self.hold(consumed, &places),
+                Ahead::WentBack(mut troubles) => {
+                    self.report.warnings.append(&mut troubles);
+                    break;
+                }
+            }
+        }
+        self.settle_debt();
+        places
     }
 
-    /// Whether a record is to be kept; one from before the run is not.
-    pub fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
-        self.look_at_assignment();
-        let (partition, offset, now) = (message.partition(), message.offset(), Instant::now());
-        match self.positions.take(partition, offset, now) {
-            Step::Next => {}
-            Step::Over(from) => self.passed_over(partition, from..offset, now),
-            Step::Early(start) => {
-                self.seek(&BTreeMap::from([(partition, start)]));
-                return false;
-            }
-            // A worker that had the partition in between may have committed less, or the topic is another one.
-            Step::Back => self.is_suspicious = true,
+    /// Whether it is of no use to read again what Redis has lost: it would lose it again, and more for its sake.
+    fn keeps_losing(&mut self) -> bool {
+        if self.hopeless {
+            return true;
         }
+        self.unfinished = if self.rebuilding.is_done() { 0 } else { self.unfinished + 1 };
+        let why = if self.store.has_evicted() {
+            self.report.evicted = true;
+            "Redis evicts keys to make room, and what it had acknowledged is among them"
+        } else if self.unfinished > UNFINISHED_MAX {
+            "Redis goes on losing what it had acknowledged, faster than it can be stored again"
+        } else {
+            return false;
+        };
+        self.hopeless = true;
+        self.report.warnings.push(format!("{why}; from now on nothing is read again from Kafka"));
+        self.rebuilding.give_up();
+        self.settle_debt();
         true
     }
 
-    fn passed_over(&mut self, partition: i32, over: Range<i64>, now: Instant) {
-        if self.next.over.len() < OVER_MAX {
-            self.next.over.push((partition, over));
-            self.gathered.get_or_insert(now);
+    /// Keeps a record of a partition that does not go back, and the stamp of one that does.
+    pub(super) fn hold(&mut self, consumed: Consumed<'a>, places: &BTreeMap<i32, i64>) {
+        let (partition, offset) = (consumed.message.partition(), consumed.message.offset());
+        if places.contains_key(&partition) {
+            self.rebuilding.drop_record(partition, offset, consumed.after_consume_us);
+        } else {
+            self.held.push_back(consumed);
         }
     }
 
-    /// Takes an error of the client, which says only of what kind it is.
-    pub fn hear(&mut self, error: &KafkaError) {
-        use RDKafkaErrorCode as E;
-        if is_undecodable(error) {
-            self.is_suspicious = true;
-            self.next.base = base_offset(&self.consumer.context().last_reason());
-        }
-        let code = error.rdkafka_error_code();
-        if matches!(code, Some(E::UnknownTopicOrPartition | E::UnknownTopic | E::UnknownPartition | E::UnknownTopicId))
-        {
-            (self.is_suspicious, self.next.is_topic_in_doubt) = (true, true);
-        }
-    }
-
-    /// The partitions are read again from here because Redis has lost them.
-    pub fn went_back(&mut self, places: &BTreeMap<i32, i64>) {
-        let now = Instant::now();
-        places.iter().for_each(|(partition, to)| self.positions.moved(*partition, *to, now));
-    }
-
-    /// Asks what is to be asked, and does what was found out. `is_held`: the worker takes nothing at the moment.
-    pub fn advance(&mut self, is_held: bool) {
-        self.look_at_assignment();
-        if let Ok(found) = self.findings.try_recv() {
-            self.is_asked = false;
-            self.pause = if found.is_empty() { (self.pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
-            self.not_before = Instant::now() + self.pause;
-            self.apply(found);
-        }
-        if self.is_asked || is_held {
-            return;
-        }
-        let now = Instant::now();
-        let is_gathered = self.gathered.is_some_and(|since| now.duration_since(since) >= GATHER);
-        if self.is_suspicious && now >= self.not_before {
-            self.next.places = self.positions.all();
-            self.ask();
-        } else if is_gathered {
-            self.ask();
-        } else if now.duration_since(self.looked) >= GATHER {
-            self.looked = now;
-            let places = self.positions.take_idle(IDLE_MAX, now);
-            if !places.is_empty() {
-                (self.next.places, self.next.is_silent) = (places, true);
-                self.ask();
+    /// Takes out of a batch what comes again.
+    pub(super) fn leave(&mut self, batch: &mut Batch, places: &BTreeMap<i32, i64>) {
+        let mut kept = Vec::with_capacity(batch.writes.len());
+        let mut index_of = Vec::with_capacity(batch.receipts.len());
+        let mut next = 0;
+        for receipt in &batch.receipts {
+            let comes_again = places.contains_key(&receipt.partition);
+            if comes_again {
+                self.rebuilding.drop_record(receipt.partition, receipt.offset, receipt.after_consume_us);
             }
+            index_of.push((!comes_again).then_some(next));
+            next += usize::from(!comes_again);
+        }
+        batch.written.iter().for_each(|index| kept.push(index_of[*index].is_some()));
+        batch.written = batch.written.iter().filter_map(|index| index_of[*index]).collect();
+        batch.writes.retain(|write| !places.contains_key(&write.partition));
+        batch.receipts.retain(|receipt| !places.contains_key(&receipt.partition));
+        batch.progress.retain(&kept);
+    }
+
+    pub(super) fn settle_debt(&self) {
+        if self.rebuilding.is_done() {
+            self.seeks.paid();
         }
     }
 
-    fn ask(&mut self) {
-        (self.is_asked, self.is_suspicious, self.gathered) = (true, false, None);
-        // The other thread ends after this one.
-        let _ = self.questions.send(std::mem::take(&mut self.next));
-    }
-
-    fn apply(&mut self, found: Vec<Finding>) {
-        let mut moves = BTreeMap::new();
-        let mut refuted = Vec::new();
-        for finding in found {
-            match finding {
-                Finding::Move { partition, from, to } if self.positions.is_at(partition, from) => {
-                    moves.insert(partition, to);
-                }
-                // It has gone on by itself.
-                Finding::Move { partition, .. } => refuted.push(partition),
-                Finding::Passed(passage) if refuted.contains(&passage.partition) => {}
-                Finding::Passed(passage) => self.consumer.context().tell(News::Passage(passage)),
-                Finding::TopicLost(text) => self.consumer.context().tell(News::TopicLost(text)),
-            }
-        }
-        self.seek(&moves);
-    }
-
-    fn seek(&mut self, places: &BTreeMap<i32, i64>) {
-        if places.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::with_capacity(places.len());
-        let mut troubles = Vec::new();
-        for (&partition, &offset) in places {
-            let added = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(offset));
-            troubles.extend(added.err().map(|error| (partition, error)));
-        }
-        match self.consumer.seek_partitions(list, SEEK_MAX) {
-            Ok(sought) => {
-                let failed = sought.elements().into_iter().map(|element| (element.partition(), element.error()));
-                troubles.extend(failed.filter_map(|(partition, result)| Some((partition, result.err()?))));
-            }
-            Err(error) => troubles.extend(places.keys().map(|partition| (*partition, error.clone()))),
-        }
-        let now = Instant::now();
-        for (&partition, &to) in places {
-            match troubles.iter().find(|(failed, _)| *failed == partition) {
-                None => self.positions.moved(partition, to, now),
-                // It is found to be stuck again, if it is.
-                Some((_, error)) => tracing::debug!("partition {partition} does not go on at offset {to}: {error}"),
-            }
-        }
-    }
-
-    fn look_at_assignment(&mut self) {
-        if self.consumer.context().take_reassigned()
-            && let Ok(assignment) = self.consumer.assignment()
-        {
-            let partitions: Vec<_> = assignment.elements().iter().map(|element| element.partition()).collect();
-            self.positions.assigned(&partitions, Instant::now());
-        }
-    }
-
-    /// Tells of what the client has passed over since its last record: the worker is to end.
-    pub fn finish(mut self) {
-        let Ok(reached) = self.consumer.position() else { return };
-        let (read, now) = (self.positions.all(), Instant::now());
-        for element in reached.elements() {
-            if let (partition, Some(to)) = (element.partition(), element.offset().to_raw())
-                && let Some(&Some(next)) = read.get(&partition)
-                && to > next
-            {
-                self.passed_over(partition, next..to, now);
-            }
-        }
-        if self.is_asked
-            && let Ok(found) = self.findings.recv_timeout(LAST_MAX)
-        {
-            self.apply(found);
-        }
-        if !self.next.over.is_empty() {
-            (self.next.places, self.next.is_topic_in_doubt) = (BTreeMap::new(), false);
-            self.ask();
-            if let Ok(found) = self.findings.recv_timeout(LAST_MAX) {
-                self.apply(found);
-            }
+    /// While nothing is to be stored: a Redis that comes back without its data is to be noticed all the same.
+    pub(super) fn check(&mut self, taken: &Receiver<Ahead<'a>>) {
+        self.checked = Instant::now();
+        match self.store.check() {
+            Ok(Verdict::Intact) => {}
+            Ok(lost) => drop(self.go_back(lost, taken)),
+            // It is tried again in a second, or when there is something to store, and told of then.
+            Err(error) => tracing::debug!("Redis: {error}"),
         }
     }
 }

@@ -106,7 +106,7 @@ fn changed(change: impl FnOnce(&std::fs::File) + Send) -> String {
         directory: &directory,
         sink: &|| Ok(Nothing),
         skip_bad_rows: false,
-        columns: &crate::columns::COLUMNS,
+        columns: &shasta_model::columns::COLUMNS,
     };
     let progress = |_| {
         if let Some(change) = change.lock().unwrap().take() {

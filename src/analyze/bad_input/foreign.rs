@@ -14,7 +14,7 @@ use polars_parquet::write::{
 };
 
 use super::{Case, csv, lines};
-use crate::columns::COLUMNS;
+use shasta_model::columns::COLUMNS;
 
 /// Events of which one in seven reached no worker.
 fn recorded() -> String {

@@ -23,9 +23,9 @@ use tempfile::TempDir;
 
 use crate::{
     arguments::Arguments,
-    columns::COLUMNS,
     program::{self, Screen},
 };
+use shasta_model::columns::COLUMNS;
 
 /// A directory with files, and the program.
 struct Case {

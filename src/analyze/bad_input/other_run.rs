@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Case, csv, lines, manifest};
 use crate::{
-    columns::HEADLINES,
     identity::tests::merge,
     program::{DONE, FAILED},
 };
+use shasta_model::columns::HEADLINES;
 
 const N: u64 = 20;
 

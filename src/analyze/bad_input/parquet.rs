@@ -3,7 +3,8 @@
 use polars::prelude::*;
 
 use super::Case;
-use crate::{columns::COLUMNS, program::DONE};
+use crate::program::DONE;
+use shasta_model::columns::COLUMNS;
 
 /// `n` sound events, a column put in another's place or left out.
 fn frame(n: u64, change: impl Fn(&str) -> Option<Column>) -> Vec<u8> {

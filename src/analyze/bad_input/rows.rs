@@ -1,7 +1,7 @@
 //! Lines that are no rows, and rows that are odd.
 
 use super::{Case, csv, lines, manifest};
-use crate::columns::COLUMNS;
+use shasta_model::columns::COLUMNS;
 
 fn a(bytes: &[u8]) -> Case {
     Case::new(&[("a.csv", bytes)])

@@ -11,7 +11,7 @@ pub struct Band {
     pub from_ms: f64,
     /// Its events.
     pub events: u64,
-    /// Mean time in each stage of [`crate::columns::CHAIN`], in ms.
+    /// Mean time in each stage of [`shasta_model::columns::CHAIN`], in ms.
     pub stage_ms: [f64; STAGES],
     /// Mean time from stored to read, in ms, over those that a reader has.
     pub read_ms: Option<f64>,

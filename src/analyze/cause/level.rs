@@ -3,7 +3,7 @@
 //! A percentile with 60 events past it that came in 2 stalls has seen 2 things, not 60. Which events lie past is decided
 //! by position, as for the mark †, so that ties do not change how many there are.
 
-use crate::{
+use shasta_model::{
     percentile::FEW,
     slo::{SLO_MS, SLO_US},
 };
@@ -73,7 +73,7 @@ pub fn choose(levels: &[Level]) -> (Option<usize>, Option<usize>) {
     (enough(100.0), enough(LISTED).or(enough(100.0)))
 }
 
-/// Rows strictly above the position of a percentile, as [`crate::percentile::Percentile::samples_past`].
+/// Rows strictly above the position of a percentile, as [`shasta_model::percentile::Percentile::samples_past`].
 fn past(n: u64, p: f64) -> u64 {
     let Some(last) = n.checked_sub(1) else { return 0 };
     last - ((last as f64 * (p / 100.0)).floor() as u64).min(last)
@@ -108,9 +108,9 @@ mod tests {
     use super::*;
     use crate::{
         cause::tail::tests::{row, rows},
-        percentile::Distribution,
         row::Row,
     };
+    use shasta_model::percentile::Distribution;
 
     #[test]
     fn levels_of_a_run() {
@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn as_many_lie_past_as_the_percentile_says(rows in rows()) {
-            let waits = rows.iter().map(|row| row.latency_us(crate::row::places(&crate::columns::SCHEDULED_TO_STORED)));
+            let waits = rows.iter().map(|row| row.latency_us(crate::row::places(&shasta_model::columns::SCHEDULED_TO_STORED)));
             let distribution = Distribution::of(waits);
             for level in all(&Tail::new(&rows), rows.len() as u64) {
                 if let Some(p) = level.percentile {

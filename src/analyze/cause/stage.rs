@@ -3,10 +3,8 @@
 //! A row costs one bucket's additions and no allocation; the buckets are few, so whoever reads rows in parallel gives
 //! each reader its own and merges them. All sums are whole numbers, so that the stages sum exactly to the whole.
 
-use crate::{
-    columns::CHAIN,
-    row::{MISSING, Row, Stamp},
-};
+use crate::row::{MISSING, Row, Stamp};
+use shasta_model::columns::CHAIN;
 
 /// Each octave of latency is parted into this many buckets, so that a bucket is at most 1/16 = 6.25 % wide.
 const PER_OCTAVE: usize = 16;

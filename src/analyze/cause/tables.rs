@@ -1,10 +1,10 @@
 //! The causes of a run's tail as prose and tables.
 
 use crate::{
-    columns::{CHAIN, READ, SCHEDULED_TO_STORED},
     document::{Block, Cell},
     markdown::count,
 };
+use shasta_model::columns::{CHAIN, READ, SCHEDULED_TO_STORED};
 
 use super::{
     Causes, EPISODES_SHOWN, Level,

@@ -8,10 +8,8 @@
 
 use std::cmp::Reverse;
 
-use crate::{
-    row::{Row, Stamp},
-    slo::SLO_US,
-};
+use crate::row::{Row, Stamp};
+use shasta_model::slo::SLO_US;
 
 /// Waiting intervals this far apart, or less, are of one stall.
 pub const GAP_US: i64 = 10_000;

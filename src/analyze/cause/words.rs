@@ -1,10 +1,7 @@
 //! What dominates the tail of a run, in one paragraph of plain words.
 
-use crate::{
-    columns::CHAIN,
-    markdown::{count, counted},
-    percentile::FEW,
-};
+use crate::markdown::{count, counted};
+use shasta_model::{columns::CHAIN, percentile::FEW};
 
 use super::{
     Causes, Level, attribution::Attribution, chance, episode::Episode, shared::Share, tail::NEVER, totals::Place,

@@ -130,7 +130,7 @@ impl Chart for OverTime {
         let end = self.seconds.iter().map(|second| second.at_s + 1.0).chain([self.window_s, 1.0]);
         let end = end.filter(|s| s.is_finite()).fold(1.0, f64::max).min(WINDOW_S_MAX);
         let x = Axis::new("s since the window began", Scale::Linear { from: 0.0, to: end }, 12);
-        let highest = self.values().filter(|ms| ms.is_finite()).fold(crate::slo::SLO_MS, f64::max);
+        let highest = self.values().filter(|ms| ms.is_finite()).fold(shasta_model::slo::SLO_MS, f64::max);
         // The names of faults stand above the data.
         let headroom = if self.faults.is_empty() { 1.0 } else { 4.0 };
         // Marks of hiccups stand below.

@@ -6,7 +6,7 @@ use super::{
     scale::{Scale, Tick, number},
     scene::{Anchor, Point, SIZE, Scene, Shape, Text},
 };
-use crate::slo::SLO_MS;
+use shasta_model::slo::SLO_MS;
 
 /// One axis.
 #[derive(Debug, Clone)]

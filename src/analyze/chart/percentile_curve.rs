@@ -8,7 +8,7 @@ use super::{
     scale::Scale,
     scene::{Anchor, Colour, Point, Scene},
 };
-use crate::{
+use shasta_model::{
     percentile::{FEW, PERCENTILES},
     slo::{SHARE_REQUIRED, SLO_MS},
 };
@@ -124,7 +124,7 @@ impl Chart for PercentileCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::percentile::Distribution;
+    use shasta_model::percentile::Distribution;
 
     #[test]
     fn percentiles_end_where_no_event_lies_past() {

@@ -1,6 +1,7 @@
 //! Where a value lies along an axis, and which values the axis names.
 
-use crate::{markdown, slo::SLO_MS};
+use crate::markdown;
+use shasta_model::slo::SLO_MS;
 
 /// How values become places.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -37,7 +37,7 @@ pub struct StageBands {
 
 /// Share of the height that the upper panel has.
 const UPPER: f64 = 0.56;
-const FEW: u64 = crate::percentile::FEW;
+const FEW: u64 = shasta_model::percentile::FEW;
 
 impl Bucket {
     /// Heights that can be stacked: one per stage, none negative or endless.

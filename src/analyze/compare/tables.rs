@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     document::{Cell, Table},
-    percentile::Value,
     spread::{Spread, value},
 };
+use shasta_model::percentile::Value;
 
 /// The arms: how many runs, how well they tell a median, and the medians of what describes the runs.
 pub fn arms_table(arms: &[Sorted<'_>]) -> Table {

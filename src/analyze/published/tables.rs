@@ -8,9 +8,9 @@ use super::{METRICS, Published, all, find};
 use crate::{
     document::{Block, Cell, Table},
     markdown::count,
-    percentile::{FEW, Value},
     spread::Spread,
 };
+use shasta_model::percentile::{FEW, Value};
 
 /// What must be said beside each ratio.
 pub const CAVEAT: &str = "measured on 128 + 8 EC2 instances with another program";

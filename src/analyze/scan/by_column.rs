@@ -9,10 +9,8 @@ use super::{
     line,
     names::Interner,
 };
-use crate::{
-    columns::{DESTINATION, SOURCE},
-    row::STAMPS,
-};
+use crate::row::STAMPS;
+use shasta_model::columns::{DESTINATION, SOURCE};
 
 /// Entries of a table of the pairs of all names; with more names pairs are looked up.
 const TABLE_MAX: usize = 1 << 20;

@@ -24,11 +24,11 @@ use super::{
     values,
 };
 use crate::{
-    columns::{COLUMNS, DESTINATION, SOURCE},
     cores,
     input::Error,
     row::{MISSING, Row},
 };
+use shasta_model::columns::{COLUMNS, DESTINATION, SOURCE};
 
 /// Rows that are read at once, a row group as the harness writes them: 14 columns take some 120 MB.
 const SLICE_ROWS: usize = 1 << 20;

@@ -16,7 +16,7 @@ use polars_parquet::{
 };
 
 use super::{
-    caught::caught,
+    catch_panic::caught,
     columnar::Failure,
     footer,
     keyed::Keyed,

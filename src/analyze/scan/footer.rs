@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt};
 
 use polars_parquet::{parquet::metadata::FileMetadata, read::read_metadata};
 
-use super::{caught::caught, columnar::Failure, format, schema::Schema};
+use super::{catch_panic::caught, columnar::Failure, format, schema::Schema};
 
 /// Reads it; the file has `bytes` bytes.
 ///

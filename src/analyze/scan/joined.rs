@@ -10,8 +10,8 @@ use std::{
 
 use super::Sink;
 use crate::{
+    accumulator::Tally,
     row::{MISSING, Row, Stamp},
-    tally::Tally,
 };
 
 /// A run of 100 million rows has some 45 MB in each.

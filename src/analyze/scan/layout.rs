@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::columns::{COLUMNS, DESTINATION, SOURCE};
+use shasta_model::columns::{COLUMNS, DESTINATION, SOURCE};
 
 /// The two columns of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use super::{
     names::Interner,
 };
 use crate::{
-    columns::{DESTINATION, PRODUCER, SCHEDULED_US, SEQUENCE, SOURCE},
     markdown::count,
     row::{MISSING, Row, Stamp},
 };
+use shasta_model::columns::{DESTINATION, PRODUCER, SCHEDULED_US, SEQUENCE, SOURCE};
 
 /// Larger stamps (past the year 2200) are garbage, and f64 could no longer hold their differences exactly.
 pub const LARGEST_US: u64 = 1 << 53;
@@ -211,7 +211,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{columns::COLUMNS, scan::names::Directory};
+    use crate::scan::names::Directory;
+    use shasta_model::columns::COLUMNS;
 
     const ROW: &str = "p0,w0,0,0,0,0,0,0,100,200,0,1100,1200,";
 

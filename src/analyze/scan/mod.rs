@@ -1,4 +1,4 @@
-//! One pass over files of rows, CSV or Parquet, into whatever takes rows in: a [`crate::tally::Tally`], or the buckets in
+//! One pass over files of rows, CSV or Parquet, into whatever takes rows in: a [`crate::accumulator::Tally`], or the buckets in
 //! which the parts of a run are [`joined`].
 
 use std::{
@@ -11,7 +11,7 @@ use self::names::Directory;
 use crate::{input::Error, markdown::count, row::Row};
 
 mod by_column;
-mod caught;
+mod catch_panic;
 mod columnar;
 mod decode;
 pub mod field;

@@ -12,7 +12,7 @@ use polars_parquet::{
 };
 
 use super::layout::{Field, Layout};
-use crate::columns::{APPEND_MS, COLUMNS};
+use shasta_model::columns::{APPEND_MS, COLUMNS};
 
 /// One of our columns as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

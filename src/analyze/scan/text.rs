@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{Progress, Scanned, Shared, Sink, Skipped, format, layout::Layout, line, names::Interner};
-use crate::{columns::COLUMNS, cores, input::Error};
+use crate::{cores, input::Error};
+use shasta_model::columns::COLUMNS;
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: u64 = 4 << 20;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::process::start_time_ticks;
+use crate::machine::process::start_time_ticks;
 
 /// The label that names the cluster which a container is part of.
 pub(super) const RUN: &str = "shasta.run";

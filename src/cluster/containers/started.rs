@@ -21,10 +21,10 @@ use super::{
 };
 use crate::{
     cluster::{
-        Cluster, ClusterError, Endpoints, KafkaAccess, applied, broker, ports::Held, ready::not_ready,
+        Cluster, ClusterError, Endpoints, KafkaAccess, broker, effective_config, ports::Held, readiness::not_ready,
         redis_nodes::RedisNodes, redis_server, storage,
     },
-    process::start_time_ticks,
+    machine::process::start_time_ticks,
     variant::{RedisMode, Variant},
 };
 
@@ -144,7 +144,7 @@ impl ContainerCluster {
         let seconds = start.elapsed().as_secs_f64();
         progress(&format!("{brokers} brokers and Redis are ready after {seconds:.1} s"));
         if let Some(admin) = admin {
-            applied::tell(&admin, &self.variant.broker, progress);
+            effective_config::tell(&admin, &self.variant.broker, progress);
         }
         Ok(())
     }
@@ -224,7 +224,7 @@ impl Cluster for ContainerCluster {
             "kafka_version_of_variant": self.variant.kafka_version,
             "kafka_version_differs": kafka_version.as_ref() != Some(&self.variant.kafka_version),
             "jvm_flags": broker::jvm_flags(&self.variant),
-            "brokers": applied::described(&self.endpoints.kafka, &self.variant.broker),
+            "brokers": effective_config::described(&self.endpoints.kafka, &self.variant.broker),
             "redis": redis_server::described(&self.endpoints.redis_url),
         })
     }

@@ -19,7 +19,7 @@ use testcontainers::{
 use super::{image::parts, *};
 use crate::{
     cluster::{Cluster, external, tests::variant, topic},
-    output::say,
+    output::terminal::say,
 };
 
 const TEST: &str = "shasta.test";

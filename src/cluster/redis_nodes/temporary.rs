@@ -7,8 +7,8 @@ use redis::Connection;
 use super::{ANSWER_MAX, HOST, RedisNodes, replication};
 use crate::{
     cluster::{Site, local::Starting, ports::Held},
-    process::{Child, Lifetime},
-    shards::Address,
+    machine::process::{Child, Lifetime},
+    reader::topology::Address,
     variant::{RedisMode, Variant},
 };
 

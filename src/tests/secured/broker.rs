@@ -10,7 +10,7 @@ use std::{
 
 use shasta::{
     cluster::Site,
-    process::{Child, Spawn, Streams, find_program},
+    machine::process::{Child, Spawn, Streams, find_program},
 };
 
 use super::{

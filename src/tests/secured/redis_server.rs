@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shasta::process::{Child, Spawn, Streams, find_program};
+use shasta::machine::process::{Child, Spawn, Streams, find_program};
 
 use super::{
     authority::{Authority, Flaw},

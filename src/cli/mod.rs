@@ -1,0 +1,5 @@
+//! What a person says to `experiment`, and sees of it: arguments, the screen after a run, exit codes.
+
+pub mod arguments;
+pub mod exit;
+pub mod screen;

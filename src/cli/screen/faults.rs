@@ -1,0 +1,59 @@
+//! The faults of a run: latencies before, during and after each, and how long it took until all was as before.
+
+use std::fmt::{self, Write};
+
+use console::style;
+
+use super::{ms, thousands};
+use crate::{
+    fault::{Record, impact::Period},
+    output::manifest::Manifest,
+};
+
+/// Nothing in a run without faults.
+pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
+    if m.faults.is_empty() {
+        return Ok(());
+    }
+    let title = style(format!("{:<31}", "faults, scheduled → stored, ms")).bold();
+    write!(f, "{title}{:>9}{:>10}{:>10}{:>10}", "n", "mean", "SD", "min")?;
+    writeln!(f, "{:>10}{:>10}{:>10}{:>10}{:>10}", "p50", "p99.99", "max", "≥ 100 ms", "lost")?;
+    for record in &m.faults {
+        fault(f, record, m.window_us[0])?;
+    }
+    writeln!(f)
+}
+
+fn fault(f: &mut impl Write, record: &Record, window_start_us: i64) -> fmt::Result {
+    let s = |us: i64| us as f64 / 1e6;
+    let (from, lasted) = (s(record.start_us - window_start_us), s(record.end_us - record.start_us));
+    let outside = if record.outside { "from outside: " } else { "" };
+    writeln!(f, "{outside}{}, {from:.1} s after the window's start, for {lasted:.1} s", record.what)?;
+    if let Some(error) = &record.error {
+        writeln!(f, "  {}", style(format!("! {error}")).yellow())?;
+    }
+    let Some(figures) = &record.figures else { return Ok(()) };
+    for (name, part) in [("before", &figures.before), ("during", &figures.during), ("after", &figures.after)] {
+        period(f, name, part)?;
+    }
+    let late = figures.late_ms;
+    match (figures.disturbed_ms, figures.recovered_ms) {
+        (Some(0.0), _) => writeln!(f, "  no event was later than {late:.0} ms"),
+        (Some(disturbed), Some(recovered)) => writeln!(
+            f,
+            "  later than {late:.0} ms until {:.2} s after its beginning, {:.2} s after its end",
+            disturbed / 1000.0,
+            recovered / 1000.0
+        ),
+        _ => writeln!(f, "  events were later than {late:.0} ms until the next fault or the window's end"),
+    }
+}
+
+fn period(f: &mut impl Write, name: &str, period: &Period) -> fmt::Result {
+    let Period { n, mean_ms, sd_ms, min_ms, p50_ms, p9999_ms, max_ms, over_slo, lost } = period;
+    let mark = if p9999_ms.few() && *n > 0 { "†" } else { "" };
+    let p9999 = format!("{}{mark}", ms(p9999_ms.value));
+    write!(f, "  {name:<29}{:>9}{:>10}{:>10}{:>10}", thousands(*n), ms(*mean_ms), ms(*sd_ms), ms(*min_ms))?;
+    write!(f, "{:>10}{p9999:>10}{:>10}", ms(*p50_ms), ms(*max_ms))?;
+    writeln!(f, "{:>10}{:>10}", thousands(*over_slo), thousands(*lost))
+}

@@ -1,0 +1,9 @@
+//! What one program writes and another reads: the row, the ledger, percentiles, the SLO. `experiment` and `analyze` share
+//! these definitions, so that a figure means the same in both.
+
+pub mod columns;
+pub mod ledger;
+pub mod moments;
+pub mod overrides;
+pub mod percentile;
+pub mod slo;

@@ -1,0 +1,249 @@
+//! A whole experiment, in the order in which it happens.
+
+pub mod caveats;
+mod cluster_session;
+pub mod collector;
+pub mod consumer_group;
+mod context;
+mod error;
+mod files;
+mod finish;
+pub mod join;
+pub mod missing_records;
+mod monitor;
+pub(crate) mod null_run;
+pub mod reader_process;
+mod readers;
+mod topic_check;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+pub use self::{cluster_session::Ground, error::RunError};
+use self::{context::Stage, files::Files, finish::Measured, monitor::Watch};
+use crate::{
+    cluster::{Addresses, Cluster},
+    machine::{clock::Anchor, harness::Harness, host::Awake, sched_slice::Slice},
+    output::{
+        manifest::{Conduct, Manifest, Throttling},
+        progress::Live,
+        rows::Format,
+    },
+    variant::Variant,
+    verify::Verification,
+};
+use shasta_model::slo::Verdict;
+
+/// What a person asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Name of the variant.
+    pub name: String,
+    /// The variant, resolved and checked.
+    pub variant: Variant,
+    /// What was changed of the variant of that name, for titles.
+    pub overrides: serde_json::Map<String, serde_json::Value>,
+    /// Name of the run; made from the variant's name and the time when not given.
+    pub run: Option<String>,
+    /// Directory for rows and manifest.
+    pub out: PathBuf,
+    /// Format of the rows.
+    pub format: Format,
+    /// Whether the rows stay when the manifest has been made of them.
+    pub keep_rows: bool,
+    /// Addresses of an external cluster.
+    pub addresses: Addresses,
+    /// Read Kafka and Redis back in the end, and compare them with the rows.
+    pub verify: bool,
+    /// More load than this machine's CPU should carry is wanted.
+    pub overload: bool,
+    /// Leave the local cluster running.
+    pub keep_cluster: bool,
+    /// Accept a Redis that has our keys already.
+    pub reuse_redis: bool,
+    /// The program that workers are started from, and its arguments for the manifest.
+    pub program: PathBuf,
+    /// Command line, without secrets.
+    pub command_line: Vec<String>,
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Everything that was measured.
+    pub manifest: Manifest,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The files of the run: rows and manifest.
+    pub files: [PathBuf; 2],
+    /// Why the manifest could not be written, if it could not.
+    pub unwritten: Option<RunError>,
+}
+
+/// The user's wish to end, from Ctrl-C or SIGTERM.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Wishes>);
+
+#[derive(Debug, Default)]
+struct Wishes {
+    asked: OnceLock<Instant>,
+    insisted: OnceLock<Instant>,
+    /// A run is draining, and looks at both.
+    draining: AtomicBool,
+}
+
+/// What comes within this time of a wish is the same wish: some senders signal a process and its group.
+const ONE_WISH: Duration = Duration::from_secs(1);
+
+impl Stop {
+    /// Asks to stop; while a run drains, asking again gives up its drain. Returns whether the process should end at
+    /// once, because it was asked before and nothing is left to be given up.
+    pub fn request(&self) -> bool {
+        let Wishes { asked, insisted, draining } = &*self.0;
+        if asked.get_or_init(Instant::now).elapsed() <= ONE_WISH {
+            return false;
+        }
+        !draining.load(Relaxed) || insisted.get_or_init(Instant::now).elapsed() > ONE_WISH
+    }
+
+    /// Whether it was asked.
+    pub fn requested(&self) -> bool {
+        self.0.asked.get().is_some()
+    }
+
+    /// Whether it was asked a second time, while a run drained.
+    pub fn insisted(&self) -> bool {
+        self.0.insisted.get().is_some()
+    }
+
+    fn draining(&self) {
+        self.0.draining.store(true, Relaxed);
+    }
+
+    fn check(&self) -> Result<(), RunError> {
+        if self.requested() { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Runs an experiment. Call it from the main thread: its children live no longer than the thread that starts them.
+///
+/// # Errors
+/// Anything before the measured window ends the run without a result. After that, troubles are counted and told in the
+/// manifest.
+pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
+    run_on(&mut None, request, stop, live)
+}
+
+/// The same for one of several runs: on the ground of the one before where that suits, else on a new one, which is left
+/// for the next.
+///
+/// # Errors
+/// As for [`run`]. After one, the next run has a new ground.
+pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
+    let files = Files::reserve(request)?;
+    // All that the run starts, from here on, has the slice of this thread.
+    let slice = Slice::hold(request.variant.slice.0);
+    let ground = Ground::take(there, request, stop, live)?;
+    let measured = measure(request, ground, &slice, files, stop, live);
+    if measured.is_err() {
+        *there = None;
+    }
+    measured
+}
+
+/// One run on a cluster that is up.
+fn measure(
+    request: &Request,
+    ground: &mut Ground,
+    slice: &Slice,
+    mut files: Files,
+    stop: &Stop,
+    live: &Live,
+) -> Result<Finished, RunError> {
+    let anchor = Anchor::read();
+    let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
+    let Ground { cluster, ready_s: cluster_ready_s, runs, before, .. } = ground;
+
+    stage.remarks.iter().for_each(|remark| live.step(remark));
+    if request.keep_cluster {
+        live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
+    }
+    let collector = stage.collect(request, &mut files)?;
+    let (mut crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
+    stage.seat(request, &mut crew, &collector, stop, live)?;
+    let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
+    let partitions_per_worker = collector.standing().partitions_per_worker();
+
+    let awake = Awake::hold(request.variant.cores_awake);
+    let window_us = stage.go(&mut producers);
+    let processes = [cluster.processes(), crew.processes()].concat();
+    let harness = Harness::start(processes, stage.clock, window_us.clone())?;
+    let counters = Arc::clone(producers.counters());
+    let mut watch = Watch::new(request, &stage, &window_us, (&collector, &harness), &counters, live, stop);
+    let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
+    let lateness = producers.finish()?;
+    watch.until_drained(end_us, &mut **cluster, &mut crew)?;
+    let (found, faults, topic_lost) = watch.finish();
+    let mut troubles = [stage.remarks.clone(), found].concat();
+    let proof = harness.finish(window_us.start..end_us);
+    troubles.extend(crew.stop(&|| stop.insisted())?);
+    let collected = collector.finish();
+    let verification = request.verify.then(|| match &topic_lost {
+        Some(why) => Verification::impossible(why),
+        None => stage.verify(request, &files, &collected, stop, live),
+    });
+    live.clear();
+
+    let conduct = Conduct {
+        cluster_ready_s: *cluster_ready_s,
+        runs_before: *runs,
+        assigned_s,
+        connected_s,
+        partitions_per_worker,
+        rebalances_in_window: collected.rebalances_in(window_us.start..end_us),
+        rebalances: collected.rebalances.clone(),
+        waited: counters.waited.load(Relaxed),
+        retries: counters.retries.load(Relaxed),
+        throttled: Throttling { producers: counters.throttled.now(), consumers: collected.throttled },
+        header_bytes: stage.header_bytes(),
+        group: stage.group.clone(),
+        generation: stage.generation,
+        cores: awake.cores(),
+        slices: slice.slices(),
+    };
+    let interrupted = (end_us < window_us.end && topic_lost.is_none()) || stop.insisted();
+    let window_us = [window_us.start, end_us];
+    let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
+    let measured = Measured {
+        window_us,
+        interrupted,
+        gave_up,
+        conduct,
+        before: *before,
+        proof,
+        lateness,
+        troubles,
+        topic_lost,
+        faults,
+        verification,
+    };
+    let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
+    *runs += 1;
+    if request.keep_cluster {
+        keep(&stage, &mut **cluster, live)?;
+    }
+    Ok(finished)
+}
+
+/// Leaves the cluster up, and says how to end it.
+fn keep(stage: &Stage, cluster: &mut dyn Cluster, live: &Live) -> Result<(), RunError> {
+    live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
+    live.step(&format!("end it with: {}", cluster.keep()?));
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! A run without brokers, workers and Redis: what takes their place.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    RunError,
+    context::{Stage, load},
+};
+use crate::{
+    cluster::{
+        Endpoints,
+        topic::{PartitionInfo, Topic},
+    },
+    machine::clock::{Anchor, Clock},
+    producer::{Fate, Load, Outcome},
+    variant::Variant,
+    worker::{
+        pool::News,
+        report::{Kind, Receipt, Report, Stored},
+    },
+};
+
+impl Stage {
+    /// A stage without a topic that anyone knows of.
+    pub(super) fn of_nothing(
+        variant: &Variant,
+        run: &str,
+        seed: u64,
+        anchor: Anchor,
+        endpoints: &Endpoints,
+    ) -> Result<Self, RunError> {
+        let clock = Clock::new(anchor);
+        let partition = |id| PartitionInfo { id, leader: 0, replicas: Vec::new(), isr: Vec::new() };
+        let topic = Topic {
+            name: variant.topic.clone(),
+            created: true,
+            partitions: (0..variant.partitions as i32).map(partition).collect(),
+            cluster_id: "null".to_owned(),
+            log_append_time: false,
+            settings: BTreeMap::new(),
+            remarks: Vec::new(),
+            unprovable: Vec::new(),
+        };
+        let load = load(variant, run, seed, clock, &topic, endpoints.clone())?;
+        // Nobody is there to be spared a storm of sockets.
+        let load = Arc::new(Load { ramp: u32::MAX, ..load });
+        Ok(Self {
+            anchor,
+            clock,
+            seed,
+            load,
+            start_offsets: vec![0; topic.partitions.len()],
+            topic,
+            group: "none".to_owned(),
+            generation: 0,
+            reused: false,
+            remarks: Vec::new(),
+            evicted: None,
+            endpoints: endpoints.clone(),
+            workers: endpoints.clone(),
+            readers: endpoints.clone(),
+        })
+    }
+}
+
+/// What a worker would tell of these events, had it got and stored each in the moment of its ack.
+pub(super) fn receipts(outcomes: &[Outcome]) -> News {
+    let receipt = |outcome: &Outcome| {
+        let at_us = outcome.after_publish_us?;
+        Some(Receipt {
+            kind: if outcome.due.warm { Kind::Warm } else { Kind::Event } as i32,
+            producer: outcome.due.connection,
+            sequence: outcome.due.sequence,
+            partition: outcome.partition,
+            offset: outcome.offset?,
+            append_ms: None,
+            after_consume_us: at_us,
+            after_store_us: Some(at_us),
+            stored: Stored::Applied as i32,
+        })
+    };
+    let acked = outcomes.iter().filter(|outcome| outcome.fate == Fate::Acked);
+    News::Report(Box::new(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() }))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        cluster::Addresses,
+        output::{
+            progress::Live,
+            rows::{self, Format},
+        },
+        run::{Request, Stop, run, run_on},
+        variant::{ClusterKind, Layer},
+    };
+    use shasta_model::slo::Verdict;
+
+    /// A run against nothing: no part of it needs Kafka, Redis or another process.
+    pub(crate) fn request(out: &Path, overrides: Layer) -> Request {
+        let span = |text: &str| text.parse().ok();
+        let null = Layer { cluster: Some(ClusterKind::Null), warm: span("100ms"), ..overrides };
+        let (name, variant) = Variant::load("laptop", &null).unwrap();
+        Request {
+            name,
+            variant,
+            overrides: null.given(),
+            run: None,
+            out: out.to_owned(),
+            format: Format::Csv,
+            keep_rows: true,
+            addresses: Addresses::default(),
+            verify: false,
+            overload: false,
+            keep_cluster: false,
+            reuse_redis: false,
+            program: "nothing".into(),
+            command_line: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn its_books_balance_and_the_next_run_finds_the_same_ground() {
+        let out = tempfile::tempdir().unwrap();
+        let (connections, rate, duration) = (Some(50), Some(20.0), "1s".parse().ok());
+        let layer = Layer { connections, rate, duration, producer_threads: Some(2), ..Layer::default() };
+        let request = request(out.path(), layer);
+        let (mut ground, stop, live) = (None, Stop::default(), Live::default());
+        let first = run_on(&mut ground, &request, &stop, &live).unwrap();
+        let ledger = &first.manifest.ledger;
+        assert!(ledger.valid, "{:?}", ledger.problems);
+        assert_eq!((ledger.planned, ledger.stored, ledger.rows), (1_000, 1_000, 1_000));
+        assert_eq!((first.manifest.substrate, first.manifest.conduct.runs_before), ("null", 0));
+        assert_eq!(first.verdict, Verdict::NotResolvable);
+        assert_eq!(rows::read(&first.files[0]).unwrap().count(), 1_000);
+        let tail_us = &first.manifest.latencies.tail_us;
+        assert!(tail_us.len() == 1_000 && tail_us.is_sorted_by(|a, b| a >= b));
+
+        let manifest_only = Request { keep_rows: false, ..request.clone() };
+        let second = run_on(&mut ground, &manifest_only, &stop, &live).unwrap();
+        assert_eq!((second.manifest.planned, second.manifest.conduct.runs_before), (1_000, 1));
+        assert!(!second.files[0].exists() && second.files[1].exists());
+
+        let verified = Request { verify: true, ..request };
+        let error = run(&verified, &stop, &live).unwrap_err().to_string();
+        assert!(error.starts_with("--verify: a run with --cluster null"), "{error}");
+    }
+}
