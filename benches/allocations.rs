@@ -5,13 +5,10 @@ mod bed;
 
 use allocation_counter::measure;
 use shasta::{
-    event::{
-        schedule::Pace,
-        tag_data::{EventShape, Stamps},
-    },
+    event::{headers::Stamps, partitioner, payload::EventShape, schedule::Pace},
     machine::clock::{Anchor, Clock},
     output::rows::{Row, Rows},
-    producer::{Plan, partitioner},
+    producer::Plan,
 };
 
 const EVENTS: u64 = 1_000;

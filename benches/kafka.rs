@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseRecord, Producer},
 };
 use rskafka::{chrono::DateTime, client::partition::Compression, record::Record};
-use shasta::{cluster::topic::Topic, producer::partitioner};
+use shasta::{cluster::topic::Topic, event::partitioner};
 
 use bed::{BYTES, Bed, test_mode};
 use clients::{ANSWER_MAX, Rd, Rs};

@@ -24,9 +24,8 @@ use rdkafka::{
 };
 use shasta::{
     cluster::topic::{self, Topic},
-    event::tag_data::{EventShape, Stamps, TagData},
+    event::{headers::Stamps, partitioner, payload::EventShape},
     machine::clock::{Anchor, Clock},
-    producer::partitioner,
     run::consumer_group,
     worker::{
         Config,
@@ -34,6 +33,7 @@ use shasta::{
         report::{Receipt, Stored},
     },
 };
+use shasta_model::tag_data::TagData;
 
 use bed::{BYTES, Bed, redis_benchmark, store_script, test_mode};
 
@@ -104,7 +104,9 @@ impl<'a> Backlog<'a> {
         let mut crew = Crew::default();
         let program = Path::new(env!("CARGO_BIN_EXE_experiment"));
         let config = self.config(group, generation);
-        crew.add(program, self.bed.endpoints(), &config, move |news| drop(sender.send(news))).expect("a worker starts");
+        let name = format!("worker {}", config.worker);
+        crew.add(program, ("worker", name), self.bed.endpoints(), &config, move |news| drop(sender.send(news)))
+            .expect("a worker starts");
         (crew, news)
     }
 

@@ -18,9 +18,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use redis::{Cmd, Commands, Connection, Pipeline};
 use shasta::{
     cluster::proxy::{Condition, Proxy},
-    event::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, RedisKeys, TagData},
     store::{Author, Effect, Settings, Store, Write},
 };
+use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, RedisKeys, TagData};
 
 use bed::{Bed, redis_benchmark, store_script, test_mode};
 

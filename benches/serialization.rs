@@ -10,10 +10,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use shasta::{
-    event::tag_data::{EventShape, Identifier, Stamps, TagData},
-    producer::partitioner,
-};
+use shasta::event::{headers::Stamps, partitioner, payload::EventShape};
+use shasta_model::tag_data::{Identifier, TagData};
 
 const SIZES_BYTES: [usize; 4] = [128, 512, 2_048, 16_384];
 const CONNECTIONS: u32 = 1_000;

@@ -18,7 +18,10 @@ use rskafka::{
     },
     record::Record,
 };
-use shasta::{cluster::topic::Topic, event::tag_data::EventShape, producer::partitioner};
+use shasta::{
+    cluster::topic::Topic,
+    event::{partitioner, payload::EventShape},
+};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use crate::bed::{BYTES, Bed};

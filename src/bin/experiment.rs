@@ -8,11 +8,11 @@ use shasta::{
     cli::{
         arguments::{Arguments, Role},
         exit::{Exit, stop_on_signals},
-        screen,
+        log, screen,
     },
     output::{
         progress::Live,
-        terminal::{log, print, say, with_causes},
+        terminal::{print, say, with_causes},
     },
     reader::tls,
     run::{RunError, reader_process, run},
@@ -25,7 +25,7 @@ use shasta::{
 };
 
 fn main() -> ExitCode {
-    log();
+    log::show();
     tls::install_provider();
     let arguments = Arguments::parse();
     let done = match arguments.role {

@@ -10,7 +10,6 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     cluster::{Addresses, redacted},
-    fault,
     output::{rows::Format, terminal::say},
     run::Request,
     study::search::Search,
@@ -128,11 +127,11 @@ impl Arguments {
     fn load(&self, name: &str) -> Result<(String, Variant), ArgumentsError> {
         let (name_shown, variant) = Variant::load(name, &self.overrides)?;
         let Some(seed) = self.faults_from_seed else { return Ok((name_shown, variant)) };
-        let faults = fault::from_seed(seed, &variant);
+        let faults = variant::fault::from_seed(seed, &variant);
         if faults.is_empty() {
             return Err(ArgumentsError::Short(seed));
         }
-        say(format_args!("seed {seed} gives {}", fault::Flags(&faults)));
+        say(format_args!("seed {seed} gives {}", variant::fault::Flags(&faults)));
         Ok(Variant::load(name, &Layer { fault: Some(faults), ..self.overrides.clone() })?)
     }
 

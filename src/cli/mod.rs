@@ -2,4 +2,5 @@
 
 pub mod arguments;
 pub mod exit;
+pub mod log;
 pub mod screen;

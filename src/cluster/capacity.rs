@@ -13,10 +13,7 @@ use super::{
     broker::NODES,
 };
 use crate::machine::limits::{self, Machine, Place, gib};
-use crate::{
-    cluster::network::Scope,
-    variant::{Engine, RedisMode, Variant},
-};
+use crate::variant::{Engine, RedisMode, Variant, fault::Scope};
 
 /// Broker CPU of one event at 24 partitions or fewer, in core-ms, where it matters: some 2,000 events/s, of which `goal` takes
 /// 0.43 to 0.53, and less than at fewer (campaign `headline`).

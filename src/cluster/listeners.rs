@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::ports::{Held, Ports};
-use crate::cluster::network::{Broker, Network, Scope, Servers};
+use crate::{
+    cluster::network::{Broker, Network, Servers},
+    variant::fault::Scope,
+};
 
 /// One listener of a node.
 #[derive(Debug, Clone, Copy)]

@@ -23,9 +23,12 @@ use super::{
     storage::Storage,
 };
 use crate::{
-    cluster::network::{Network, Party, Scope},
+    cluster::network::Network,
     machine::process::{Child, Lifetime},
-    variant::Variant,
+    variant::{
+        Variant,
+        fault::{Party, Scope},
+    },
 };
 
 const POLL: Duration = Duration::from_millis(50);

@@ -57,9 +57,9 @@ pub use repeated_warnings::Complaints;
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    cluster::network::{Network, Party},
+    cluster::network::Network,
     machine::process::Lifetime,
-    variant::{ClusterKind, Variant},
+    variant::{ClusterKind, Variant, fault::Party},
 };
 
 /// A running Kafka cluster and Redis. What was started for it ends when it drops.

@@ -5,7 +5,7 @@
 //! TCP_NODELAY, so that segment waits until the first one is acknowledged, and a receiver that has nothing to send takes 40 ms
 //! for that. So no request of ours is larger, whatever its events are: see [`RequestSize::events_max`].
 
-use crate::event::tag_data::{EventShape, Stamps};
+use crate::event::{headers::Stamps, payload::EventShape};
 
 /// The most bytes of a request, its length not counted, that fit into rskafka's buffer beside the length.
 pub const ONE_PIECE_MAX: usize = 8 * 1024 - 4;

@@ -11,13 +11,11 @@ use std::collections::VecDeque;
 
 use rustix::process::Signal;
 
-use super::{Action, BROKERS_LOCAL, Fault, Record, Scene, Target, commands::Order};
+use super::{Record, Scene, commands::Order};
 use crate::{
-    cluster::{
-        Endpoints,
-        network::{Condition, Link},
-    },
+    cluster::{Endpoints, network::Condition},
     output::terminal::first_line,
+    variant::fault::{Action, BROKERS_LOCAL, Fault, Link, Target},
 };
 
 /// How long a process that ended by itself stays away.

@@ -2,11 +2,10 @@
 
 use rustix::process::Signal;
 
-use super::{BROKERS_LOCAL, Target};
 use crate::{
     cluster::{Cluster, Part, Parts, network::Network},
     output::rows::Disk,
-    run::collector::{ENDED, Standing},
+    variant::fault::{BROKERS_LOCAL, Target},
     worker::pool::Crew,
 };
 
@@ -18,8 +17,8 @@ pub struct Scene<'a> {
     pub crew: &'a mut Crew,
     /// How many of the crew are workers, which come first.
     pub workers: u32,
-    /// What workers have told.
-    pub standing: &'a Standing,
+    /// Why a worker has ended, as far as it said.
+    pub why_ended: &'a dyn Fn(u32) -> Option<String>,
     /// Where the rows go.
     pub disk: &'a Disk,
     /// What is between them, where it can be disturbed.
@@ -55,9 +54,9 @@ impl Scene<'_> {
         };
         let ended = self.crew.ended().map_err(|error| error.to_string())?;
         let status = ended.into_iter().find(|(number, ..)| *number == worker).map(|(.., status)| status);
-        Ok(status.map(|status| match self.standing.workers_ended().remove(&worker) {
-            Some(why) if why != ENDED => format!("{status}: {why}"),
-            _ => status.to_string(),
+        Ok(status.map(|status| match (self.why_ended)(worker) {
+            Some(why) => format!("{status}: {why}"),
+            None => status.to_string(),
         }))
     }
 

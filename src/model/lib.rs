@@ -4,6 +4,8 @@
 pub mod columns;
 pub mod ledger;
 pub mod moments;
+pub mod number;
 pub mod overrides;
 pub mod percentile;
 pub mod slo;
+pub mod tag_data;

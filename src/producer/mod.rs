@@ -13,7 +13,6 @@ mod light;
 mod merged_schedule;
 mod null;
 mod outcomes;
-pub mod partitioner;
 mod publish_errors;
 mod thread;
 mod timer;
@@ -37,10 +36,7 @@ pub use self::{
 };
 use crate::{
     cluster::{KafkaAccess, throttle::Throttles},
-    event::{
-        schedule::Pace,
-        tag_data::{EventShape, Stamps},
-    },
+    event::{headers::Stamps, payload::EventShape, schedule::Pace},
     machine::clock::Clock,
     variant::{Acks, Engine as EngineKind},
 };
@@ -148,7 +144,7 @@ impl Load {
 
     /// Partition of a tag.
     pub fn partition(&self, tag: u64) -> i32 {
-        partitioner::partition(&self.shape.partition_key(tag), self.leaders.len() as u32)
+        crate::event::partitioner::partition(&self.shape.partition_key(tag), self.leaders.len() as u32)
     }
 
     fn partitions_of(&self, connection: u32) -> Vec<i32> {

@@ -10,10 +10,8 @@ use super::{
     content::{self, Entry},
     continuity::{Chain, Step},
 };
-use crate::{
-    event::tag_data::RedisKeys,
-    reader::topology::{Map, slot},
-};
+use crate::reader::topology::{Map, slot};
+use shasta_model::tag_data::RedisKeys;
 
 /// Up to this size, as Redis estimates it, a snapshot is read in one piece: it keeps Redis busy for some ms.
 const WHOLE_BYTES_MAX: u64 = 4 << 20;

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    event::tag_data::{Identifier, TagData},
     reader::topology::{Primaries, Seeds, slot},
     store::{Settings, Store, Write},
     variant::RedisMode,
 };
+use shasta_model::tag_data::{Identifier, TagData};
 
 fn seeds(redis: &TemporaryNodes) -> Seeds {
     Seeds::parse(&redis.url()).unwrap()

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::ReaderError;
-use crate::event::tag_data::{BYTES_MAX, Identifier, RedisKeys};
+use shasta_model::tag_data::{BYTES_MAX, Identifier, RedisKeys};
 
 /// A tag: all names of one application and scope that are read together. Any text is a part of it, braces and NUL too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use super::{
     content::Entry,
     continuity::{Chain, Step},
 };
-use crate::event::tag_data::RedisKeys;
+use shasta_model::tag_data::RedisKeys;
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    event::tag_data::{Identifier, TagData},
     store::{Settings, Store, Write},
     variant::RedisMode,
 };
+use shasta_model::tag_data::{Identifier, TagData};
 
 struct Bench {
     nodes: TemporaryNodes,

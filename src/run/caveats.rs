@@ -3,14 +3,12 @@
 
 use serde::Serialize;
 
-use crate::{
-    cli::screen::thousands,
-    machine::{
-        contention::{self, Before},
-        harness::{Proof, Spread},
-    },
+use crate::machine::{
+    contention::{self, Before},
+    harness::{Proof, Spread},
 };
 use shasta_model::ledger::Ledger;
+use shasta_model::number::thousands;
 
 /// How late the schedule may run in its 99th percentile, in ms: a fifth of the SLO.
 const LATENESS_P99_MS_MAX: f64 = 20.0;

@@ -37,9 +37,6 @@ pub const LISTED_MAX: usize = 1_000;
 /// Those that are told when a wait is given up.
 const LAST_WARNINGS: usize = 5;
 
-/// Why a worker has ended that did not say.
-pub const ENDED: &str = "it has ended";
-
 /// What the collector is told.
 #[derive(Debug)]
 pub enum Input {
@@ -72,7 +69,7 @@ pub struct Standing {
 struct Seldom {
     last_second_ms: Option<[f64; 3]>,
     assigned: BTreeMap<u32, Vec<i32>>,
-    workers_ended: BTreeMap<u32, String>,
+    workers_ended: BTreeMap<u32, Option<String>>,
     rows_error: Option<String>,
     topic_lost: Option<String>,
     refused: Option<String>,
@@ -94,8 +91,8 @@ impl Standing {
         self.seldom().last_second_ms
     }
 
-    /// The workers from which nothing more comes, and why, as far as they told.
-    pub fn workers_ended(&self) -> BTreeMap<u32, String> {
+    /// The workers from which nothing more comes, and why, as far as they said.
+    pub fn workers_ended(&self) -> BTreeMap<u32, Option<String>> {
         self.seldom().workers_ended.clone()
     }
 
@@ -259,11 +256,11 @@ impl Desk {
                 Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, *report),
                 Ok(Input::Worker(worker, News::End(error))) => {
                     self.join.worker_gone();
-                    self.ended(worker, error.unwrap_or_else(|| ENDED.into()));
+                    self.ended(worker, error);
                 }
                 Ok(Input::Readers(number, News::Report(report))) => self.reads(number, *report),
                 Ok(Input::Readers(number, News::End(error))) => {
-                    self.ended(number, error.unwrap_or_else(|| ENDED.into()));
+                    self.ended(number, error);
                     for row in self.join.no_more_reads() {
                         self.write(Some(row));
                     }
@@ -317,7 +314,7 @@ impl Desk {
         }
         if let Some(fatal) = report.fatal {
             self.warn(format!("worker {worker}: {fatal}"));
-            self.ended(worker, fatal);
+            self.ended(worker, Some(fatal));
         }
         for ForeignRun { run, records } in report.foreign_runs {
             // Every worker tells of a bounded number of runs.
@@ -335,11 +332,11 @@ impl Desk {
             self.warn(format!("readers: {warning}"));
         }
         if let Some(fatal) = report.fatal {
-            self.ended(number, fatal);
+            self.ended(number, Some(fatal));
         }
     }
 
-    fn ended(&self, worker: u32, why: String) {
+    fn ended(&self, worker: u32, why: Option<String>) {
         self.seldom(|seldom| {
             // What it said itself comes before the end of its pipe.
             seldom.workers_ended.entry(worker).or_insert(why);

@@ -15,10 +15,10 @@ use rdkafka::{
 
 use crate::{
     cluster::{ClusterError, Heard, KafkaAccess, Right, topic::Topic},
-    event::tag_data::{Identifier, Stamps, TagData},
+    event::{headers::Stamps, partitioner},
     machine::clock::Clock,
-    producer::partitioner,
 };
+use shasta_model::tag_data::{Identifier, TagData};
 
 /// The producer number of probes, which no connection has.
 pub const PROBE: u32 = u32::MAX;

@@ -10,15 +10,11 @@ use super::{Ground, Request, RunError, Stop, files::Files, null_run};
 use crate::{
     cluster::{
         Endpoints,
-        network::Party,
         redis_preconditions::{self, Fit},
         topic,
         topic::Topic,
     },
-    event::{
-        schedule::Pace,
-        tag_data::{EventShape, Stamps},
-    },
+    event::{headers::Stamps, payload::EventShape, schedule::Pace},
     machine::clock::{Anchor, Clock},
     output::progress::Live,
     producer::{Load, Outcome, Producers},
@@ -30,7 +26,7 @@ use crate::{
     },
     store,
     store::generation::{self, Generation},
-    variant::{ClusterKind, Variant},
+    variant::{ClusterKind, Variant, fault::Party},
     verify::{self, Subject, Verification},
     worker,
     worker::pool::Crew,
@@ -146,7 +142,7 @@ impl Stage {
             let sender = collector.sender();
             // The collector ends only after its senders have.
             let sink = move |news| drop(sender.send(Input::Worker(number, news)));
-            crew.add(&request.program, &self.workers, &config, sink)?;
+            crew.add(&request.program, ("worker", format!("worker {number}")), &self.workers, &config, sink)?;
         }
         live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
         let standing = collector.standing();
@@ -179,6 +175,7 @@ impl Stage {
                 return Err(RunError::TopicLost(text));
             }
             if let Some((worker, why)) = standing.workers_ended().into_iter().next() {
+                let why = why.unwrap_or_else(|| "it has ended".to_owned());
                 return Err(RunError::Worker(format!("worker {worker}: {why}")));
             }
             if let Some(refused) = standing.refused() {

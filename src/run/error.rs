@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     cluster::{ClusterError, capacity},
-    event::tag_data::TooSmall,
+    event::payload::TooSmall,
     machine::process::ProcessError,
     producer::ProducerError,
 };

@@ -16,7 +16,6 @@ use super::{
     topic_check::TopicAfter,
 };
 use crate::{
-    cli::screen::thousands,
     cluster::Cluster,
     fault::{Record, impact},
     machine::{
@@ -40,6 +39,7 @@ use crate::{
     verify::Verification,
     worker,
 };
+use shasta_model::number::thousands;
 use shasta_model::{ledger::Ledger, slo::Verdict};
 
 /// What the run itself has left.

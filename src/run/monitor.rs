@@ -8,15 +8,15 @@ use std::{
 
 use super::{Request, RunError, Stop, context::Stage};
 use crate::{
-    cli::screen::thousands,
     cluster::Cluster,
     fault::{Injector, Record, Scene},
     machine::harness::Harness,
     output::progress::Live,
     producer::{Counters, Producers},
-    run::collector::{Collector, ENDED, Standing},
+    run::collector::{Collector, Standing},
     worker::pool::Crew,
 };
+use shasta_model::number::thousands;
 
 const TICK: Duration = Duration::from_millis(100);
 /// While a fault goes on, and at least.
@@ -155,7 +155,7 @@ impl<'a> Watch<'a> {
         for (number, name, status) in crew.ended()?.into_iter().filter(|(number, ..)| *number >= workers) {
             // Its last words may come a moment after its end.
             let Some(why) = self.standing.workers_ended().remove(&number) else { continue };
-            let why = if why == ENDED { String::new() } else { format!(": {why}") };
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
             self.trouble(format!("{name} ended by itself ({status}){why}"));
         }
         if self.topic_lost.is_none()
@@ -175,7 +175,8 @@ impl<'a> Watch<'a> {
     fn inject(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
         let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
         let (now_us, network) = (self.stage.clock.now_us(), cluster.network());
-        let mut scene = Scene { cluster, crew, workers, standing, disk, network: network.as_deref() };
+        let why_ended = |worker| standing.workers_ended().remove(&worker).flatten();
+        let mut scene = Scene { cluster, crew, workers, why_ended: &why_ended, disk, network: network.as_deref() };
         let told = self.faults.tick(&mut scene, now_us);
         if !told.is_empty() {
             self.harness.watch([scene.cluster.processes(), scene.crew.processes()].concat());

@@ -18,7 +18,6 @@ use tokio::sync::oneshot;
 
 use crate::{
     cluster::Endpoints,
-    event::tag_data::{LOAD_APP, LOAD_SCOPE},
     machine::clock::Clock,
     reader::{Event, Follow, Options, Reader, ReaderError, Tag},
     worker::{
@@ -26,6 +25,7 @@ use crate::{
         report::{Read, Report},
     },
 };
+use shasta_model::tag_data::{LOAD_APP, LOAD_SCOPE};
 
 /// Reads are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);

@@ -46,11 +46,12 @@ impl Stage {
         let config = reader_process::Config { clock: self.clock, generation: self.generation, tags, readers };
         let sender = collector.sender();
         let sink = move |news| drop(sender.send(Input::Readers(number, news)));
-        crew.add_readers(&request.program, &self.readers, &config, sink)?;
+        crew.add(&request.program, ("reader", "readers".to_owned()), &self.readers, &config, sink)?;
         let standing = collector.standing();
         while standing.followed.load(Relaxed) < tags {
             stop.check()?;
             if let Some(why) = standing.workers_ended().remove(&number) {
+                let why = why.unwrap_or_else(|| "their process has ended".to_owned());
                 return Err(RunError::Worker(format!("readers: {why}")));
             }
             if started.elapsed() > SEAT_MAX {

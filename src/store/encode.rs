@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Author, Settings, Write};
-use crate::event::tag_data::RedisKeys;
+use shasta_model::tag_data::RedisKeys;
 
 /// Adds the command that stores one event. `asking`: the tag is only just moving to this node. `least`: offset + 1 of the
 /// event that the tag must have.
@@ -65,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::tag_data::{Identifier, TagData};
+    use shasta_model::tag_data::{Identifier, TagData};
 
     proptest! {
         #[test]

@@ -94,10 +94,10 @@ mod tests {
     use super::*;
     use crate::{
         cluster::TemporaryNodes,
-        event::tag_data::{Identifier, TagData},
         store::{Effect, Settings, Store, Write},
         variant::RedisMode,
     };
+    use shasta_model::tag_data::{Identifier, TagData};
 
     fn topic(name: &str) -> Topic {
         Topic {

@@ -37,7 +37,7 @@ pub use self::{
     pipeline::Store,
     rights::{Missing, is_refusal, missing},
 };
-use crate::event::tag_data::TagData;
+use shasta_model::tag_data::TagData;
 
 /// What Redis runs for each event.
 const SCRIPT: &str = include_str!("store.lua");

@@ -12,10 +12,8 @@ use super::{
     reply::{Judgement, judge},
     rights::is_refusal,
 };
-use crate::{
-    event::tag_data::RedisKeys,
-    reader::topology::{Address, Primaries, Seeds, slot},
-};
+use crate::reader::topology::{Address, Primaries, Seeds, slot};
+use shasta_model::tag_data::RedisKeys;
 
 /// Tries that need no pause between them (a slot has moved, the script is unknown), before there is one all the same.
 const ROUNDS_MAX: usize = 8;

@@ -7,10 +7,10 @@ use redis::{Commands, Connection, RedisResult};
 use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    event::tag_data::{Identifier, TagData},
     reader::topology::{Primaries, Seeds, slot},
     variant::RedisMode,
 };
+use shasta_model::tag_data::{Identifier, TagData};
 
 fn store(url: &str) -> Store {
     let settings = Settings { generation: 1, run: "r".into(), stream_maxlen: 100, timeout: Duration::from_secs(20) };

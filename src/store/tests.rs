@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{cluster::TemporaryNodes, event::tag_data::Identifier, reader::topology::Seeds, variant::RedisMode};
+use crate::{cluster::TemporaryNodes, reader::topology::Seeds, variant::RedisMode};
+use shasta_model::tag_data::Identifier;
 
 struct Bench {
     nodes: TemporaryNodes,

@@ -17,7 +17,7 @@ use rdkafka::{
 use redis::Commands;
 use shasta::{
     cluster::{self, Addresses, Cluster, Endpoints},
-    event::tag_data::{Identifier, Stamps, TagData},
+    event::headers::Stamps,
     machine::process::Lifetime,
     output::{
         progress::Live,
@@ -28,6 +28,7 @@ use shasta::{
     verify::{Kind, Subject, verify},
 };
 use shasta_model::slo::Verdict;
+use shasta_model::tag_data::{Identifier, TagData};
 
 fn layer() -> Layer {
     let span = |text: &str| text.parse().ok();

@@ -12,13 +12,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use shasta::{
     cluster::Addresses,
-    fault::{Fault, Record},
+    fault::Record,
     output::{
         progress::Live,
         rows::{self, Format},
     },
     run::{Finished, Request, Stop, run},
-    variant::{Layer, Variant},
+    variant::{Layer, Variant, fault::Fault},
 };
 
 const FAULTS: [&str; 10] = [

@@ -18,9 +18,10 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use shasta::{
+    cli,
     cluster::{Addresses, Site},
+    output::{progress::Live, rows::Format},
     run::{Finished, Request, RunError, Stop, run},
-    output::{progress::Live, rows::Format, terminal},
     variant::{ClusterKind, Engine, Layer, Variant},
 };
 
@@ -267,7 +268,7 @@ fn runs_on_what_others_own() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: this machine has no ::1");
         return;
     }
-    terminal::log();
+    cli::log::show();
     let others = Others::start();
     let redis = Redis::start(&[], others.dir.path());
     addresses_of_ipv6_are_gone_by(&others, &redis);

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use toml::Value;
 
 use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span, Variant, VariantError, find};
-use crate::event::tag_data::{BYTES_MAX, EventShape};
+use crate::event::payload::EventShape;
+use shasta_model::tag_data::BYTES_MAX;
 
 /// Most events that one run may plan: each is a row, and ten times the largest published test is still below.
 const PLANNED_MAX: f64 = 1e9;

@@ -2,8 +2,8 @@
 
 use super::{ClusterKind, Engine, Variant};
 use crate::event::{
+    payload::EventShape,
     request_size::{RUN_NAME_MAX, RequestSize},
-    tag_data::EventShape,
 };
 
 impl Variant {

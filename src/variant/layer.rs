@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::fault::Fault;
 use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span};
-use crate::fault::Fault;
 use shasta_model::overrides::BESIDE;
 
 /// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].

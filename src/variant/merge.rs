@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::fault::{Fault, Flags};
+use super::fault::{Fault, Flags};
 
 use super::{Layer, SEED_MAX, Variant, VariantError, check, error::Origin, find, property, source::Source};
 

@@ -8,6 +8,7 @@ mod check;
 mod choice;
 mod engine;
 mod error;
+pub mod fault;
 mod find;
 mod layer;
 mod merge;
@@ -15,6 +16,7 @@ mod property;
 mod source;
 mod span;
 
+use self::fault::{Fault, Scope};
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,8 +30,6 @@ pub use self::{
     layer::Layer,
     span::Span,
 };
-
-use crate::{cluster::network::Scope, fault::Fault};
 
 /// The variant that runs when none is named.
 pub const DEFAULT: &str = "laptop";

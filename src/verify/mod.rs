@@ -36,11 +36,11 @@ pub use self::{
     report::{Checked, Verification},
 };
 use crate::{
-    cli::screen::thousands,
     cluster::{ClusterError, Endpoints, topic::Topic},
     output::rows::{self, Row},
     worker::report::SetAside,
 };
+use shasta_model::number::thousands;
 
 /// Records that are held at a time, where partitions are smaller.
 const RECORDS_MAX: u64 = 2_000_000;

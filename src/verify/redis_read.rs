@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 
 use super::VerifyError;
-use crate::{
-    event::tag_data::RedisKeys,
-    reader::{
-        StreamId,
-        topology::{Primaries, Seeds, told},
-    },
+use crate::reader::{
+    StreamId,
+    topology::{Primaries, Seeds, told},
 };
+use shasta_model::tag_data::RedisKeys;
 
 /// Stream entries, or names of a snapshot, asked for at once. Memory: this times the size of an event.
 const PAGE: usize = 128;
@@ -112,10 +110,10 @@ mod tests {
     use super::*;
     use crate::{
         cluster::TemporaryNodes,
-        event::tag_data::{Identifier, TagData},
         store::{Settings, Store, Write},
         variant::RedisMode,
     };
+    use shasta_model::tag_data::{Identifier, TagData};
 
     #[test]
     fn every_shard_is_read_back_also_after_a_failover() {

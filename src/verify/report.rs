@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::damage::{Damage, Kind};
-use crate::cli::screen::thousands;
+use shasta_model::number::thousands;
 
 /// Damages that are printed of each kind; the manifest has more.
 const SHOWN: usize = 3;

@@ -13,11 +13,8 @@ use super::{
     report::Checked,
     topic_records::{Record, digest, shown},
 };
-use crate::{
-    event::tag_data::{Identifier, RedisKeys},
-    reader::StreamId,
-    store::Author,
-};
+use crate::{reader::StreamId, store::Author};
+use shasta_model::tag_data::{Identifier, RedisKeys};
 
 /// The check of one tag.
 pub(super) struct TagCheck<'a> {

@@ -13,11 +13,12 @@ use super::{
 };
 use crate::{
     cluster::TemporaryNodes,
-    event::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
+    event::headers::Stamps,
     reader::StreamId,
     store::{Author, Settings, Store, Write},
     variant::RedisMode,
 };
+use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
 
 const KEY: &str = "shasta:{shasta/3/load}";
 const MAXLEN: u32 = 100;

@@ -21,7 +21,7 @@ use crate::{
         Complaints, KafkaAccess, TopicNow,
         undecodable::{Place, Prober, base_offset, is_undecodable},
     },
-    event::tag_data::Stamps,
+    event::headers::Stamps,
 };
 
 const POLL: Duration = Duration::from_millis(100);

@@ -15,11 +15,8 @@ use super::{
     report::Checked,
     topic_read::Undecodable,
 };
-use crate::{
-    event::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, Stamps, TagData},
-    output::rows::Row,
-    store::Author,
-};
+use crate::{event::headers::Stamps, output::rows::Row, store::Author};
+use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
 
 /// 64 bits that tell contents apart: two that differ agree once in 2^64.
 pub(super) fn digest(bytes: &[u8]) -> u64 {

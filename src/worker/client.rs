@@ -23,9 +23,8 @@ use super::{
 };
 use crate::{
     cluster::{
-        Complaints, KafkaAccess, consumer_defaults,
+        Complaints, KafkaAccess, consumer_defaults, readable,
         throttle::{STATISTICS_MS, Throttled, Throttles},
-        readable,
     },
     variant::GroupProtocol,
 };

@@ -12,9 +12,10 @@ use super::{
     report::{Kind, Receipt, Stored},
 };
 use crate::{
-    event::tag_data::{Stamps, TagData},
+    event::headers::Stamps,
     store::{Author, Write},
 };
+use shasta_model::tag_data::TagData;
 
 /// The run that a record says it is of, whether ours or not.
 pub(super) fn run<'a>(consumed: &'a Consumed<'_>) -> Option<&'a str> {

@@ -15,8 +15,7 @@ use serde::Serialize;
 use crate::{
     cluster::Endpoints,
     machine::process::{Child, ProcessError, Spawn, Streams},
-    run::reader_process,
-    worker::{self, ipc::Order, report::Report},
+    worker::{ipc::Order, report::Report},
 };
 
 /// How long a worker has to finish what it holds, to commit and to leave the group.
@@ -59,35 +58,12 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// Starts a worker from this program's own executable. `sink` takes what it tells, in a thread of its own.
+    /// Starts a child from this program's own executable, by its role and name. `sink` takes what it tells, in a thread of
+    /// its own.
     ///
     /// # Errors
     /// When the process cannot be started or does not take its configuration.
     pub fn add(
-        &mut self,
-        program: &Path,
-        endpoints: &Endpoints,
-        config: &worker::Config,
-        sink: impl Fn(News) + Send + Sync + 'static,
-    ) -> Result<(), ProcessError> {
-        self.start(program, ("worker", format!("worker {}", config.worker)), endpoints, config, sink)
-    }
-
-    /// Starts the process of all readers, in the same way.
-    ///
-    /// # Errors
-    /// As for a worker.
-    pub fn add_readers(
-        &mut self,
-        program: &Path,
-        endpoints: &Endpoints,
-        config: &reader_process::Config,
-        sink: impl Fn(News) + Send + Sync + 'static,
-    ) -> Result<(), ProcessError> {
-        self.start(program, ("reader", "readers".to_owned()), endpoints, config, sink)
-    }
-
-    fn start(
         &mut self,
         program: &Path,
         (role, name): (&'static str, String),

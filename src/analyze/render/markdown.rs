@@ -149,16 +149,6 @@ fn aligned(header: &[&str], rows: &[Vec<String>], exact_header: bool, right: &[b
     text
 }
 
-/// A count with a comma between thousands.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let first = digits.len() % 3;
-    let groups =
-        digits.as_bytes()[first..].chunks(3).map(|group| group.iter().map(|&digit| char::from(digit)).collect());
-    let head = (first > 0).then(|| digits[..first].to_owned());
-    head.into_iter().chain(groups).collect::<Vec<String>>().join(",")
-}
-
 /// `1 row`, `2,000 rows`.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })

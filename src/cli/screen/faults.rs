@@ -4,11 +4,12 @@ use std::fmt::{self, Write};
 
 use console::style;
 
-use super::{ms, thousands};
+use super::ms;
 use crate::{
     fault::{Record, impact::Period},
     output::manifest::Manifest,
 };
+use shasta_model::number::thousands;
 
 /// Nothing in a run without faults.
 pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {

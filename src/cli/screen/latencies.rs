@@ -4,8 +4,9 @@ use std::fmt::{self, Write};
 
 use console::style;
 
-use super::{ms, thousands};
+use super::ms;
 use crate::output::latency_tables::{Cell, Line, Tables};
+use shasta_model::number::thousands;
 use shasta_model::percentile::{FEW, PERCENTILES};
 
 /// Left out of a name, so that a line fits a screen; said below the tables.

@@ -18,6 +18,7 @@ use crate::{
 };
 use shasta_model::{
     ledger::Ledger,
+    number::thousands,
     overrides::{flat, title},
     percentile::{Value, round_2},
     slo::Verdict,
@@ -196,21 +197,4 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
         writeln!(f, "{}", style(text).yellow())?;
     }
     writeln!(f)
-}
-
-/// A count with a comma at each thousand.
-pub fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -4,13 +4,12 @@ use std::fmt::{self, Write};
 
 use console::style;
 
-use super::thousands;
 use crate::{
+    output::{manifest::Manifest, terminal},
     producer::Refusal,
     run::collector::LISTED_MAX,
-    output::{manifest::Manifest, terminal},
 };
-use shasta_model::{ledger::Ledger, slo};
+use shasta_model::{ledger::Ledger, number::thousands, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;

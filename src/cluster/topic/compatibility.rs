@@ -10,8 +10,7 @@ use rdkafka::admin::ConfigEntry;
 
 use super::{LOG_APPEND_TIME, MIN_INSYNC, TIMESTAMP_TYPE};
 use crate::{
-    event::tag_data::EventShape,
-    producer::partitioner,
+    event::{partitioner, payload::EventShape},
     variant::{Acks, Span, Variant},
 };
 

@@ -4,7 +4,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::{Arm, Book, Campaign, State, journal::Entry, pooled, recorded_run::Recorded};
-use crate::cli::screen::thousands;
+use shasta_model::number::thousands;
 use shasta_model::percentile::round_2;
 
 const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \

@@ -13,10 +13,8 @@ pub use self::{
     result::Found,
     runner::{SearchError, perform},
 };
-use crate::{
-    cli::screen::thousands,
-    variant::{Layer, Span, Variant},
-};
+use crate::variant::{Layer, Span, Variant};
+use shasta_model::number::thousands;
 use shasta_model::slo::PLANNED_FOR_VERDICT;
 
 /// What is varied.

@@ -8,7 +8,6 @@ use std::{
 
 use super::{Bisection, Search, SearchError, Side};
 use crate::{
-    cli::screen::thousands,
     machine::host::Host,
     output::{
         progress::Live,
@@ -20,6 +19,7 @@ use crate::{
         validity::{Seen, Validity},
     },
 };
+use shasta_model::number::thousands;
 
 /// One step.
 #[derive(Debug, Clone)]

@@ -4,11 +4,8 @@ use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Fault, Target};
-use crate::{
-    cluster::network::{Link, Party},
-    variant::Span,
-};
+use super::{Action, Fault, Link, Party, Target};
+use crate::variant::Span;
 
 const WHATS: &str = "kill TARGET, pause TARGET, restart TARGET, flush scripts, fill redis, failover redis, rolling \
                      restart, step clock of worker N by TIME, fill disk, cut END - END, delay END - END by TIME";

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
+use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
 
 /// An event of the size asked for cannot be built.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

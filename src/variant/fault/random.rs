@@ -2,9 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Action, BROKERS_LOCAL, Fault, Target};
+use super::{Action, BROKERS_LOCAL, Fault, Link, Party, Target};
 use crate::{
-    cluster::network::{Link, Party},
     event::schedule::hash,
     variant::{Span, Variant},
 };
