@@ -6,7 +6,7 @@
 //! 2. [`producer`]: one connection is one Kafka client.
 //! 3. [`worker`]: a process that consumes, stores and reports to its parent.
 //! 4. [`store`]: snapshot and delta in one atomic step.
-//! 5. [`reader`]: the library that client applications follow tags with, and which Redis has what.
+//! 5. [`shasta_reader`]: the library that client applications follow tags with, and which Redis has what.
 //! 6. [`run`]: what producers and workers say becomes one row an event; the ledger is closed and the verdict given.
 //! 7. [`output`]: rows in CSV or Parquet, the manifest, exact percentiles, progress.
 //! 8. [`verify`]: the proof after a run that nothing was lost, doubled or reordered.
@@ -22,7 +22,6 @@ pub mod fault;
 pub mod machine;
 pub mod output;
 pub mod producer;
-pub mod reader;
 pub mod run;
 pub mod store;
 pub mod study;

@@ -14,7 +14,6 @@ use shasta::{
         progress::Live,
         terminal::{print, say, with_causes},
     },
-    reader::tls,
     run::{RunError, reader_process, run},
     study::{
         campaign::{self, Book, Campaign, CampaignError},
@@ -23,6 +22,7 @@ use shasta::{
     variant::{self, Layer, Variant},
     worker,
 };
+use shasta_reader::tls;
 
 fn main() -> ExitCode {
     log::show();

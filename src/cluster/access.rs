@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 
 use super::ClusterError;
-use crate::reader::{tls, topology::Seeds};
+use shasta_reader::{tls, topology::Seeds};
 
 pub(super) const BOOTSTRAP: &str = "SHASTA_BOOTSTRAP";
 pub(super) const REDIS: &str = "SHASTA_REDIS";

@@ -3,7 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{KafkaAccess, Security};
-use crate::reader::{
+use shasta_reader::{
     address::Address,
     refusal::{Asker, Refusal},
     tls::{self, Spoken},

@@ -8,7 +8,7 @@ use super::{
     ClusterError, Endpoints, KafkaAccess, Scram, Secret, Security,
     access::{BOOTSTRAP, CA_FILE, MECHANISM, PASSWORD, PROTOCOL, REDIS, REDIS_CA_FILE, USERNAME, bad, redacted},
 };
-use crate::reader::{
+use shasta_reader::{
     address::Address,
     tls,
     topology::{AUTHORITIES, Seeds},

@@ -68,7 +68,7 @@ impl Admin {
         self.access.refusal_told(address, &reason).or_else(|| {
             let logs_in = matches!(self.access.security, super::Security::SaslScram { .. });
             (!logs_in && heard.hung_up() >= HUNG_UP)
-                .then(|| crate::reader::refusal::Refusal::WantsLogin.told(self.access.asker()))
+                .then(|| shasta_reader::refusal::Refusal::WantsLogin.told(self.access.asker()))
         })
     }
 

@@ -9,7 +9,7 @@ use rdkafka::metadata::MetadataBroker;
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Endpoints, KafkaAccess, admin::Admin, redis_server};
-use crate::reader::{
+use shasta_reader::{
     address::{Address, NoAddress},
     refusal::Asker,
     topology::{self, Primaries},

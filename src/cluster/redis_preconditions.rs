@@ -9,10 +9,8 @@ use redis::{Connection, RedisResult, Value};
 
 use super::capacity::{redis_bytes_least, redis_bytes_of_one};
 use crate::machine::limits::gib;
-use crate::{
-    reader::topology::{Primaries, info},
-    variant::Variant,
-};
+use crate::variant::Variant;
+use shasta_reader::topology::{Primaries, info};
 
 /// The first version with all that the store, the readers and the proof use (`XRANGE (`).
 const VERSION_MIN: (u32, u32) = (6, 2);
@@ -158,7 +156,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{cluster::TemporaryNodes, reader::topology::Seeds, variant::RedisMode};
+    use crate::{cluster::TemporaryNodes, variant::RedisMode};
+    use shasta_reader::topology::Seeds;
 
     fn judged(redis: &TemporaryNodes, url: &str, reused: bool) -> Fit {
         let mut primaries = Primaries::connect(Seeds::parse(url).unwrap(), Duration::from_secs(5)).unwrap();

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{ClusterError, error::file_error, kafka_home::Site, scratch::write};
 use crate::{
     machine::process::{Child, Lifetime, Spawn, Streams},
-    reader::topology::{self, Primaries, Seeds},
     variant::{ClusterKind, reserved},
 };
+use shasta_reader::topology::{self, Primaries, Seeds};
 
 /// Refuses the variant's settings that only the harness can choose.
 pub(super) fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), ClusterError> {

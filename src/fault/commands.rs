@@ -2,10 +2,8 @@
 
 use std::{thread::JoinHandle, time::Duration};
 
-use crate::{
-    cluster::{KafkaAccess, topic},
-    reader::topology::{Primaries, Seeds},
-};
+use crate::cluster::{KafkaAccess, topic};
+use shasta_reader::topology::{Primaries, Seeds};
 
 /// How long Redis may take to answer one command.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use super::{
     connections::{Inbox, Link, News},
     tag_follower::{Followed, Follower},
 };
-use crate::reader::topology::{Map, Seeds};
+use crate::topology::{Map, Seeds};
 
 /// Streams that are read in one round trip.
 const ROUND_TAGS: usize = 200;

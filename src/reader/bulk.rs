@@ -10,7 +10,7 @@ use super::{
     content::{self, Entry},
     continuity::{Chain, Step},
 };
-use crate::reader::topology::{Map, slot};
+use crate::topology::{Map, slot};
 use shasta_model::tag_data::RedisKeys;
 
 /// Up to this size, as Redis estimates it, a snapshot is read in one piece: it keeps Redis busy for some ms.

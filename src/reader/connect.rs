@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::{Options, ReaderError, connections::Inbox};
-use crate::reader::topology::{Address, Kind, Map, Seeds, kind, told};
+use crate::topology::{Address, Kind, Map, Seeds, kind, told};
 
 /// How connections are made.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use super::{
     connect::{Dial, track},
     content::{self, Entry},
 };
-use crate::reader::topology::{Address, Map, Seeds, slot};
+use crate::topology::{Address, Map, Seeds, slot};
 
 /// What Redis has told since it was last asked for.
 #[derive(Debug, Default)]

@@ -71,7 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reader::Snapshot;
+    use crate::Snapshot;
 
     fn id(generation: u64, position: u64) -> StreamId {
         StreamId { generation, position }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use shasta::reader::{Event, Options, Reader, Tag};
+use shasta_reader::{Event, Options, Reader, Tag};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

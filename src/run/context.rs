@@ -18,7 +18,6 @@ use crate::{
     machine::clock::{Anchor, Clock},
     output::progress::Live,
     producer::{Load, Outcome, Producers},
-    reader::topology::{self, Address, Evicted, Primaries, Seeds},
     run::{
         collector::{Collected, Collector, Input},
         consumer_group,
@@ -31,6 +30,7 @@ use crate::{
     worker,
     worker::pool::Crew,
 };
+use shasta_reader::topology::{self, Address, Evicted, Primaries, Seeds};
 
 /// How long the workers may take until every partition is assigned and has reached one.
 const ASSIGN_MAX: Duration = Duration::from_secs(90);

@@ -30,7 +30,6 @@ use crate::{
         rows,
     },
     producer::Counters,
-    reader::topology::{Evicted, Primaries},
     run::{
         caveats,
         collector::{Collected, LISTED_MAX},
@@ -41,6 +40,7 @@ use crate::{
 };
 use shasta_model::number::thousands;
 use shasta_model::{ledger::Ledger, slo::Verdict};
+use shasta_reader::topology::{Evicted, Primaries};
 
 /// What the run itself has left.
 pub(super) struct Measured {

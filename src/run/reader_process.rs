@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 use crate::{
     cluster::Endpoints,
     machine::clock::Clock,
-    reader::{Event, Follow, Options, Reader, ReaderError, Tag},
     worker::{
         WorkerError, ipc,
         report::{Read, Report},
     },
 };
 use shasta_model::tag_data::{LOAD_APP, LOAD_SCOPE};
+use shasta_reader::{Event, Follow, Options, Reader, ReaderError, Tag};
 
 /// Reads are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);

@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::context::{REDIS_TIMEOUT, Stage};
 use crate::{
     cluster::{TopicNow, topic::Topic},
-    reader::topology::Primaries,
     run::collector::Collected,
     store::generation::Generation,
     variant::{GroupProtocol, Variant},
 };
+use shasta_reader::topology::Primaries;
 
 /// What a look at the topic shows.
 pub(super) struct TopicAfter {

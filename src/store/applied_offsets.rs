@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use redis::{RedisError, Value};
 
 use super::{Effect, Write};
-use crate::reader::topology::{Address, Primaries, slot};
+use shasta_reader::topology::{Address, Primaries, slot};
 
 /// Most tags that a worker remembers; of further ones it does not notice a loss. Memory: some 200 bytes each.
 pub const TOLD_MAX: usize = 1_000_000;

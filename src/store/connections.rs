@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 use super::{SCRIPT, Store, Verdict, rights::missing};
-use crate::reader::topology::{self, Evicted, Primaries};
+use shasta_reader::topology::{self, Evicted, Primaries};
 
 impl Store {
     pub(super) fn primaries(&mut self) -> RedisResult<&mut Primaries> {

@@ -6,7 +6,8 @@
 
 use redis::{Commands, RedisResult, ScanOptions, Script};
 
-use crate::{cluster::topic::Topic, reader::topology::Primaries};
+use crate::cluster::topic::Topic;
+use shasta_reader::topology::Primaries;
 
 const COUNTERS: &str = "shasta:generation:";
 /// How many keys of Redis one step of a scan looks at.

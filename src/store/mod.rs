@@ -23,12 +23,18 @@ mod connections;
 mod encode;
 pub mod generation;
 mod pipeline;
+#[cfg(test)]
+mod reader_shard_tests;
+#[cfg(test)]
+mod reader_tests;
 mod reply;
 mod rights;
 #[cfg(test)]
 mod shard_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topology_tests;
 
 use std::{sync::Arc, time::Duration};
 

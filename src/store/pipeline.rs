@@ -12,8 +12,8 @@ use super::{
     reply::{Judgement, judge},
     rights::is_refusal,
 };
-use crate::reader::topology::{Address, Primaries, Seeds, slot};
 use shasta_model::tag_data::RedisKeys;
+use shasta_reader::topology::{Address, Primaries, Seeds, slot};
 
 /// Tries that need no pause between them (a slot has moved, the script is unknown), before there is one all the same.
 const ROUNDS_MAX: usize = 8;

@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Effect;
-use crate::reader::topology::Address;
+use shasta_reader::topology::Address;
 
 #[derive(Debug)]
 pub(super) enum Judgement {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{Cmd, Connection, RedisError, RedisResult, Value, cmd};
 
 use super::SCRIPT;
-use crate::reader::topology::{Address, Seeds};
+use shasta_reader::topology::{Address, Seeds};
 
 /// What the user may not do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,12 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use redis::{Commands, Connection, RedisResult};
 
 use super::*;
-use crate::{
-    cluster::TemporaryNodes,
-    reader::topology::{Primaries, Seeds, slot},
-    variant::RedisMode,
-};
+use crate::{cluster::TemporaryNodes, variant::RedisMode};
 use shasta_model::tag_data::{Identifier, TagData};
+use shasta_reader::topology::{Primaries, Seeds, slot};
 
 fn store(url: &str) -> Store {
     let settings = Settings { generation: 1, run: "r".into(), stream_maxlen: 100, timeout: Duration::from_secs(20) };

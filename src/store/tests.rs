@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use redis::{Client, Commands, Connection};
 
 use super::*;
-use crate::{cluster::TemporaryNodes, reader::topology::Seeds, variant::RedisMode};
+use crate::{cluster::TemporaryNodes, variant::RedisMode};
 use shasta_model::tag_data::Identifier;
+use shasta_reader::topology::Seeds;
 
 struct Bench {
     nodes: TemporaryNodes,

@@ -16,10 +16,10 @@ use shasta::{
         progress::Live,
         rows::{self, Format, Row},
     },
-    reader::topology::Primaries,
     run::{Finished, Request, Stop, run},
     variant::{ClusterKind, Layer, RedisMode, Variant},
 };
+use shasta_reader::topology::Primaries;
 
 /// ID and fields.
 type Entry = (String, Vec<(String, Vec<u8>)>);

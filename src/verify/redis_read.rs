@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 
 use super::VerifyError;
-use crate::reader::{
+use shasta_model::tag_data::RedisKeys;
+use shasta_reader::{
     StreamId,
     topology::{Primaries, Seeds, told},
 };
-use shasta_model::tag_data::RedisKeys;
 
 /// Stream entries, or names of a snapshot, asked for at once. Memory: this times the size of an event.
 const PAGE: usize = 128;

@@ -13,8 +13,9 @@ use super::{
     report::Checked,
     topic_records::{Record, digest, shown},
 };
-use crate::{reader::StreamId, store::Author};
+use crate::store::Author;
 use shasta_model::tag_data::{Identifier, RedisKeys};
+use shasta_reader::StreamId;
 
 /// The check of one tag.
 pub(super) struct TagCheck<'a> {

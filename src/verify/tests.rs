@@ -14,11 +14,11 @@ use super::{
 use crate::{
     cluster::TemporaryNodes,
     event::headers::Stamps,
-    reader::StreamId,
     store::{Author, Settings, Store, Write},
     variant::RedisMode,
 };
 use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
+use shasta_reader::StreamId;
 
 const KEY: &str = "shasta:{shasta/3/load}";
 const MAXLEN: u32 = 100;

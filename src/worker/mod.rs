@@ -51,10 +51,10 @@ use self::{
 use crate::{
     cluster::{ClusterError, Endpoints},
     machine::clock::Clock,
-    reader::topology,
     store,
     variant::GroupProtocol,
 };
+use shasta_reader::topology;
 
 /// What the parent tells a worker.
 #[derive(Clone, Serialize, Deserialize)]

@@ -20,7 +20,8 @@ use super::{
     ports::RedisPorts,
     redis_server::{self, Part, ping},
 };
-use crate::{machine::process::Child, reader::topology::SLOTS, variant::RedisMode};
+use crate::{machine::process::Child, variant::RedisMode};
+use shasta_reader::topology::SLOTS;
 
 const HOST: &str = "127.0.0.1";
 const PRIMARIES: usize = 3;

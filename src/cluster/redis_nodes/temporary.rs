@@ -8,9 +8,9 @@ use super::{ANSWER_MAX, HOST, RedisNodes, replication};
 use crate::{
     cluster::{Site, local::Starting, ports::Held},
     machine::process::{Child, Lifetime},
-    reader::topology::Address,
     variant::{RedisMode, Variant},
 };
+use shasta_reader::topology::Address;
 
 /// The Redis nodes of a test's own, ready; they end with the value.
 pub(crate) struct Temporary {

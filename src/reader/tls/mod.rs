@@ -59,7 +59,7 @@ pub fn client_config(authorities: RootCertStore) -> ClientConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::topology::Seeds;
+    use crate::topology::Seeds;
 
     #[test]
     fn a_client_over_tls_needs_no_set_up_by_its_caller() {

@@ -11,7 +11,7 @@ use std::{
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, RootCertStore, pki_types::ServerName};
 
 use super::{authorities, client_config};
-use crate::reader::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// How long a server may take for each step.
 const STEP_MAX: Duration = Duration::from_secs(2);

@@ -34,24 +34,3 @@ impl Evicted {
         Some(all)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{cluster::TemporaryNodes, reader::topology::Seeds, variant::RedisMode};
-
-    #[test]
-    fn evicted_keys_are_counted() {
-        let settings = [("maxmemory", "2mb"), ("maxmemory-policy", "allkeys-lru")];
-        let nodes = TemporaryNodes::new(RedisMode::Single, &settings);
-        let mut redis = Primaries::connect(Seeds::parse(&nodes.url()).unwrap(), Duration::from_secs(5)).unwrap();
-        let before = Evicted::ask(&mut redis).unwrap();
-        assert_eq!(before, Evicted { keys: 0, policy: "allkeys-lru".to_owned() });
-        for key in 0..2_000 {
-            redis::cmd("SET").arg(key).arg("v".repeat(1_000)).exec(&mut nodes.node(0)).unwrap();
-        }
-        assert!(Evicted::ask(&mut redis).unwrap().keys > 0);
-    }
-}

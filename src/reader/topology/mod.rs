@@ -19,7 +19,7 @@ pub use self::{
     seeds::{AUTHORITIES, Kind, Seeds, kind},
     slots::{Map, SLOTS, slot},
 };
-pub use crate::reader::address::Address;
+pub use crate::address::Address;
 
 /// One connection to each primary.
 pub struct Primaries {

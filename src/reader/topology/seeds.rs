@@ -9,14 +9,15 @@ use std::{
 use percent_encoding::percent_decode_str;
 use redis::{
     Client, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, TlsCertificates, Value,
+    ServerErrorKind, Value,
 };
 
 use super::Map;
-use crate::reader::{
+#[cfg(feature = "tls")]
+use crate::tls::{self, Spoken};
+use crate::{
     address::{Address, NoAddress},
     refusal::Refusal,
-    tls::{self, Spoken},
 };
 
 const PORT: u16 = 6379;
@@ -72,6 +73,9 @@ impl Seeds {
     /// # Errors
     /// It is none.
     pub fn parse(url: &str) -> RedisResult<Self> {
+        if !cfg!(feature = "tls") && url.starts_with("rediss://") {
+            return Err(wrong("TLS needs the feature `tls` of shasta-reader"));
+        }
         let Parts { before, hosts, path } = Parts::of(url)?;
         let addresses =
             hosts.split(',').map(|host| Address::parse(host, Some(PORT)).map_err(|error| wrong(unquoted(&error))));
@@ -114,8 +118,18 @@ impl Seeds {
         if error.code().is_some() || error.is_connection_refusal() {
             return None;
         }
+        self.refusal_of_handshake()
+    }
+
+    #[cfg(feature = "tls")]
+    fn refusal_of_handshake(&self) -> Option<Refusal> {
         let spoken = if self.is_tls() { Spoken::Tls(self.authorities.as_deref()) } else { Spoken::Plain };
         self.addresses.iter().find_map(|node| tls::refusal(&node.host, node.port, spoken, b"PING\r\n"))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn refusal_of_handshake(&self) -> Option<Refusal> {
+        None
     }
 
     /// The nodes that the URL names.
@@ -144,6 +158,7 @@ impl Seeds {
     /// # Errors
     /// The address makes no client.
     pub fn client(&self, node: &Address) -> RedisResult<Client> {
+        #[cfg(feature = "tls")]
         if self.is_tls() {
             tls::install_provider();
         }
@@ -245,11 +260,17 @@ fn authorities(path: &str) -> Option<PathBuf> {
     Some(percent_decode_str(file).decode_utf8_lossy().into_owned().into())
 }
 
+#[cfg(not(feature = "tls"))]
+fn trusting(info: ConnectionInfo, _file: &Path) -> RedisResult<ConnectionInfo> {
+    Ok(info)
+}
+
+#[cfg(feature = "tls")]
 fn trusting(info: ConnectionInfo, file: &Path) -> RedisResult<ConnectionInfo> {
     let wrong = |text| RedisError::from((ErrorKind::InvalidClientConfig, "authorities", text));
     tls::authorities(Some(file)).map_err(wrong)?;
     let root_cert = std::fs::read(file).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
-    let client = Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(root_cert) })?;
+    let client = Client::build_with_tls(info, redis::TlsCertificates { client_tls: None, root_cert: Some(root_cert) })?;
     Ok(client.get_connection_info().clone())
 }
 

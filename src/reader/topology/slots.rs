@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
-use crate::reader::address::Address;
+use crate::address::Address;
 
 /// Slots of a Redis Cluster.
 pub const SLOTS: u16 = 16_384;

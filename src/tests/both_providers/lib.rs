@@ -12,7 +12,7 @@ mod redis_server;
 
 use authority::{Authority, Flaw};
 use redis_server::{Admits, Redis};
-use shasta::reader::{Options, Reader, Tag, topology::Seeds};
+use shasta_reader::{Options, Reader, Tag, topology::Seeds};
 
 fn password(user: &str) -> String {
     format!("{user}-s3cret")

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use redis::{Client, Commands, Connection};
 use tokio::time::timeout;
 
-use super::*;
 use crate::{
     cluster::TemporaryNodes,
     store::{Settings, Store, Write},
     variant::RedisMode,
 };
 use shasta_model::tag_data::{Identifier, TagData};
+use shasta_reader::*;
 
 struct Bench {
     nodes: TemporaryNodes,

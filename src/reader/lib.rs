@@ -2,7 +2,7 @@
 //! repeat.
 //!
 //! ```no_run
-//! use shasta::reader::{Event, Options, Reader, Tag};
+//! use shasta_reader::{Event, Options, Reader, Tag};
 //!
 //! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
 //! let reader = Reader::connect("redis://127.0.0.1:6379", Options::default()).await?;
@@ -25,7 +25,7 @@
 //! within [`Options::audit`] or at once, where Redis tells of it.
 //!
 //! Not guaranteed: that a shard without a primary holds up its own followers only: those of the others wait with them.
-//! Nor that Redis holds what it once acknowledged, see [`crate::store`]. One case cannot be seen: Redis
+//! Nor that Redis holds what it once acknowledged, see the store in the package `shasta`. One case cannot be seen: Redis
 //! loses the last changes while the reader is away too, and exactly the same ones are written again.
 //!
 //! Any number of tags share two connections, or one to each primary of a Redis Cluster (MemoryDB), which is recognized by
@@ -43,12 +43,9 @@ mod error;
 mod event;
 mod follow;
 pub mod refusal;
-#[cfg(test)]
-mod shard_tests;
 mod tag;
 mod tag_follower;
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod topology;
 
@@ -138,7 +135,7 @@ impl Reader {
         };
         let seeds = connect::seeds(url)?;
         let inbox = Arc::<Inbox>::default();
-        let link = Link::connect(&seeds, &crate::reader::topology::Map::default(), &options, &inbox).await?;
+        let link = Link::connect(&seeds, &crate::topology::Map::default(), &options, &inbox).await?;
         let (desk, commands) = mpsc::channel(64);
         let (work, bulk) = Desk::new(seeds, options.clone(), commands, (link, inbox));
         tokio::spawn(work.run());

@@ -7,14 +7,14 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::*;
 use crate::{
     cluster::TemporaryNodes,
-    reader::topology::{Primaries, Seeds, slot},
     store::{Settings, Store, Write},
     variant::RedisMode,
 };
 use shasta_model::tag_data::{Identifier, TagData};
+use shasta_reader::topology::{Primaries, Seeds, slot};
+use shasta_reader::*;
 
 fn seeds(redis: &TemporaryNodes) -> Seeds {
     Seeds::parse(&redis.url()).unwrap()
