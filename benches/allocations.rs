@@ -1,7 +1,7 @@
 //! What does an event allocate on its way? Nothing, where buffers are kept: counted by this program's allocator, which is
 //! why it is not part of the benches that take time. A count is exact, so there is nothing to repeat or to estimate.
 
-mod bed;
+mod harness;
 
 use allocation_counter::measure;
 use shasta::{
@@ -15,7 +15,7 @@ const EVENTS: u64 = 1_000;
 
 /// What each step allocates, an event.
 fn counts() -> [(&'static str, f64); 5] {
-    let shape = EventShape::new(bed::BYTES, 1_000, 1, 16, 1).expect("512 bytes are enough");
+    let shape = EventShape::new(harness::BYTES, 1_000, 1, 16, 1).expect("512 bytes are enough");
     let (mut event, mut key, mut headers) =
         (Vec::with_capacity(1_024), Vec::with_capacity(64), Vec::with_capacity(256));
     let each = |mut step: Box<dyn FnMut(u64) + '_>| {
@@ -30,7 +30,7 @@ fn counts() -> [(&'static str, f64); 5] {
             headers.extend_from_slice(name.as_bytes());
             headers.extend_from_slice(value);
         });
-        assert_eq!(event.len(), bed::BYTES);
+        assert_eq!(event.len(), harness::BYTES);
     }));
     let fresh = each(Box::new(|sequence| {
         drop((shape.encode(7, sequence), shape.partition_key(7), stamps(sequence).headers()));
@@ -73,8 +73,8 @@ fn main() {
         println!("{step:<60} {count} allocations an event");
         assert!(step.contains("fresh") || count == 0.0, "{step} allocates");
     }
-    if !bed::test_mode() {
+    if !harness::test_mode() {
         let counts: serde_json::Map<_, _> = counts.into_iter().map(|(step, n)| (step.to_owned(), n.into())).collect();
-        bed::note("allocations", &counts.into());
+        harness::note("allocations", &counts.into());
     }
 }

@@ -4,9 +4,9 @@
 //! The three brokers of a run serve everything. One and six brokers, each a cluster of its own for as long as they take,
 //! say what their number does to an ack; in test mode they are left out, since only their number differs.
 
-mod bed;
-#[path = "bed/clients.rs"]
+#[path = "harness/clients.rs"]
 mod clients;
+mod harness;
 
 use std::time::{Duration, Instant};
 
@@ -19,51 +19,51 @@ use rdkafka::{
 use rskafka::{chrono::DateTime, client::partition::Compression, record::Record};
 use shasta::{cluster::topic::Topic, event::partitioner};
 
-use bed::{BYTES, Bed, test_mode};
 use clients::{ANSWER_MAX, Rd, Rs};
+use harness::{BYTES, BenchHarness, test_mode};
 
 /// Events that are on their way at once, where throughput is asked for.
 const FLIGHT: u64 = 2_000;
 
-fn acks(criterion: &mut Criterion, bed: &Bed, brokers: usize, factors: &[u16]) {
+fn acks(criterion: &mut Criterion, harness: &BenchHarness, brokers: usize, factors: &[u16]) {
     let mut group = criterion.benchmark_group("ack of one event");
     group.sample_size(20).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(1));
     for &factor in factors {
-        let topic = bed.topic(&format!("ack-{factor}"), 24, factor);
+        let topic = harness.topic(&format!("ack-{factor}"), 24, factor);
         let case = format!("{brokers} brokers, RF {factor}");
-        let engine = Rd::open(bed, &topic, 0);
+        let engine = Rd::open(harness, &topic, 0);
         engine.send(1);
         group.bench_function(BenchmarkId::new("librdkafka", &case), |bencher| bencher.iter(|| engine.send(1)));
         drop(engine);
-        let engine = Rs::open(bed, &topic);
+        let engine = Rs::open(harness, &topic);
         group.bench_function(BenchmarkId::new("rskafka", &case), |bencher| bencher.iter(|| engine.send(1)));
     }
     group.finish();
 }
 
-fn throughput(criterion: &mut Criterion, bed: &Bed) {
+fn throughput(criterion: &mut Criterion, harness: &BenchHarness) {
     let mut group = criterion.benchmark_group("acks of many events");
     group.sample_size(10).measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(FLIGHT));
     for (partitions, factor) in [(24, 3), (24, 1), (256, 3)] {
-        let topic = bed.topic(&format!("many-{partitions}-{factor}"), partitions, factor);
+        let topic = harness.topic(&format!("many-{partitions}-{factor}"), partitions, factor);
         for linger_ms in [0, 5] {
-            let engine = Rd::open(bed, &topic, linger_ms);
+            let engine = Rd::open(harness, &topic, linger_ms);
             let case = format!("{partitions} partitions, RF {factor}, linger {linger_ms} ms");
             group.bench_function(BenchmarkId::new("librdkafka", case), |bencher| bencher.iter(|| engine.send(FLIGHT)));
         }
-        let (engine, case) = (Rs::open(bed, &topic), format!("{partitions} partitions, RF {factor}"));
+        let (engine, case) = (Rs::open(harness, &topic), format!("{partitions} partitions, RF {factor}"));
         group.bench_function(BenchmarkId::new("rskafka", case), |bencher| bencher.iter(|| engine.send(FLIGHT)));
     }
     group.finish();
 }
 
 /// A consumer with the variant's properties, which begins where the topic ends or where it begins.
-fn consumer(bed: &Bed, topic: &Topic, from: Offset) -> BaseConsumer {
-    let mut config = bed.endpoints().kafka.consumer_config("bench");
+fn consumer(harness: &BenchHarness, topic: &Topic, from: Offset) -> BaseConsumer {
+    let mut config = harness.endpoints().kafka.consumer_config("bench");
     config.set("socket.nagle.disable", "true");
-    for (name, value) in &bed.variant.consumer {
+    for (name, value) in &harness.variant.consumer {
         config.set(name, value);
     }
     let consumer: BaseConsumer = config.create().expect("the configuration is valid");
@@ -90,19 +90,19 @@ fn poll(consumer: &BaseConsumer, records: u64) -> (Instant, Instant) {
     (first.unwrap_or(last), last)
 }
 
-fn polls(criterion: &mut Criterion, bed: &Bed) {
+fn polls(criterion: &mut Criterion, harness: &BenchHarness) {
     let records = if test_mode() { 2_000 } else { 100_000 };
     let mut group = criterion.benchmark_group("poll");
     group.sample_size(10).measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(records));
     for partitions in [24, 256] {
-        let topic = bed.topic(&format!("poll-{partitions}"), partitions, 3);
-        let engine = Rd::open(bed, &topic, 5);
+        let topic = harness.topic(&format!("poll-{partitions}"), partitions, 3);
+        let engine = Rd::open(harness, &topic, 5);
         (0..records / FLIGHT).for_each(|_| engine.send(FLIGHT));
         group.bench_function(BenchmarkId::new("backlog", format!("{partitions} partitions")), |bencher| {
             bencher.iter_custom(|times| {
                 let one = |_| {
-                    let (first, last) = poll(&consumer(bed, &topic, Offset::Beginning), records);
+                    let (first, last) = poll(&consumer(harness, &topic, Offset::Beginning), records);
                     last - first
                 };
                 (0..times).map(one).sum()
@@ -113,14 +113,14 @@ fn polls(criterion: &mut Criterion, bed: &Bed) {
 }
 
 /// From handing an event over to its return from the consumer's poll, one event after the other.
-fn end_to_end(criterion: &mut Criterion, bed: &Bed) {
-    let topic = bed.topic("one", 24, 3);
+fn end_to_end(criterion: &mut Criterion, harness: &BenchHarness) {
+    let topic = harness.topic("one", 24, 3);
     let mut group = criterion.benchmark_group("one event, send to poll");
     group.sample_size(20).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(1));
     for engine in ["librdkafka", "rskafka"] {
-        let consumer = consumer(bed, &topic, Offset::End);
-        let (rd, rs) = (Rd::open(bed, &topic, 0), Rs::open(bed, &topic));
+        let consumer = consumer(harness, &topic, Offset::End);
+        let (rd, rs) = (Rd::open(harness, &topic, 0), Rs::open(harness, &topic));
         let send = |wait: bool| match engine {
             "librdkafka" if wait => rd.send(1),
             "librdkafka" => {
@@ -147,16 +147,16 @@ fn end_to_end(criterion: &mut Criterion, bed: &Bed) {
     group.finish();
 }
 
-fn connect(criterion: &mut Criterion, bed: &Bed) {
-    let topic = bed.topic("connect", 24, 3);
+fn connect(criterion: &mut Criterion, harness: &BenchHarness) {
+    let topic = harness.topic("connect", 24, 3);
     let mut group = criterion.benchmark_group("connect and send one event");
     group.sample_size(10).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    group.bench_function("librdkafka", |bencher| bencher.iter(|| Rd::open(bed, &topic, 0).send(1)));
+    group.bench_function("librdkafka", |bencher| bencher.iter(|| Rd::open(harness, &topic, 0).send(1)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     group.bench_function("rskafka", |bencher| {
         bencher.iter(|| {
             runtime.block_on(async {
-                let partition = Rs::partition(&Rs::client(bed).await, &topic, 0).await;
+                let partition = Rs::partition(&Rs::client(harness).await, &topic, 0).await;
                 let value = Some(vec![0; BYTES]);
                 let (headers, timestamp) = (Default::default(), DateTime::default());
                 let record = Record { key: None, value, headers, timestamp };
@@ -169,18 +169,18 @@ fn connect(criterion: &mut Criterion, bed: &Bed) {
 }
 
 fn three_brokers(criterion: &mut Criterion) {
-    let bed = Bed::start("kafka", 3);
-    acks(criterion, &bed, 3, &[1, 3]);
-    throughput(criterion, &bed);
-    polls(criterion, &bed);
-    end_to_end(criterion, &bed);
-    connect(criterion, &bed);
+    let harness = BenchHarness::start("kafka", 3);
+    acks(criterion, &harness, 3, &[1, 3]);
+    throughput(criterion, &harness);
+    polls(criterion, &harness);
+    end_to_end(criterion, &harness);
+    connect(criterion, &harness);
 }
 
 fn other_numbers(criterion: &mut Criterion) {
     if !test_mode() {
-        acks(criterion, &Bed::start("kafka", 1), 1, &[1]);
-        acks(criterion, &Bed::start("kafka", 6), 6, &[1, 3]);
+        acks(criterion, &BenchHarness::start("kafka", 1), 1, &[1]);
+        acks(criterion, &BenchHarness::start("kafka", 6), 6, &[1, 3]);
     }
 }
 

@@ -6,7 +6,7 @@
 //! with the store's own script and as many events at once as the worker's batches may have.
 //! `SHASTA_BENCH_BACKLOG` sets the events of the backlog (100,000).
 
-mod bed;
+mod harness;
 
 use std::{
     path::Path,
@@ -29,13 +29,13 @@ use shasta::{
     run::consumer_group,
     worker::{
         Config,
-        pool::{Crew, News},
+        pool::{WorkerMessage, WorkerPool},
         report::{Receipt, Stored},
     },
 };
 use shasta_model::tag_data::TagData;
 
-use bed::{BYTES, Bed, redis_benchmark, store_script, test_mode};
+use harness::{BYTES, BenchHarness, redis_benchmark, store_script, test_mode};
 
 const CONNECTIONS: u32 = 1_000;
 const BACKLOG: u64 = 100_000;
@@ -45,7 +45,7 @@ const RUN: &str = "bench";
 type Handle = BaseProducer<DefaultProducerContext>;
 
 struct Backlog<'a> {
-    bed: &'a Bed,
+    harness: &'a BenchHarness,
     topic: Topic,
     events: u64,
     clock: Clock,
@@ -54,13 +54,13 @@ struct Backlog<'a> {
 }
 
 impl<'a> Backlog<'a> {
-    fn new(bed: &'a Bed, partitions: u32, events: u64) -> Self {
-        let topic = bed.topic(&format!("tag-data-{partitions}"), partitions, 3);
+    fn new(harness: &'a BenchHarness, partitions: u32, events: u64) -> Self {
+        let topic = harness.topic(&format!("tag-data-{partitions}"), partitions, 3);
         let shape = EventShape::new(BYTES, CONNECTIONS, 1, 16, 1).expect("512 bytes are enough");
-        let mut config = bed.endpoints().kafka.producer_config();
+        let mut config = harness.endpoints().kafka.producer_config();
         config.set("linger.ms", "0").set("queue.buffering.max.messages", "1000000").set("socket.nagle.disable", "true");
         let handle = config.create().expect("the configuration is valid");
-        let backlog = Self { bed, topic, events, clock: Clock::new(Anchor::read()), shape, handle };
+        let backlog = Self { harness, topic, events, clock: Clock::new(Anchor::read()), shape, handle };
         for event in 0..events {
             backlog.send((event % u64::from(CONNECTIONS)) as u32, event / u64::from(CONNECTIONS));
         }
@@ -91,27 +91,29 @@ impl<'a> Backlog<'a> {
     }
 
     /// A worker of a new group that starts at these offsets, with an empty Redis: so all is stored.
-    fn worker(&self, starts: &[i64]) -> (Crew, Receiver<News>) {
+    fn worker(&self, starts: &[i64]) -> (WorkerPool, Receiver<WorkerMessage>) {
         static WORKERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let generation = WORKERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let group = format!("drain-{generation}");
-        consumer_group::start_at(&self.bed.endpoints().kafka, &group, &self.topic, starts, &|| false)
+        consumer_group::start_at(&self.harness.endpoints().kafka, &group, &self.topic, starts, &|| false)
             .expect("the coordinator answers");
         let redis =
-            redis::Client::open(self.bed.endpoints().redis_url.as_str()).and_then(|client| client.get_connection());
+            redis::Client::open(self.harness.endpoints().redis_url.as_str()).and_then(|client| client.get_connection());
         redis.and_then(|mut redis| redis::cmd("FLUSHALL").exec(&mut redis)).expect("Redis forgets all");
-        let (sender, news) = mpsc::channel();
-        let mut crew = Crew::default();
+        let (sender, messages) = mpsc::channel();
+        let mut pool = WorkerPool::default();
         let program = Path::new(env!("CARGO_BIN_EXE_experiment"));
         let config = self.config(group, generation);
         let name = format!("worker {}", config.worker);
-        crew.add(program, ("worker", name), self.bed.endpoints(), &config, move |news| drop(sender.send(news)))
-            .expect("a worker starts");
-        (crew, news)
+        pool.add(program, ("worker", name), self.harness.endpoints(), &config, move |messages| {
+            drop(sender.send(messages))
+        })
+        .expect("a worker starts");
+        (pool, messages)
     }
 
     fn config(&self, group: String, generation: u64) -> Config {
-        let variant = &self.bed.variant;
+        let variant = &self.harness.variant;
         Config {
             clock: self.clock,
             run: RUN.into(),
@@ -135,20 +137,20 @@ impl<'a> Backlog<'a> {
 
     /// One worker takes the whole backlog.
     fn drain(&self) -> Duration {
-        let (crew, news) = self.worker(&vec![0; self.topic.partitions.len()]);
+        let (pool, messages) = self.worker(&vec![0; self.topic.partitions.len()]);
         let (mut first_us, mut last_us) = (i64::MAX, 0);
-        receipts(&news, self.events, |receipt| {
+        receipts(&messages, self.events, |receipt| {
             first_us = first_us.min(receipt.after_consume_us);
             last_us = last_us.max(receipt.after_store_us.expect("it is stored"));
         });
-        crew.stop(&|| false).expect("the worker ends");
+        pool.stop(&|| false).expect("the worker ends");
         Duration::from_micros((last_us - first_us) as u64)
     }
 
     /// The same client takes it, and nothing is stored.
     fn consume(&self) -> Duration {
-        let mut config = self.bed.endpoints().kafka.consumer_config("bench");
-        for (name, value) in &self.bed.variant.consumer {
+        let mut config = self.harness.endpoints().kafka.consumer_config("bench");
+        for (name, value) in &self.harness.variant.consumer {
             config.set(name, value);
         }
         let consumer: BaseConsumer = config.create().expect("the configuration is valid");
@@ -173,11 +175,11 @@ impl<'a> Backlog<'a> {
 }
 
 /// Takes so many receipts of stored events.
-fn receipts(news: &Receiver<News>, events: u64, mut each: impl FnMut(&Receipt)) {
+fn receipts(messages: &Receiver<WorkerMessage>, events: u64, mut each: impl FnMut(&Receipt)) {
     let mut stored = 0;
     while stored < events {
-        let report = match news.recv_timeout(ANSWER_MAX) {
-            Ok(News::Report(report)) => report,
+        let report = match messages.recv_timeout(ANSWER_MAX) {
+            Ok(WorkerMessage::Report(report)) => report,
             other => panic!("{stored} of {events} events, then {other:?}"),
         };
         for receipt in &report.receipts {
@@ -188,14 +190,14 @@ fn receipts(news: &Receiver<News>, events: u64, mut each: impl FnMut(&Receipt)) 
     }
 }
 
-fn drain(criterion: &mut Criterion, bed: &Bed) {
+fn drain(criterion: &mut Criterion, harness: &BenchHarness) {
     let asked = std::env::var("SHASTA_BENCH_BACKLOG").ok();
     let asked = asked.map_or(BACKLOG, |events| events.parse().expect("SHASTA_BENCH_BACKLOG is a number of events"));
     let events = if test_mode() { 2_000 } else { asked };
     let mut group = criterion.benchmark_group("worker");
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).throughput(Throughput::Elements(events));
     for partitions in [24, 256] {
-        let backlog = Backlog::new(bed, partitions, events);
+        let backlog = Backlog::new(harness, partitions, events);
         let case = format!("{partitions} partitions");
         group.bench_function(BenchmarkId::new("drain", &case), |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| backlog.drain()).sum());
@@ -204,7 +206,7 @@ fn drain(criterion: &mut Criterion, bed: &Bed) {
             bencher.iter_custom(|times| (0..times).map(|_| backlog.consume()).sum());
         });
     }
-    let mut redis = redis::Client::open(bed.endpoints().redis_url.as_str())
+    let mut redis = redis::Client::open(harness.endpoints().redis_url.as_str())
         .and_then(|client| client.get_connection())
         .expect("Redis is there");
     let script: String = redis::cmd("SCRIPT")
@@ -213,25 +215,26 @@ fn drain(criterion: &mut Criterion, bed: &Bed) {
         .query(&mut redis)
         .expect("the script is valid");
     let data = vec![b'x'; BYTES - 32];
-    let (arguments, at_once) = (store_script::arguments("EVALSHA", &script, &data), u64::from(bed.variant.batch_max));
+    let (arguments, at_once) =
+        (store_script::arguments("EVALSHA", &script, &data), u64::from(harness.variant.batch_max));
     group.bench_function(BenchmarkId::new("redis-benchmark EVALSHA", at_once), |bencher| {
-        let run = |times| redis_benchmark::time(bed.redis(), at_once, events * times, &arguments, test_mode());
+        let run = |times| redis_benchmark::time(harness.redis(), at_once, events * times, &arguments, test_mode());
         bencher.iter_custom(run);
     });
     group.finish();
 }
 
 /// From handing an event over to its batch's reply from Redis, one event after the other.
-fn one_event(criterion: &mut Criterion, bed: &Bed) {
-    let backlog = Backlog::new(bed, 48, 1);
-    let ends = topic::end_offsets(&bed.endpoints().kafka, &backlog.topic).expect("the brokers answer");
-    let (crew, news) = backlog.worker(&ends);
+fn one_event(criterion: &mut Criterion, harness: &BenchHarness) {
+    let backlog = Backlog::new(harness, 48, 1);
+    let ends = topic::end_offsets(&harness.endpoints().kafka, &backlog.topic).expect("the brokers answer");
+    let (pool, messages) = backlog.worker(&ends);
     let mut sequence = 0;
     let mut one = || {
         sequence += 1;
         let before_us = backlog.send(0, sequence);
         let mut after_us = before_us;
-        receipts(&news, 1, |receipt| after_us = receipt.after_store_us.expect("it is stored"));
+        receipts(&messages, 1, |receipt| after_us = receipt.after_store_us.expect("it is stored"));
         Duration::from_micros((after_us - before_us) as u64)
     };
     // The first one also waits for the group.
@@ -243,13 +246,13 @@ fn one_event(criterion: &mut Criterion, bed: &Bed) {
         bencher.iter_custom(|times| (0..times).map(|_| one()).sum());
     });
     group.finish();
-    crew.stop(&|| false).expect("the worker ends");
+    pool.stop(&|| false).expect("the worker ends");
 }
 
 fn all(criterion: &mut Criterion) {
-    let bed = Bed::start("pipeline", 3);
-    one_event(criterion, &bed);
-    drain(criterion, &bed);
+    let harness = BenchHarness::start("pipeline", 3);
+    one_event(criterion, &harness);
+    drain(criterion, &harness);
 }
 
 criterion_group!(benches, all);

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shasta::{
     output::rows::{Row, Rows},
-    producer::{Due, Fate, Outcome},
+    producer::{Due, Outcome, PublishOutcome},
     run::join::Join,
     worker::report::{Kind, Receipt, Stored},
 };
@@ -20,7 +20,7 @@ fn halves() -> Vec<(Outcome, Receipt)> {
             due,
             tag: connection.into(),
             partition: 0,
-            fate: Fate::Acked,
+            fate: PublishOutcome::Acked,
             before_publish_us: Some(1_700_000_000_000_100),
             after_publish_us: Some(1_700_000_000_003_000),
             offset: Some(sequence as i64),

@@ -10,7 +10,7 @@
 //! | function | `store.lua` as a function of a library |
 //! | store | [`Store::apply`], what a worker does: `store.lua` by EVALSHA |
 
-mod bed;
+mod harness;
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use shasta::{
 };
 use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, RedisKeys, TagData};
 
-use bed::{Bed, redis_benchmark, store_script, test_mode};
+use harness::{BenchHarness, redis_benchmark, store_script, test_mode};
 
 const BATCHES: [u64; 6] = [1, 4, 16, 64, 256, 1_024];
 /// The batch at which ways are compared.
@@ -34,7 +34,7 @@ const STREAM_MAXLEN: u32 = 100;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Strategy {
     Awaited,
     Pipeline,
     Transaction,
@@ -43,17 +43,17 @@ enum Way {
 }
 
 /// A way to Redis, and the events that go it.
-struct Lane {
+struct Client {
     connection: Connection,
     store: Store,
     tags: u64,
     next: u64,
 }
 
-impl Lane {
+impl Client {
     /// Over a network of so many ms there and back; without a proxy where that is 0.
-    fn open(bed: &Bed, proxy: Option<&Proxy>, tags: u64, generation: u64) -> Self {
-        let address = proxy.map_or(bed.redis(), Proxy::address);
+    fn open(harness: &BenchHarness, proxy: Option<&Proxy>, tags: u64, generation: u64) -> Self {
+        let address = proxy.map_or(harness.redis(), Proxy::address);
         let client = redis::Client::open(format!("redis://{address}")).expect("it is a URL");
         let connection = client.get_connection_with_timeout(TIMEOUT).expect("Redis is there");
         let settings = Settings { generation, run: "bench".into(), stream_maxlen: STREAM_MAXLEN, timeout: TIMEOUT };
@@ -79,14 +79,14 @@ impl Lane {
         }
     }
 
-    fn apply(&mut self, way: Way, batch: &[Write]) {
+    fn apply(&mut self, way: Strategy, batch: &[Write]) {
         match way {
-            Way::Awaited => batch.iter().for_each(|write| {
+            Strategy::Awaited => batch.iter().for_each(|write| {
                 let (delta, snapshot) = plain(write);
                 delta.exec(&mut self.connection).expect("Redis takes it");
                 snapshot.exec(&mut self.connection).expect("Redis takes it");
             }),
-            Way::Pipeline => {
+            Strategy::Pipeline => {
                 let mut pipeline = Pipeline::with_capacity(2 * batch.len());
                 for write in batch {
                     let (delta, snapshot) = plain(write);
@@ -94,7 +94,7 @@ impl Lane {
                 }
                 pipeline.exec(&mut self.connection).expect("Redis takes it");
             }
-            Way::Transaction => {
+            Strategy::Transaction => {
                 let mut pipeline = Pipeline::with_capacity(4 * batch.len());
                 for write in batch {
                     let (delta, snapshot) = plain(write);
@@ -103,7 +103,7 @@ impl Lane {
                 }
                 pipeline.exec(&mut self.connection).expect("Redis takes it");
             }
-            Way::Function => {
+            Strategy::Function => {
                 let mut pipeline = Pipeline::with_capacity(batch.len());
                 for write in batch {
                     pipeline.add_command(function(write));
@@ -111,7 +111,7 @@ impl Lane {
                 let applied: Vec<u8> = pipeline.query(&mut self.connection).expect("Redis takes it");
                 assert!(applied.iter().all(|applied| *applied == 1), "each event is new");
             }
-            Way::Store => {
+            Strategy::Store => {
                 let effects = self.store.apply(batch).expect("Redis takes it");
                 assert!(effects.iter().all(|effect| *effect == Effect::Applied), "each event is new");
             }
@@ -119,7 +119,7 @@ impl Lane {
     }
 
     /// The time of so many batches, and a look at whether the last event of the last one is there.
-    fn time(&mut self, way: Way, events: u64, batches: u64) -> Duration {
+    fn time(&mut self, way: Strategy, events: u64, batches: u64) -> Duration {
         let mut took = Duration::ZERO;
         for nth in 1..=batches {
             let batch = self.batch(events);
@@ -140,7 +140,7 @@ impl Lane {
 
 /// So many bytes that the whole event is as large as in runs; text, so that redis-benchmark takes it as an argument.
 fn data(nth: u64) -> Vec<u8> {
-    format!("{nth:0width$}", width = bed::BYTES - 32).into_bytes()
+    format!("{nth:0width$}", width = harness::BYTES - 32).into_bytes()
 }
 
 /// The two commands without a script.
@@ -166,28 +166,30 @@ fn function(write: &Write) -> Cmd {
     call
 }
 
-fn ways(round_trip_ms: u64, batch: u64) -> Vec<Way> {
+fn ways(round_trip_ms: u64, batch: u64) -> Vec<Strategy> {
     match batch {
-        1 => vec![Way::Awaited, Way::Store],
-        BATCH if round_trip_ms < 4 => vec![Way::Pipeline, Way::Transaction, Way::Function, Way::Store],
-        256 if round_trip_ms == 0 => vec![Way::Function, Way::Store],
-        _ => vec![Way::Store],
+        1 => vec![Strategy::Awaited, Strategy::Store],
+        BATCH if round_trip_ms < 4 => {
+            vec![Strategy::Pipeline, Strategy::Transaction, Strategy::Function, Strategy::Store]
+        }
+        256 if round_trip_ms == 0 => vec![Strategy::Function, Strategy::Store],
+        _ => vec![Strategy::Store],
     }
 }
 
 /// Each lane begins in an empty Redis: IDs and sequences of the one before would make its events stale.
-fn lane(bed: &Bed, proxy: Option<&Proxy>, tags: u64) -> Lane {
-    let mut lane = Lane::open(bed, proxy, tags, 1);
+fn lane(harness: &BenchHarness, proxy: Option<&Proxy>, tags: u64) -> Client {
+    let mut lane = Client::open(harness, proxy, tags, 1);
     let _: () = redis::cmd("FLUSHALL").query(&mut lane.connection).expect("Redis is ours");
     let library = redis::cmd("FUNCTION").arg("LOAD").arg("REPLACE").arg(store_script::library()).to_owned();
     library.exec(&mut lane.connection).expect("the library is valid");
     lane
 }
 
-fn round_trips(criterion: &mut Criterion, bed: &Bed) {
+fn round_trips(criterion: &mut Criterion, harness: &BenchHarness) {
     for round_trip_ms in ROUND_TRIPS_MS {
         let proxy = (round_trip_ms > 0).then(|| {
-            let proxy = Proxy::listen(bed.redis()).expect("there is a port");
+            let proxy = Proxy::listen(harness.redis()).expect("there is a port");
             proxy.set(Condition { delay: Duration::from_millis(round_trip_ms) / 2, cut: false });
             proxy
         });
@@ -196,7 +198,7 @@ fn round_trips(criterion: &mut Criterion, bed: &Bed) {
         for events in BATCHES {
             group.throughput(Throughput::Elements(events));
             for way in ways(round_trip_ms, events) {
-                let mut lane = lane(bed, proxy.as_ref(), TAGS);
+                let mut lane = lane(harness, proxy.as_ref(), TAGS);
                 let name = format!("{way:?}").to_lowercase();
                 group.bench_function(BenchmarkId::new(name, events), |bencher| {
                     bencher.iter_custom(|batches| lane.time(way, events, batches));
@@ -207,22 +209,22 @@ fn round_trips(criterion: &mut Criterion, bed: &Bed) {
     }
 }
 
-fn tags(criterion: &mut Criterion, bed: &Bed) {
+fn tags(criterion: &mut Criterion, harness: &BenchHarness) {
     let mut group = criterion.benchmark_group("store, tags");
     group.sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(BATCH));
     for tags in [1, TAGS, 100_000] {
-        let mut lane = lane(bed, None, tags);
+        let mut lane = lane(harness, None, tags);
         group.bench_function(BenchmarkId::new("store", tags), |bencher| {
-            bencher.iter_custom(|batches| lane.time(Way::Store, BATCH, batches));
+            bencher.iter_custom(|batches| lane.time(Strategy::Store, BATCH, batches));
         });
     }
     group.finish();
 }
 
 /// The bare limit, by Redis' own tool.
-fn limit(criterion: &mut Criterion, bed: &Bed) {
-    let mut lane = lane(bed, None, TAGS);
+fn limit(criterion: &mut Criterion, harness: &BenchHarness) {
+    let mut lane = lane(harness, None, TAGS);
     let script: String = redis::cmd("SCRIPT")
         .arg("LOAD")
         .arg(store_script::with_ids_of_redis())
@@ -239,7 +241,7 @@ fn limit(criterion: &mut Criterion, bed: &Bed) {
             group.throughput(Throughput::Elements(events));
             group.bench_function(BenchmarkId::new(way, events), |bencher| {
                 bencher.iter_custom(|batches| {
-                    redis_benchmark::time(bed.redis(), events, events * batches, &arguments, test_mode())
+                    redis_benchmark::time(harness.redis(), events, events * batches, &arguments, test_mode())
                 });
             });
         }
@@ -253,10 +255,10 @@ fn limit(criterion: &mut Criterion, bed: &Bed) {
 }
 
 fn all(criterion: &mut Criterion) {
-    let bed = Bed::start("redis_pipelining", 0);
-    round_trips(criterion, &bed);
-    tags(criterion, &bed);
-    limit(criterion, &bed);
+    let harness = BenchHarness::start("redis_pipelining", 0);
+    round_trips(criterion, &harness);
+    tags(criterion, &harness);
+    limit(criterion, &harness);
 }
 
 criterion_group!(benches, all);

@@ -11,12 +11,12 @@ use shasta::{
         log, screen,
     },
     output::{
-        progress::Live,
+        progress::Progress,
         terminal::{print, say, with_causes},
     },
     run::{RunError, reader_process, run},
     study::{
-        campaign::{self, Book, Campaign, CampaignError},
+        campaign::{self, Campaign, CampaignError, Journal},
         search::{self, Search},
     },
     variant::{self, Layer, Variant},
@@ -65,7 +65,7 @@ fn experiments(arguments: &Arguments, variants: Vec<(String, Variant)>) -> anyho
     let stop = stop_on_signals()?;
     let mut worst = Exit::Done;
     for (name, variant) in variants {
-        let finished = run(&arguments.request(name, variant)?, &stop, &Live::default())?;
+        let finished = run(&arguments.request(name, variant)?, &stop, &Progress::default())?;
         screen::report(&finished);
         arguments.note_rows(&finished.files[0])?;
         let exit = Exit::of(&finished, arguments.assert_slo, &stop);
@@ -86,23 +86,23 @@ fn campaign(path: &Path, arguments: &Arguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if arguments.table {
-        let book = match Book::read(&campaign, &arguments.out) {
+        let journal = match Journal::read(&campaign, &arguments.out) {
             Err(CampaignError::File { path, source }) if source.kind() == io::ErrorKind::NotFound => {
                 bail!("{}: no run of this campaign has been made yet; leave --table out to begin it", path.display())
             }
             read => read?,
         };
-        campaign::report(&campaign, &book, &arguments.out, arguments.splice.as_deref())?;
+        campaign::report(&campaign, &journal, &arguments.out, arguments.splice.as_deref())?;
         return Ok(Exit::Done);
     }
     let stop = stop_on_signals()?;
     let like = arguments.request(String::new(), campaign.arms[0].variant.clone())?;
-    let book = campaign::perform(&campaign, &like, &stop, &Live::default())?;
-    campaign::report(&campaign, &book, &arguments.out, None)?;
+    let journal = campaign::perform(&campaign, &like, &stop, &Progress::default())?;
+    campaign::report(&campaign, &journal, &arguments.out, None)?;
     if stop.requested() {
         return Ok(Exit::Interrupted);
     }
-    let Some(without) = book.without(&campaign) else { return Ok(Exit::Done) };
+    let Some(without) = journal.without(&campaign) else { return Ok(Exit::Done) };
     say(format_args!("INVALID: {without}"));
     Ok(Exit::Invalid)
 }
@@ -113,7 +113,7 @@ fn search(search: &Search, arguments: &Arguments, mut variants: Vec<(String, Var
     let on_top = |step: &Layer| Variant::load_with(&arguments.variant[0], &[&arguments.overrides, step]);
     let stop = stop_on_signals()?;
     let like = arguments.request(name, variant)?;
-    let found = search::perform(search, &like, &|step| Ok(on_top(step)?.1), &stop, &Live::default())?;
+    let found = search::perform(search, &like, &|step| Ok(on_top(step)?.1), &stop, &Progress::default())?;
     found.report()?;
     Ok(if found.interrupted() { Exit::Interrupted } else { Exit::Done })
 }

@@ -74,14 +74,14 @@ pub fn stop_on_signals() -> Result<Stop, ctrlc::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{output::progress::Live, run, variant::Layer};
+    use crate::{output::progress::Progress, run, variant::Layer};
 
     #[test]
     fn what_is_worst_of_a_run_decides() {
         let out = tempfile::tempdir().unwrap();
         let layer = Layer { connections: Some(10), duration: "300ms".parse().ok(), ..Layer::default() };
         let (request, stop) = (run::null_run::tests::request(out.path(), layer), Stop::default());
-        let mut finished = run::run(&request, &stop, &Live::default()).unwrap();
+        let mut finished = run::run(&request, &stop, &Progress::default()).unwrap();
         let exits = |finished: &Finished| [false, true].map(|assert_slo| Exit::of(finished, assert_slo, &stop));
         assert_eq!(exits(&finished), [Exit::Done, Exit::NotResolvable]);
         finished.verdict = Verdict::Missed;

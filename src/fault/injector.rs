@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use rustix::process::Signal;
 
-use super::{Record, Scene, commands::Order};
+use super::{Record, Targets, commands::Order};
 use crate::{
     cluster::{Endpoints, network::Condition},
     output::terminal::first_line,
@@ -131,14 +131,14 @@ impl Injector {
     }
 
     /// Does what is due, looks for processes that have ended by themselves, and says what happened.
-    pub fn tick(&mut self, scene: &mut Scene<'_>, now_us: i64) -> Vec<String> {
+    pub fn tick(&mut self, targets: &mut Targets<'_>, now_us: i64) -> Vec<String> {
         let mut told = Vec::new();
         while let Some((_, fault)) = self.due.pop_front_if(|(at_us, _)| *at_us <= now_us) {
-            told.push(self.begin(scene, &fault, now_us));
+            told.push(self.begin(targets, &fault, now_us));
         }
-        self.look_outside(scene, now_us, &mut told);
+        self.look_outside(targets, now_us, &mut told);
         for active in std::mem::take(&mut self.active) {
-            self.advance(active, scene, now_us, &mut told);
+            self.advance(active, targets, now_us, &mut told);
         }
         told
     }
@@ -167,14 +167,14 @@ impl Injector {
         self.records
     }
 
-    fn begin(&mut self, scene: &mut Scene<'_>, fault: &Fault, now_us: i64) -> String {
+    fn begin(&mut self, targets: &mut Targets<'_>, fault: &Fault, now_us: i64) -> String {
         let mut record = Record::new(fault.what.to_string(), now_us, false);
         let until_us = fault.lasts.map_or(i64::MAX, |lasts| now_us + us(lasts.0));
         let rest = match fault.what {
             Action::RollingRestart => (2..=BROKERS_LOCAL).collect(),
             _ => VecDeque::new(),
         };
-        match self.strike(scene, fault.what, &mut record, now_us, until_us) {
+        match self.strike(targets, fault.what, &mut record, now_us, until_us) {
             Ok((Some(state), said)) => {
                 record.step(now_us, said);
                 let rolling = fault.what == Action::RollingRestart;
@@ -194,7 +194,7 @@ impl Injector {
     /// Begins a fault; none for a state when that is all there is to it.
     fn strike(
         &self,
-        scene: &mut Scene<'_>,
+        targets: &mut Targets<'_>,
         what: Action,
         record: &mut Record,
         now_us: i64,
@@ -203,22 +203,22 @@ impl Injector {
         let url = &self.endpoints.redis_url;
         let (state, said) = match what {
             Action::Kill(target) => {
-                let target = self.free(scene, target, record)?;
-                scene.signal(target, Signal::KILL)?;
+                let target = self.free(targets, target, record)?;
+                targets.signal(target, Signal::KILL)?;
                 (State::Down { target, start_us: until_us, kill_us: i64::MAX, starts: 0 }, "killed")
             }
             Action::Pause(target) => {
-                let target = self.free(scene, target, record)?;
-                scene.signal(target, Signal::STOP)?;
+                let target = self.free(targets, target, record)?;
+                targets.signal(target, Signal::STOP)?;
                 (State::Paused { target, until_us }, "paused")
             }
             Action::Restart(target) => {
-                let target = self.free(scene, target, record)?;
-                return Ok((Some(terminated(scene, target, now_us)?), "told to end".into()));
+                let target = self.free(targets, target, record)?;
+                return Ok((Some(terminated(targets, target, now_us)?), "told to end".into()));
             }
             Action::RollingRestart => {
-                let target = self.free(scene, Target::Broker(1), record)?;
-                return Ok((Some(terminated(scene, target, now_us)?), "broker 1 told to end".into()));
+                let target = self.free(targets, Target::Broker(1), record)?;
+                return Ok((Some(terminated(targets, target, now_us)?), "broker 1 told to end".into()));
             }
             Action::FlushScripts => {
                 let order = Order::redis(url, &["SCRIPT", "FLUSH"])?;
@@ -229,36 +229,36 @@ impl Injector {
                 (State::Measuring { order, until_us }, "asked for")
             }
             Action::FailoverRedis => {
-                let gone = scene.cluster.failover_redis().map_err(|error| error.to_string())?;
+                let gone = targets.cluster.failover_redis().map_err(|error| error.to_string())?;
                 return Ok((None, format!("{gone} killed, its replica took over")));
             }
             Action::StepClock { worker, by_us } => {
-                scene.crew.step_clock(worker, by_us).map_err(|error| error.to_string())?;
+                targets.pool.step_clock(worker, by_us).map_err(|error| error.to_string())?;
                 if until_us == i64::MAX {
                     return Ok((None, "stepped, for good".into()));
                 }
-                let pid = scene.crew.pid(worker);
+                let pid = targets.pool.pid(worker);
                 (State::Stepped { worker, pid, by_us, until_us }, "stepped")
             }
             Action::FillDisk => {
-                scene.disk.fill().map_err(|error| format!("/dev/full: {error}"))?;
+                targets.disk.fill().map_err(|error| format!("/dev/full: {error}"))?;
                 return Ok((None, "full, to the end of the run".into()));
             }
             Action::Cut(link) => {
-                (linked(scene, link, Condition { cut: true, ..Condition::default() }, until_us)?, "cut")
+                (linked(targets, link, Condition { cut: true, ..Condition::default() }, until_us)?, "cut")
             }
             Action::Delay(link, by) => {
-                (linked(scene, link, Condition { delay: by.0, cut: false }, until_us)?, "delayed")
+                (linked(targets, link, Condition { delay: by.0, cut: false }, until_us)?, "delayed")
             }
         };
         Ok((Some(state), said.to_owned()))
     }
 
     /// The process itself, unless another fault has it already.
-    fn free(&self, scene: &mut Scene<'_>, target: Target, record: &mut Record) -> Result<Target, String> {
+    fn free(&self, targets: &mut Targets<'_>, target: Target, record: &mut Record) -> Result<Target, String> {
         let target = match target {
             Target::Controller => {
-                let leader = scene.controller()?;
+                let leader = targets.controller()?;
                 record.what = format!("{} ({leader})", record.what);
                 leader
             }
@@ -275,17 +275,17 @@ impl Injector {
     }
 
     /// A process that nobody here has ended is started again as well, and stands among the faults.
-    fn look_outside(&mut self, scene: &mut Scene<'_>, now_us: i64, told: &mut Vec<String>) {
+    fn look_outside(&mut self, targets: &mut Targets<'_>, now_us: i64, told: &mut Vec<String>) {
         let is_down = |active: &Active, target| match active.state {
             State::Down { target: other, .. } | State::Starting { target: other, .. } => other == target,
             _ => false,
         };
-        for target in scene.targets() {
+        for target in targets.all() {
             if self.active.iter().any(|active| is_down(active, target)) {
                 continue;
             }
             // What cannot be asked now can be asked a moment later.
-            let Ok(Some(how)) = scene.ended(target) else { continue };
+            let Ok(Some(how)) = targets.ended(target) else { continue };
             let times = self.outside.iter().filter(|other| **other == target).count();
             if times > OUTSIDE_STARTS_MAX {
                 continue;
@@ -306,11 +306,11 @@ impl Injector {
         }
     }
 
-    fn advance(&mut self, active: Active, scene: &mut Scene<'_>, now_us: i64, told: &mut Vec<String>) {
+    fn advance(&mut self, active: Active, targets: &mut Targets<'_>, now_us: i64, told: &mut Vec<String>) {
         let Active { record: place, mut state, mut rest, rolling } = active;
         loop {
-            let next = match state.advance(scene, &self.endpoints, now_us) {
-                Next::Done(said) if rolling => roll_on(scene, &mut rest, said, now_us),
+            let next = match state.advance(targets, &self.endpoints, now_us) {
+                Next::Done(said) if rolling => roll_on(targets, &mut rest, said, now_us),
                 next => next,
             };
             let record = &mut self.records[place];
@@ -339,12 +339,12 @@ impl Injector {
 }
 
 /// A rolling restart after one of its states is over: first all in sync, then the next broker.
-fn roll_on(scene: &mut Scene<'_>, rest: &mut VecDeque<u32>, said: String, now_us: i64) -> Next {
+fn roll_on(targets: &mut Targets<'_>, rest: &mut VecDeque<u32>, said: String, now_us: i64) -> Next {
     if said != IN_SYNC {
         return Next::Become(State::Syncing { asked: None, next_us: now_us }, said);
     }
     let Some(broker) = rest.pop_front() else { return Next::Done(said) };
-    match terminated(scene, Target::Broker(broker), now_us) {
+    match terminated(targets, Target::Broker(broker), now_us) {
         Ok(state) => Next::Become(state, format!("{IN_SYNC}; broker {broker} told to end")),
         Err(error) => Next::Failed(error),
     }
@@ -352,18 +352,18 @@ fn roll_on(scene: &mut Scene<'_>, rest: &mut VecDeque<u32>, said: String, now_us
 
 const IN_SYNC: &str = "all in sync";
 
-fn terminated(scene: &mut Scene<'_>, target: Target, now_us: i64) -> Result<State, String> {
-    scene.terminate(target)?;
+fn terminated(targets: &mut Targets<'_>, target: Target, now_us: i64) -> Result<State, String> {
+    targets.terminate(target)?;
     Ok(State::Down { target, start_us: now_us, kill_us: now_us + END_MAX_US, starts: 0 })
 }
 
-fn linked(scene: &Scene<'_>, link: Link, condition: Condition, until_us: i64) -> Result<State, String> {
-    set(scene, &link, condition)?;
+fn linked(targets: &Targets<'_>, link: Link, condition: Condition, until_us: i64) -> Result<State, String> {
+    set(targets, &link, condition)?;
     Ok(State::Linked { link, until_us })
 }
 
-fn set(scene: &Scene<'_>, link: &Link, condition: Condition) -> Result<(), String> {
-    let network = scene.network.ok_or("there is nothing between the parts of this run that could be disturbed")?;
+fn set(targets: &Targets<'_>, link: &Link, condition: Condition) -> Result<(), String> {
+    let network = targets.network.ok_or("there is nothing between the parts of this run that could be disturbed")?;
     network.set(link, condition).map_err(|error| error.to_string())
 }
 
@@ -400,12 +400,12 @@ impl State {
         }
     }
 
-    fn advance(self, scene: &mut Scene<'_>, endpoints: &Endpoints, now_us: i64) -> Next {
+    fn advance(self, targets: &mut Targets<'_>, endpoints: &Endpoints, now_us: i64) -> Next {
         match self {
             Self::Down { target, start_us, kill_us, starts } => {
-                down(scene, target, (start_us, kill_us, starts), now_us)
+                down(targets, target, (start_us, kill_us, starts), now_us)
             }
-            Self::Starting { target, until_us, starts } => starting(scene, target, (until_us, starts), now_us),
+            Self::Starting { target, until_us, starts } => starting(targets, target, (until_us, starts), now_us),
             Self::Syncing { asked, next_us } => syncing(asked, next_us, endpoints, now_us),
             Self::Asking { order, said } if order.is_answered() => match order.answer() {
                 Ok(_) => Next::Done(said.to_owned()),
@@ -413,7 +413,7 @@ impl State {
             },
             Self::Measuring { order, until_us } if order.is_answered() => fill(order, until_us, endpoints),
             Self::Paused { target, until_us } if until_us <= now_us => {
-                done(scene.signal(target, Signal::CONT), "goes on")
+                done(targets.signal(target, Signal::CONT), "goes on")
             }
             Self::Filled { was, until_us } if until_us <= now_us => {
                 match Order::redis(&endpoints.redis_url, &["CONFIG", "SET", "maxmemory", &was]) {
@@ -422,14 +422,14 @@ impl State {
                 }
             }
             Self::Stepped { worker, pid, by_us, until_us } if until_us <= now_us => {
-                if scene.crew.pid(worker) != pid {
+                if targets.pool.pid(worker) != pid {
                     return Next::Done("started again meanwhile, with the run's clock".to_owned());
                 }
-                let stepped = scene.crew.step_clock(worker, -by_us);
+                let stepped = targets.pool.step_clock(worker, -by_us);
                 done(stepped.map_err(|error| error.to_string()), "stepped back")
             }
             Self::Linked { link, until_us } if until_us <= now_us => {
-                done(set(scene, &link, Condition::default()), "whole again")
+                done(set(targets, &link, Condition::default()), "whole again")
             }
             other => Next::Wait(other),
         }
@@ -443,22 +443,22 @@ fn done(result: Result<(), String>, said: &str) -> Next {
     }
 }
 
-fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64, i64, u32), now_us: i64) -> Next {
+fn down(targets: &mut Targets<'_>, target: Target, (start_us, kill_us, starts): (i64, i64, u32), now_us: i64) -> Next {
     let wait = |kill_us| Next::Wait(State::Down { target, start_us, kill_us, starts });
     if now_us < start_us {
         return wait(kill_us);
     }
-    match scene.ended(target) {
+    match targets.ended(target) {
         Err(error) => return Next::Failed(error),
         Ok(None) if now_us > kill_us => {
             // It has had its time. What cannot be killed is not there.
-            let _ = scene.signal(target, Signal::KILL);
+            let _ = targets.signal(target, Signal::KILL);
             return wait(i64::MAX);
         }
         Ok(None) => return wait(kill_us),
         Ok(Some(_)) => {}
     }
-    match scene.start(target) {
+    match targets.start(target) {
         Ok(()) => {
             let until_us = now_us + ANSWER_MAX_US;
             Next::Become(State::Starting { target, until_us, starts: starts + 1 }, "started".to_owned())
@@ -467,8 +467,8 @@ fn down(scene: &mut Scene<'_>, target: Target, (start_us, kill_us, starts): (i64
     }
 }
 
-fn starting(scene: &mut Scene<'_>, target: Target, (until_us, starts): (i64, u32), now_us: i64) -> Next {
-    match scene.ended(target) {
+fn starting(targets: &mut Targets<'_>, target: Target, (until_us, starts): (i64, u32), now_us: i64) -> Next {
+    match targets.ended(target) {
         Err(error) => return Next::Failed(error),
         Ok(Some(_)) if starts < STARTS_MAX => {
             // A port of its own may be taken for a moment.
@@ -478,7 +478,7 @@ fn starting(scene: &mut Scene<'_>, target: Target, (until_us, starts): (i64, u32
         Ok(Some(how)) => return Next::Failed(format!("{target} ended again ({how})")),
         Ok(None) => {}
     }
-    if scene.answers(target) {
+    if targets.answers(target) {
         let said = if matches!(target, Target::Worker(_)) { "runs" } else { "answers" };
         return Next::Done(said.to_owned());
     }

@@ -10,5 +10,5 @@ mod targets;
 pub use self::{
     injector::Injector,
     record::{Record, Step},
-    targets::Scene,
+    targets::Targets,
 };

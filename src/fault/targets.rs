@@ -6,16 +6,16 @@ use crate::{
     cluster::{Cluster, Part, Parts, network::Network},
     output::rows::Disk,
     variant::fault::{BROKERS_LOCAL, Target},
-    worker::pool::Crew,
+    worker::pool::WorkerPool,
 };
 
 /// Everything of a run that a fault can strike. Use it from the thread that started the processes.
-pub struct Scene<'a> {
+pub struct Targets<'a> {
     /// Brokers and Redis.
     pub cluster: &'a mut dyn Cluster,
     /// Workers.
-    pub crew: &'a mut Crew,
-    /// How many of the crew are workers, which come first.
+    pub pool: &'a mut WorkerPool,
+    /// How many of the pool are workers, which come first.
     pub workers: u32,
     /// Why a worker has ended, as far as it said.
     pub why_ended: &'a dyn Fn(u32) -> Option<String>,
@@ -25,9 +25,9 @@ pub struct Scene<'a> {
     pub network: Option<&'a Network>,
 }
 
-impl Scene<'_> {
+impl Targets<'_> {
     /// All processes that can be started again.
-    pub(super) fn targets(&mut self) -> Vec<Target> {
+    pub(super) fn all(&mut self) -> Vec<Target> {
         let parts: &[Target] = match self.cluster.parts() {
             Some(_) => &[Target::Redis],
             None => &[],
@@ -52,7 +52,7 @@ impl Scene<'_> {
         let Target::Worker(worker) = target else {
             return self.parts()?.how_ended(part(target)).map_err(|error| error.to_string());
         };
-        let ended = self.crew.ended().map_err(|error| error.to_string())?;
+        let ended = self.pool.ended().map_err(|error| error.to_string())?;
         let status = ended.into_iter().find(|(number, ..)| *number == worker).map(|(.., status)| status);
         Ok(status.map(|status| match (self.why_ended)(worker) {
             Some(why) => format!("{status}: {why}"),
@@ -62,7 +62,7 @@ impl Scene<'_> {
 
     pub(super) fn signal(&mut self, target: Target, signal: Signal) -> Result<(), String> {
         match target {
-            Target::Worker(worker) => self.crew.signal(worker, signal).map_err(|error| error.to_string()),
+            Target::Worker(worker) => self.pool.signal(worker, signal).map_err(|error| error.to_string()),
             other => self.parts()?.signal(part(other), signal).map_err(|error| error.to_string()),
         }
     }
@@ -71,7 +71,7 @@ impl Scene<'_> {
     pub(super) fn terminate(&mut self, target: Target) -> Result<(), String> {
         match target {
             Target::Worker(worker) => {
-                self.crew.dismiss(worker);
+                self.pool.dismiss(worker);
                 Ok(())
             }
             other => self.signal(other, Signal::TERM),
@@ -81,7 +81,7 @@ impl Scene<'_> {
     /// Starts an ended process as it was.
     pub(super) fn start(&mut self, target: Target) -> Result<(), String> {
         match target {
-            Target::Worker(worker) => self.crew.start_again(worker).map_err(|error| error.to_string()),
+            Target::Worker(worker) => self.pool.start_again(worker).map_err(|error| error.to_string()),
             other => self.parts()?.start_again(part(other)).map_err(|error| error.to_string()),
         }
     }
@@ -99,6 +99,6 @@ fn part(target: Target) -> Part {
     match target {
         Target::Broker(broker) => Part::Broker(broker),
         Target::Redis => Part::Redis,
-        Target::Controller | Target::Worker(_) => unreachable!("a controller was looked up, a worker is of the crew"),
+        Target::Controller | Target::Worker(_) => unreachable!("a controller was looked up, a worker is of the pool"),
     }
 }

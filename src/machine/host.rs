@@ -78,11 +78,11 @@ pub enum Cores {
 
 /// Keeps all cores of this machine from sleeping, as long as it is there.
 #[derive(Debug)]
-pub struct Awake {
+pub struct AwakeCores {
     held: Result<Option<File>, String>,
 }
 
-impl Awake {
+impl AwakeCores {
     /// Begins, where that is `wanted`.
     pub fn hold(wanted: bool) -> Self {
         Self { held: wanted.then(|| no_latency(Path::new(WAKE_UP_LATENCY))).transpose() }
@@ -139,9 +139,9 @@ mod tests {
         std::fs::write(&device, [7; 4]).unwrap();
         let held = no_latency(&device).unwrap();
         assert_eq!(std::fs::read(&device).unwrap(), [0; 4]);
-        let awake = |held| Awake { held }.cores();
+        let awake = |held| AwakeCores { held }.cores();
         assert_eq!(awake(Ok(Some(held))), Cores::KeptAwake);
         assert_eq!(awake(Err("no".to_owned())), Cores::Refused("no".to_owned()));
-        assert_eq!(Awake::hold(false).cores(), Cores::AsTheyAre);
+        assert_eq!(AwakeCores::hold(false).cores(), Cores::AsTheyAre);
     }
 }

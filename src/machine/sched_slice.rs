@@ -22,11 +22,11 @@ pub enum Slices {
 
 /// Keeps the slice of this thread, and of all that it starts meanwhile, at a length.
 #[derive(Debug)]
-pub struct Slice {
+pub struct SchedSlice {
     slices: Slices,
 }
 
-impl Slice {
+impl SchedSlice {
     /// Begins, with the kernel's own length where `length` is none at all.
     pub fn hold(length: Duration) -> Self {
         if length.is_zero() {
@@ -46,7 +46,7 @@ impl Slice {
     }
 }
 
-impl Drop for Slice {
+impl Drop for SchedSlice {
     fn drop(&mut self) {
         if self.slices == Slices::Ours {
             // What it allowed once it allows again; and if not, the next run asks anew.
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_thread_and_all_that_it_starts_have_the_slice_as_long_as_it_is_held() {
         let before = granted().unwrap();
-        let held = Slice::hold(LENGTH);
+        let held = SchedSlice::hold(LENGTH);
         match held.slices() {
             Slices::Ours => assert_eq!((granted().unwrap(), of_a_child()), (LENGTH, LENGTH)),
             Slices::Refused(why) => {
@@ -111,6 +111,6 @@ mod tests {
         }
         drop(held);
         assert_eq!((granted().unwrap(), of_a_child()), (before, before));
-        assert_eq!(Slice::hold(Duration::ZERO).slices(), Slices::Kernels);
+        assert_eq!(SchedSlice::hold(Duration::ZERO).slices(), Slices::Kernels);
     }
 }

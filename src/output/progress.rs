@@ -13,12 +13,12 @@ const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// Progress on standard error.
 #[derive(Debug)]
-pub struct Live {
+pub struct Progress {
     bar: Option<ProgressBar>,
     printed: std::cell::Cell<Option<Instant>>,
 }
 
-impl Default for Live {
+impl Default for Progress {
     fn default() -> Self {
         let style = ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid");
         let bar = || ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
@@ -26,7 +26,7 @@ impl Default for Live {
     }
 }
 
-impl Live {
+impl Progress {
     /// Something that happens once, and stays on the screen.
     pub fn step(&self, text: &str) {
         match &self.bar {

@@ -25,7 +25,7 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{Counters, Due, Fate, Load, outcomes::Outbox, publish_errors::Cause, thread::Engine};
+use super::{Counters, Due, Load, PublishOutcome, outcomes::Outbox, publish_errors::Cause, thread::Engine};
 use crate::{
     cluster::{
         Complaints, producer_defaults,
@@ -317,7 +317,7 @@ fn cause(fatal: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> Cause
 }
 
 /// Which errors prove an event unwritten. An error after the deadline leaves it open, as does a purge.
-fn judge(error: &KafkaError) -> Fate {
+fn judge(error: &KafkaError) -> PublishOutcome {
     use RDKafkaErrorCode as E;
     match error.rdkafka_error_code() {
         Some(
@@ -334,8 +334,8 @@ fn judge(error: &KafkaError) -> Fate {
             | E::ClusterAuthorizationFailed
             | E::UnknownPartition
             | E::UnknownTopic,
-        ) => Fate::Failed,
-        _ => Fate::Maybe,
+        ) => PublishOutcome::Failed,
+        _ => PublishOutcome::Maybe,
     }
 }
 
@@ -405,7 +405,7 @@ mod tests {
         let with =
             |fate| outcomes.iter().filter(move |outcome| outcome.fate == fate).map(|outcome| outcome.due.sequence);
         let taken = 2 + EVENTS / 2;
-        assert!(with(Fate::Acked).eq(0..taken), "in order, {} of them", with(Fate::Acked).count());
-        assert!(with(Fate::Unsent).eq(taken..=EVENTS), "past the backlog");
+        assert!(with(PublishOutcome::Acked).eq(0..taken), "in order, {} of them", with(PublishOutcome::Acked).count());
+        assert!(with(PublishOutcome::Unsent).eq(taken..=EVENTS), "past the backlog");
     }
 }

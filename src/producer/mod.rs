@@ -43,7 +43,7 @@ use crate::{
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PublishOutcome {
     /// All in-sync replicas have it.
     Acked,
     /// The brokers refused it each time: it is proven unwritten.
@@ -64,7 +64,7 @@ pub struct Outcome {
     /// Its partition.
     pub partition: i32,
     /// What became of it.
-    pub fate: Fate,
+    pub fate: PublishOutcome,
     /// When it was first handed to the client, µs of the Unix epoch; `None` when it never was.
     pub before_publish_us: Option<i64>,
     /// When the ack was handled, µs of the Unix epoch.

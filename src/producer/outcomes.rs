@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Counters, Due, Fate, Load, Outcome, publish_errors::Cause};
+use super::{Counters, Due, Load, Outcome, PublishOutcome, publish_errors::Cause};
 use crate::cluster::throttle::Throttled;
 
 const BATCH: usize = 256;
@@ -65,12 +65,12 @@ impl Outbox {
         if !due.warm {
             self.counters.unsent.fetch_add(1, Relaxed);
         }
-        self.put(due, Fate::Unsent, None, None, None);
+        self.put(due, PublishOutcome::Unsent, None, None, None);
     }
 
     pub fn acked(&self, due: Due, before_us: i64, after_us: i64, offset: i64) {
         self.answered(&due);
-        self.put(due, Fate::Acked, Some(before_us), Some(after_us), Some(offset));
+        self.put(due, PublishOutcome::Acked, Some(before_us), Some(after_us), Some(offset));
     }
 
     /// A broker has answered these, and holds the connection back for so long.
@@ -92,12 +92,12 @@ impl Outbox {
         self.connected.borrow().contains(&connection)
     }
 
-    pub fn unacked(&self, due: Due, before_us: i64, fate: Fate, cause: &Cause) {
+    pub fn unacked(&self, due: Due, before_us: i64, fate: PublishOutcome, cause: &Cause) {
         self.counters.refusals.add(cause, fate, due.warm);
         self.put(due, fate, Some(before_us), None, None);
     }
 
-    fn put(&self, due: Due, fate: Fate, before_us: Option<i64>, after_us: Option<i64>, offset: Option<i64>) {
+    fn put(&self, due: Due, fate: PublishOutcome, before_us: Option<i64>, after_us: Option<i64>, offset: Option<i64>) {
         let tag = self.load.shape.tag(due.connection, due.sequence);
         let partition = self.load.partition(tag);
         let outcome =

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::Fate;
+use super::PublishOutcome;
 
 /// Most causes that are told apart; their texts may come from a broker.
 const CAUSES_MAX: usize = 32;
@@ -41,15 +41,15 @@ pub struct Refusal {
 }
 
 impl Refusals {
-    pub(super) fn add(&self, cause: &Cause, fate: Fate, warm: bool) {
+    pub(super) fn add(&self, cause: &Cause, fate: PublishOutcome, warm: bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = cause.to_string();
         let text = if all.len() < CAUSES_MAX || all.contains_key(&text) { text } else { "other causes".into() };
         let refusal = all.entry(text.clone()).or_insert_with(|| Refusal { cause: text, ..Refusal::default() });
         let count = match fate {
             _ if warm => &mut refusal.warm,
-            Fate::Failed => &mut refusal.failed,
-            Fate::Acked | Fate::Maybe | Fate::Unsent => &mut refusal.maybe,
+            PublishOutcome::Failed => &mut refusal.failed,
+            PublishOutcome::Acked | PublishOutcome::Maybe | PublishOutcome::Unsent => &mut refusal.maybe,
         };
         *count += 1;
     }
@@ -116,17 +116,17 @@ mod tests {
     fn each_cause_is_told_once_with_its_counts() {
         let refusals = Refusals::default();
         let too_large = Cause { code: Some(10), text: String::new() };
-        (0..3).for_each(|_| refusals.add(&too_large, Fate::Failed, false));
-        refusals.add(&too_large, Fate::Failed, true);
-        refusals.add(&Cause { code: Some(-1), text: "Local: Message timed out".into() }, Fate::Maybe, false);
+        (0..3).for_each(|_| refusals.add(&too_large, PublishOutcome::Failed, false));
+        refusals.add(&too_large, PublishOutcome::Failed, true);
+        refusals.add(&Cause { code: Some(-1), text: "Local: Message timed out".into() }, PublishOutcome::Maybe, false);
         let all = refusals.all();
         assert_eq!((all[0].failed, all[0].warm, all[1].maybe), (3, 1, 1));
         assert!(all[0].cause.starts_with("MESSAGE_TOO_LARGE: raise the topic's max.message.bytes"), "{all:?}");
         assert_eq!(all[1].cause, "Local: Message timed out");
         // What a broker says does not fill the memory.
         for n in 0..1_000 {
-            refusals.add(&Cause { code: None, text: "ü".repeat(500) + &n.to_string() }, Fate::Maybe, false);
-            refusals.add(&Cause { code: None, text: n.to_string() }, Fate::Maybe, false);
+            refusals.add(&Cause { code: None, text: "ü".repeat(500) + &n.to_string() }, PublishOutcome::Maybe, false);
+            refusals.add(&Cause { code: None, text: n.to_string() }, PublishOutcome::Maybe, false);
         }
         let all = refusals.all();
         assert!(all.len() <= CAUSES_MAX + 1 && all.iter().all(|one| one.cause.chars().count() <= TEXT_CHARS_MAX));

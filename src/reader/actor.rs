@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Event, Gap, Options, ReaderError, Snapshot, StreamId, Tag,
     bulk::Bulk,
-    connections::{Inbox, Link, News},
+    connections::{Inbox, Link, Notice},
     tag_follower::{Followed, Follower},
 };
 use crate::topology::{Map, Seeds};
@@ -38,7 +38,7 @@ const AUDIT_TICK: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// What the desk is asked.
+/// What the actor is asked.
 #[derive(Debug)]
 pub(super) struct Command {
     pub tag: Tag,
@@ -49,7 +49,7 @@ pub(super) struct Command {
 
 type Key = Arc<str>;
 
-/// What is done beside the desk; the number says which connection it was for.
+/// What is done beside the actor; the number says which connection it was for.
 enum Job {
     Linked(Result<(Box<Link>, Arc<Inbox>), ReaderError>),
     Snapshot(u64, Key, Result<Snapshot, ReaderError>),
@@ -58,7 +58,7 @@ enum Job {
     Again(Key),
 }
 
-pub(super) struct Desk {
+pub(super) struct ReaderActor {
     seeds: Seeds,
     /// Where everything was when it was last asked for.
     map: Arc<Map>,
@@ -87,7 +87,7 @@ pub(super) struct Desk {
     followers: u64,
 }
 
-impl Desk {
+impl ReaderActor {
     pub fn new(
         seeds: Seeds,
         options: Options,
@@ -95,7 +95,7 @@ impl Desk {
         (link, inbox): (Link, Arc<Inbox>),
     ) -> (Self, watch::Receiver<Option<Bulk>>) {
         let (published, seen) = watch::channel(Some(link.bulk()));
-        let desk = Self {
+        let actor = Self {
             seeds,
             map: Arc::clone(link.map()),
             options,
@@ -116,7 +116,7 @@ impl Desk {
             linked: Instant::now(),
             followers: 0,
         };
-        (desk, seen)
+        (actor, seen)
     }
 
     /// Works until nobody can ask for anything any more.
@@ -158,7 +158,7 @@ impl Desk {
     }
 
     fn hear(&mut self) {
-        let News { keys, all, gone } = self.inbox.take();
+        let Notice { keys, all, gone } = self.inbox.take();
         if gone {
             // No more comes over this one; what it still told is read again over the next.
             self.unlink(&ReaderError::Unavailable("the connection has ended".into()));
@@ -215,7 +215,7 @@ impl Desk {
         for (id, sender) in followed.full().filter(|(id, _)| !full_before.contains(id)) {
             let key = Arc::clone(key);
             self.jobs.spawn(async move {
-                // The room is given back at once; only this desk sends into it.
+                // The room is given back at once; only this actor sends into it.
                 let _ = sender.reserve_many(room).await;
                 Job::Room(key, id)
             });

@@ -46,10 +46,10 @@ impl Bulk {
         self.map.node(slot(key.as_bytes())).map_err(|error| self.failed(&error, key))
     }
 
-    /// What an error means; where the slot is another node's, the desk has to know.
+    /// What an error means; where the slot is another node's, the actor has to know.
     fn failed(&self, error: &RedisError, key: &str) -> ReaderError {
         if error.code() == Some("MOVED") || error.to_string().contains("MOVED") {
-            self.inbox.add(|news| news.gone = true);
+            self.inbox.add(|notice| notice.gone = true);
         }
         ReaderError::of(error, key)
     }

@@ -37,7 +37,7 @@ impl Dial {
         self.open(address, &self.config).await
     }
 
-    /// A connection whose news go to the inbox.
+    /// A connection whose notices go to the inbox.
     pub async fn told(&self, address: &Address) -> Result<MultiplexedConnection, ReaderError> {
         let inbox = Arc::clone(&self.inbox);
         let config = self.config.clone().set_push_sender(move |push| {

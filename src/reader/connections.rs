@@ -28,7 +28,7 @@ use crate::topology::{Address, Map, Seeds, slot};
 
 /// What Redis has told since it was last asked for.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Notice {
     /// Keys that have changed.
     pub keys: HashSet<String>,
     /// Every key may have changed.
@@ -40,20 +40,20 @@ pub(super) struct News {
 /// Where Redis' word arrives. A key is in it once, however often it changes.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    news: Mutex<News>,
+    notice: Mutex<Notice>,
     arrived: Notify,
 }
 
 impl Inbox {
     /// Adds to it, and wakes who waits.
-    pub fn add(&self, change: impl FnOnce(&mut News)) {
-        change(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+    pub fn add(&self, change: impl FnOnce(&mut Notice)) {
+        change(&mut self.notice.lock().unwrap_or_else(PoisonError::into_inner));
         self.arrived.notify_one();
     }
 
     /// Everything in it.
-    pub fn take(&self) -> News {
-        mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> Notice {
+        mem::take(&mut self.notice.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until there is something.
@@ -64,11 +64,11 @@ impl Inbox {
     /// Takes what Redis tells.
     pub fn push(&self, push: PushInfo) {
         match (push.kind, push.data.into_iter().next()) {
-            (PushKind::Disconnection, _) => self.add(|news| news.gone = true),
+            (PushKind::Disconnection, _) => self.add(|notice| notice.gone = true),
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
-                self.add(|news| news.keys.extend(keys.into_iter().filter_map(content::text)));
+                self.add(|notice| notice.keys.extend(keys.into_iter().filter_map(content::text)));
             }
-            (PushKind::Invalidate, _) => self.add(|news| news.all = true),
+            (PushKind::Invalidate, _) => self.add(|notice| notice.all = true),
             _ => {}
         }
     }

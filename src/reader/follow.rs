@@ -19,8 +19,8 @@ pub struct Follow {
     /// Why it ended, once it has.
     pub(super) end: Arc<OnceLock<Gap>>,
     pub(super) ended: bool,
-    /// The desk works for as long as anybody holds one of these.
-    pub(super) _desk: mpsc::Sender<Command>,
+    /// The actor works for as long as anybody holds one of these.
+    pub(super) _actor: mpsc::Sender<Command>,
 }
 
 impl Follow {

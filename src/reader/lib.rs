@@ -57,7 +57,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
-    actor::{Command, Desk},
+    actor::{Command, ReaderActor},
     bulk::Bulk,
     connections::{Inbox, Link},
 };
@@ -114,7 +114,7 @@ impl Default for Options {
 
 /// Reads tags from Redis. Cheap to share by reference; all of its followers live on the same few connections.
 pub struct Reader {
-    desk: mpsc::Sender<Command>,
+    actor: mpsc::Sender<Command>,
     bulk: watch::Receiver<Option<Bulk>>,
     options: Options,
 }
@@ -136,10 +136,10 @@ impl Reader {
         let seeds = connect::seeds(url)?;
         let inbox = Arc::<Inbox>::default();
         let link = Link::connect(&seeds, &crate::topology::Map::default(), &options, &inbox).await?;
-        let (desk, commands) = mpsc::channel(64);
-        let (work, bulk) = Desk::new(seeds, options.clone(), commands, (link, inbox));
+        let (actor, commands) = mpsc::channel(64);
+        let (work, bulk) = ReaderActor::new(seeds, options.clone(), commands, (link, inbox));
         tokio::spawn(work.run());
-        Ok(Self { desk, bulk, options })
+        Ok(Self { actor, bulk, options })
     }
 
     /// All values of a tag, as they were together at one version. A tag that was never written is empty.
@@ -169,9 +169,9 @@ impl Reader {
         let end = Arc::<OnceLock<Gap>>::default();
         let (ready, answer) = oneshot::channel();
         let command = Command { tag: tag.clone(), sender, end: Arc::clone(&end), ready };
-        self.desk.send(command).await.map_err(|_| ReaderError::Ended)?;
+        self.actor.send(command).await.map_err(|_| ReaderError::Ended)?;
         answer.await.map_err(|_| ReaderError::Ended)??;
-        Ok(Follow { events, end, ended: false, _desk: self.desk.clone() })
+        Ok(Follow { events, end, ended: false, _actor: self.actor.clone() })
     }
 
     fn bulk(&self) -> Result<Bulk, ReaderError> {

@@ -7,12 +7,12 @@ use super::{Request, RunError, Stop};
 use crate::{
     cluster::{self, Cluster, capacity},
     machine::{contention::Before, process::Lifetime},
-    output::progress::Live,
+    output::progress::Progress,
     variant::{ClusterKind, Variant},
 };
 
 /// A cluster, and what has been made on it. What was started for it ends when it drops.
-pub struct Ground {
+pub struct ClusterSession {
     pub(super) cluster: Box<dyn Cluster>,
     /// How long it took to be ready, in s.
     pub(super) ready_s: f64,
@@ -23,36 +23,36 @@ pub struct Ground {
     variant: Variant,
 }
 
-impl Ground {
+impl ClusterSession {
     /// The one that is there already where it suits the run, else a new one in its place.
     pub(super) fn take<'a>(
         there: &'a mut Option<Self>,
         request: &Request,
         stop: &Stop,
-        live: &Live,
+        progress: &Progress,
     ) -> Result<&'a mut Self, RunError> {
-        let suits = there.as_mut().is_some_and(|ground| ground.suits(request));
+        let suits = there.as_mut().is_some_and(|session| session.suits(request));
         if !suits {
             // Two clusters at a time would be too much for a small machine.
             *there = None;
         }
-        let own = there.as_ref().map_or_else(Vec::new, |ground| ground.cluster.processes());
+        let own = there.as_ref().map_or_else(Vec::new, |session| session.cluster.processes());
         let before = Before::look(&own);
         let told = [before.warning(), request.variant.engine_for_size()];
-        told.into_iter().flatten().for_each(|line| live.step(&line));
-        let ground = match there.take() {
-            Some(ground) => Self { before, ..ground },
-            None => Self::start(request, before, stop, live)?,
+        told.into_iter().flatten().for_each(|line| progress.step(&line));
+        let session = match there.take() {
+            Some(session) => Self { before, ..session },
+            None => Self::start(request, before, stop, progress)?,
         };
-        Ok(there.insert(ground))
+        Ok(there.insert(session))
     }
 
-    fn start(request: &Request, before: Before, stop: &Stop, live: &Live) -> Result<Self, RunError> {
+    fn start(request: &Request, before: Before, stop: &Stop, progress: &Progress) -> Result<Self, RunError> {
         let started = Instant::now();
         check(request)?;
         let lifetime = if request.keep_cluster { Lifetime::Detached } else { Lifetime::WithParent };
         let addresses = Some(request.addresses.clone());
-        let progress = |text: &str| live.step(text);
+        let progress = |text: &str| progress.step(text);
         let cluster = cluster::start(&request.variant, addresses, lifetime, &|| stop.requested(), &progress)?;
         let (ready_s, variant) = (started.elapsed().as_secs_f64(), request.variant.clone());
         Ok(Self { cluster, ready_s, runs: 0, before, variant })

@@ -25,7 +25,7 @@ use crate::{
         missing_records::Passages,
     },
     worker::{
-        pool::News,
+        pool::WorkerMessage,
         report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
     },
 };
@@ -43,14 +43,14 @@ pub enum Input {
     /// Ends of events on the producing side.
     Outcomes(Vec<Outcome>),
     /// From a worker.
-    Worker(u32, News),
+    Worker(u32, WorkerMessage),
     /// From the readers' process, which has a number among the children as workers have.
-    Readers(u32, News),
+    Readers(u32, WorkerMessage),
 }
 
 /// How the run stands, for anyone to read at any time.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct RunStatus {
     /// Events of the window stored.
     pub stored: AtomicU64,
     /// Events of the window that only an ack or a delivery is missing from; failed ones have neither to come.
@@ -61,12 +61,12 @@ pub struct Standing {
     pub probed: AtomicU64,
     /// Tags that a reader follows.
     pub followed: AtomicU64,
-    seldom: Mutex<Seldom>,
+    slow: Mutex<SlowStatus>,
 }
 
-/// The part of a run's standing that changes once a second or less.
+/// The part of a run's status that changes once a second or less.
 #[derive(Debug, Default, Clone)]
-struct Seldom {
+struct SlowStatus {
     last_second_ms: Option<[f64; 3]>,
     assigned: BTreeMap<u32, Vec<i32>>,
     workers_ended: BTreeMap<u32, Option<String>>,
@@ -76,44 +76,44 @@ struct Seldom {
     last_warnings: VecDeque<String>,
 }
 
-impl Standing {
-    fn seldom(&self) -> std::sync::MutexGuard<'_, Seldom> {
-        self.seldom.lock().unwrap_or_else(PoisonError::into_inner)
+impl RunStatus {
+    fn slow(&self) -> std::sync::MutexGuard<'_, SlowStatus> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many partitions each worker has now, in the workers' order.
     pub fn partitions_per_worker(&self) -> Vec<usize> {
-        self.seldom().assigned.values().map(Vec::len).collect()
+        self.slow().assigned.values().map(Vec::len).collect()
     }
 
     /// Latencies scheduled → stored of the last second: p50, p99 and maximum in ms.
     pub fn last_second_ms(&self) -> Option<[f64; 3]> {
-        self.seldom().last_second_ms
+        self.slow().last_second_ms
     }
 
     /// The workers from which nothing more comes, and why, as far as they said.
     pub fn workers_ended(&self) -> BTreeMap<u32, Option<String>> {
-        self.seldom().workers_ended.clone()
+        self.slow().workers_ended.clone()
     }
 
     /// Why the topic is not the one that the run began with, once a worker is certain.
     pub fn topic_lost(&self) -> Option<String> {
-        self.seldom().topic_lost.clone()
+        self.slow().topic_lost.clone()
     }
 
     /// What a server refuses a worker, if any does, until somebody grants a right or corrects a password.
     pub fn refused(&self) -> Option<String> {
-        self.seldom().refused.clone()
+        self.slow().refused.clone()
     }
 
     /// The last few warnings.
     pub fn last_warnings(&self) -> Vec<String> {
-        self.seldom().last_warnings.iter().cloned().collect()
+        self.slow().last_warnings.iter().cloned().collect()
     }
 
     /// Why rows are missing from the file, once one could not be written: the run goes on without.
     pub fn rows_error(&self) -> Option<String> {
-        self.seldom().rows_error.clone()
+        self.slow().rows_error.clone()
     }
 }
 
@@ -168,7 +168,7 @@ impl Collected {
 #[derive(Debug)]
 pub struct Collector {
     sender: Sender<Input>,
-    standing: Arc<Standing>,
+    status: Arc<RunStatus>,
     disk: Disk,
     thread: JoinHandle<Collected>,
 }
@@ -180,12 +180,12 @@ impl Collector {
     /// When the system has no thread to give.
     pub fn start(join: Join, rows: Rows, clock: Clock) -> std::io::Result<Self> {
         let (sender, inputs) = mpsc::channel();
-        let (standing, disk) = (Arc::<Standing>::default(), rows.disk());
-        let desk = Desk {
+        let (status, disk) = (Arc::<RunStatus>::default(), rows.disk());
+        let state = CollectorState {
             join,
             rows,
             clock,
-            standing: Arc::clone(&standing),
+            status: Arc::clone(&status),
             recent: histogram(),
             rebalances: Vec::new(),
             set_aside: Vec::new(),
@@ -196,8 +196,8 @@ impl Collector {
             evicted: false,
             throttled: Throttled::default(),
         };
-        let thread = std::thread::Builder::new().name("collector".into()).spawn(move || desk.run(&inputs))?;
-        Ok(Self { sender, standing, disk, thread })
+        let thread = std::thread::Builder::new().name("collector".into()).spawn(move || state.run(&inputs))?;
+        Ok(Self { sender, status, disk, thread })
     }
 
     /// Where to tell it.
@@ -206,8 +206,8 @@ impl Collector {
     }
 
     /// How the run stands.
-    pub fn standing(&self) -> &Arc<Standing> {
-        &self.standing
+    pub fn status(&self) -> &Arc<RunStatus> {
+        &self.status
     }
 
     /// The disk that takes the rows.
@@ -222,11 +222,11 @@ impl Collector {
     }
 }
 
-struct Desk {
+struct CollectorState {
     join: Join,
     rows: Rows,
     clock: Clock,
-    standing: Arc<Standing>,
+    status: Arc<RunStatus>,
     recent: Histogram<u64>,
     rebalances: Vec<Rebalance>,
     set_aside: Vec<SetAside>,
@@ -242,7 +242,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("the bounds are valid")
 }
 
-impl Desk {
+impl CollectorState {
     fn run(mut self, inputs: &Receiver<Input>) -> Collected {
         let mut next = Instant::now() + SECOND;
         loop {
@@ -253,13 +253,13 @@ impl Desk {
                         self.write(row);
                     }
                 }
-                Ok(Input::Worker(worker, News::Report(report))) => self.report(worker, *report),
-                Ok(Input::Worker(worker, News::End(error))) => {
+                Ok(Input::Worker(worker, WorkerMessage::Report(report))) => self.report(worker, *report),
+                Ok(Input::Worker(worker, WorkerMessage::End(error))) => {
                     self.join.worker_gone();
                     self.ended(worker, error);
                 }
-                Ok(Input::Readers(number, News::Report(report))) => self.reads(number, *report),
-                Ok(Input::Readers(number, News::End(error))) => {
+                Ok(Input::Readers(number, WorkerMessage::Report(report))) => self.reads(number, *report),
+                Ok(Input::Readers(number, WorkerMessage::End(error))) => {
                     self.ended(number, error);
                     for row in self.join.no_more_reads() {
                         self.write(Some(row));
@@ -268,7 +268,7 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.standing.pending.store(self.join.pending(), Relaxed);
+            self.status.pending.store(self.join.pending(), Relaxed);
             if Instant::now() >= next {
                 next += SECOND;
                 self.tick();
@@ -279,7 +279,7 @@ impl Desk {
 
     fn report(&mut self, worker: u32, report: Report) {
         // One that was started again is not gone any more.
-        self.seldom(|seldom| drop(seldom.workers_ended.remove(&worker)));
+        self.slow(|slow| drop(slow.workers_ended.remove(&worker)));
         for receipt in report.receipts {
             self.receipt(worker, receipt);
         }
@@ -292,16 +292,16 @@ impl Desk {
         };
         for Assignment { at_us, partitions } in report.assignments {
             self.rebalances.push(Rebalance { worker, at_us, partitions: partitions.len() });
-            self.seldom(|seldom| {
-                seldom.assigned.insert(worker, partitions);
+            self.slow(|slow| {
+                slow.assigned.insert(worker, partitions);
             });
         }
         let room = LISTED_MAX.saturating_sub(self.set_aside.len());
         self.set_aside.extend(report.set_aside.into_iter().take(room));
         report.passages.into_iter().for_each(|passage| self.join.passed(passage));
         if let Some(text) = report.topic_lost {
-            self.seldom(|seldom| {
-                seldom.topic_lost.get_or_insert(text);
+            self.slow(|slow| {
+                slow.topic_lost.get_or_insert(text);
             });
         }
         for warning in report.warnings {
@@ -309,7 +309,7 @@ impl Desk {
         }
         if let Some(refused) = report.refused {
             let refused = format!("worker {worker}: {refused}");
-            self.seldom(|seldom| seldom.refused = Some(refused.clone()));
+            self.slow(|slow| slow.refused = Some(refused.clone()));
             self.warn(refused);
         }
         if let Some(fatal) = report.fatal {
@@ -327,7 +327,7 @@ impl Desk {
             let row = self.join.read(read);
             self.write(row);
         }
-        self.standing.followed.fetch_max(report.followed, Relaxed);
+        self.status.followed.fetch_max(report.followed, Relaxed);
         for warning in report.warnings {
             self.warn(format!("readers: {warning}"));
         }
@@ -337,16 +337,16 @@ impl Desk {
     }
 
     fn ended(&self, worker: u32, why: Option<String>) {
-        self.seldom(|seldom| {
+        self.slow(|slow| {
             // What it said itself comes before the end of its pipe.
-            seldom.workers_ended.entry(worker).or_insert(why);
+            slow.workers_ended.entry(worker).or_insert(why);
         });
     }
 
     fn receipt(&mut self, worker: u32, receipt: Receipt) {
         if receipt.kind() == Kind::Warm && receipt.producer == PROBE && !self.probed.contains(&receipt.partition) {
             self.probed.push(receipt.partition);
-            self.standing.probed.fetch_add(1, Relaxed);
+            self.status.probed.fetch_add(1, Relaxed);
         }
         let row = self.join.receipt(worker, receipt);
         self.write(row);
@@ -355,7 +355,7 @@ impl Desk {
     fn write(&mut self, row: Option<Row>) {
         let Some(row) = row else { return };
         if let Some(us) = row.latency_us(&SCHEDULED_TO_STORED) {
-            self.standing.stored.fetch_add(1, Relaxed);
+            self.status.stored.fetch_add(1, Relaxed);
             self.recent.saturating_record(us.max(0) as u64);
         }
         if self.rows_error.is_none() {
@@ -369,7 +369,7 @@ impl Desk {
         if let Err(error) = written {
             let error = format!("{}: {error}", self.rows.path().display());
             self.rows_error = Some(error.clone());
-            self.seldom(|seldom| seldom.rows_error = Some(error));
+            self.slow(|slow| slow.rows_error = Some(error));
         }
     }
 
@@ -379,30 +379,30 @@ impl Desk {
             self.keep_rows_error(flushed);
         }
         let overdue_us = self.clock.now_us() - 5_000_000;
-        self.standing.awaited.store(self.join.awaited(overdue_us) as u64, Relaxed);
+        self.status.awaited.store(self.join.awaited(overdue_us) as u64, Relaxed);
         let ms = |us: u64| us as f64 / 1000.0;
         let recent = &self.recent;
         let last_second_ms = (!recent.is_empty())
             .then(|| [ms(recent.value_at_quantile(0.5)), ms(recent.value_at_quantile(0.99)), ms(recent.max())]);
-        self.seldom(|seldom| seldom.last_second_ms = last_second_ms);
+        self.slow(|slow| slow.last_second_ms = last_second_ms);
         self.recent.reset();
     }
 
     fn warn(&mut self, warning: String) {
         tracing::warn!("{warning}");
-        self.seldom(|seldom| {
-            if seldom.last_warnings.len() >= LAST_WARNINGS {
-                seldom.last_warnings.pop_front();
+        self.slow(|slow| {
+            if slow.last_warnings.len() >= LAST_WARNINGS {
+                slow.last_warnings.pop_front();
             }
-            seldom.last_warnings.push_back(warning.clone());
+            slow.last_warnings.push_back(warning.clone());
         });
         if self.warnings.len() < LISTED_MAX {
             self.warnings.push(warning);
         }
     }
 
-    fn seldom(&self, change: impl FnOnce(&mut Seldom)) {
-        change(&mut self.standing.seldom());
+    fn slow(&self, change: impl FnOnce(&mut SlowStatus)) {
+        change(&mut self.status.slow());
     }
 
     fn finish(mut self) -> Collected {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ground, Request, RunError, Stop, files::Files, null_run};
+use super::{ClusterSession, Request, RunError, Stop, files::Files, null_run};
 use crate::{
     cluster::{
         Endpoints,
@@ -16,7 +16,7 @@ use crate::{
     },
     event::{headers::Stamps, payload::EventShape, schedule::Pace},
     machine::clock::{Anchor, Clock},
-    output::progress::Live,
+    output::progress::Progress,
     producer::{Load, Outcome, Producers},
     run::{
         collector::{Collected, Collector, Input},
@@ -28,7 +28,7 @@ use crate::{
     variant::{ClusterKind, Variant, fault::Party},
     verify::{self, Subject, Verification},
     worker,
-    worker::pool::Crew,
+    worker::pool::WorkerPool,
 };
 use shasta_reader::topology::{self, Address, Evicted, Primaries, Seeds};
 
@@ -41,7 +41,7 @@ const LEAD_US: i64 = 100_000;
 pub(super) const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The prepared topic, group and load of a run.
-pub(super) struct Stage {
+pub(super) struct RunContext {
     pub anchor: Anchor,
     pub clock: Clock,
     pub seed: u64,
@@ -62,11 +62,17 @@ pub(super) struct Stage {
     pub evicted: Option<Evicted>,
 }
 
-impl Stage {
+impl RunContext {
     /// Prepares topic, generation and group.
-    pub fn set(request: &Request, run: &str, anchor: Anchor, ground: &Ground, stop: &Stop) -> Result<Self, RunError> {
-        let (clock, cluster) = (Clock::new(anchor), &ground.cluster);
-        let variant = &Variant { warm: request.variant.warm_up(ground.runs), ..request.variant.clone() };
+    pub fn prepare(
+        request: &Request,
+        run: &str,
+        anchor: Anchor,
+        session: &ClusterSession,
+        stop: &Stop,
+    ) -> Result<Self, RunError> {
+        let (clock, cluster) = (Clock::new(anchor), &session.cluster);
+        let variant = &Variant { warm: request.variant.warm_up(session.runs), ..request.variant.clone() };
         let seed = variant.seed.unwrap_or_else(|| crate::event::schedule::hash(clock.now_us() as u64, 0, 0) >> 33);
         if variant.cluster == ClusterKind::Null {
             return Self::of_nothing(variant, run, seed, anchor, cluster.endpoints());
@@ -75,7 +81,7 @@ impl Stage {
         let topic = topic::prepare(&endpoints.kafka, variant, &|| stop.requested())?;
         let mut remarks = topic.remarks(request.verify)?;
         let start_offsets = topic::end_offsets(&endpoints.kafka, &topic)?;
-        let again = (request.verify, request.reuse_redis || ground.runs > 0);
+        let again = (request.verify, request.reuse_redis || session.runs > 0);
         let Claim { generation, reused, evicted, nodes, found } =
             claim(&endpoints, (&topic, variant), &start_offsets, again)?;
         remarks.extend(found);
@@ -122,33 +128,33 @@ impl Stage {
     }
 
     /// Starts the workers, and waits until an event of each partition has reached one. Returns how long that took, in s.
-    pub fn hire(
+    pub fn start_workers(
         &self,
         request: &Request,
         collector: &Collector,
         stop: &Stop,
-        live: &Live,
-    ) -> Result<(Crew, f64), RunError> {
+        progress: &Progress,
+    ) -> Result<(WorkerPool, f64), RunError> {
         let started = Instant::now();
         if self.load.null {
-            return Ok((Crew::default(), 0.0));
+            return Ok((WorkerPool::default(), 0.0));
         }
         for (name, why) in self.worker_config(&request.variant, 0).consumer_not_applied() {
-            live.step(&format!("[consumer] `{name}` is left out: {why}"));
+            progress.step(&format!("[consumer] `{name}` is left out: {why}"));
         }
-        let mut crew = Crew::default();
+        let mut pool = WorkerPool::default();
         for number in 0..request.variant.workers {
             let config = self.worker_config(&request.variant, number);
             let sender = collector.sender();
             // The collector ends only after its senders have.
             let sink = move |news| drop(sender.send(Input::Worker(number, news)));
-            crew.add(&request.program, ("worker", format!("worker {number}")), &self.workers, &config, sink)?;
+            pool.add(&request.program, ("worker", format!("worker {number}")), &self.workers, &config, sink)?;
         }
-        live.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
-        let standing = collector.standing();
+        progress.step(&format!("{} workers started; waiting for a balanced assignment", request.variant.workers));
+        let status = collector.status();
         let partitions = self.topic.partitions.len();
         let balanced = || {
-            let counts = standing.partitions_per_worker();
+            let counts = status.partitions_per_worker();
             let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
             counts.len() == request.variant.workers as usize
                 && counts.iter().sum::<usize>() == partitions
@@ -156,9 +162,9 @@ impl Stage {
         };
         self.wait_for(stop, collector, started, &balanced)?;
         consumer_group::probe(&self.endpoints.kafka, &self.load.run, &self.topic, self.clock)?;
-        let all_probed = || balanced() && standing.probed.load(Relaxed) == partitions as u64;
+        let all_probed = || balanced() && status.probed.load(Relaxed) == partitions as u64;
         self.wait_for(stop, collector, started, &all_probed)?;
-        Ok((crew, started.elapsed().as_secs_f64()))
+        Ok((pool, started.elapsed().as_secs_f64()))
     }
 
     fn wait_for(
@@ -168,22 +174,22 @@ impl Stage {
         started: Instant,
         ready: &dyn Fn() -> bool,
     ) -> Result<(), RunError> {
-        let standing = collector.standing();
+        let status = collector.status();
         while !ready() {
             stop.check()?;
-            if let Some(text) = standing.topic_lost() {
+            if let Some(text) = status.topic_lost() {
                 return Err(RunError::TopicLost(text));
             }
-            if let Some((worker, why)) = standing.workers_ended().into_iter().next() {
+            if let Some((worker, why)) = status.workers_ended().into_iter().next() {
                 let why = why.unwrap_or_else(|| "it has ended".to_owned());
                 return Err(RunError::Worker(format!("worker {worker}: {why}")));
             }
-            if let Some(refused) = standing.refused() {
+            if let Some(refused) = status.refused() {
                 return Err(RunError::Worker(refused));
             }
             if started.elapsed() > ASSIGN_MAX {
-                let (counts, probed) = (standing.partitions_per_worker(), standing.probed.load(Relaxed));
-                let warned = standing.last_warnings().into_iter().map(|warning| format!("\n  {warning}"));
+                let (counts, probed) = (status.partitions_per_worker(), status.probed.load(Relaxed));
+                let warned = status.last_warnings().into_iter().map(|warning| format!("\n  {warning}"));
                 let state = format!(
                     "partitions of each worker {counts:?}, {probed} partitions proven by an event{}",
                     warned.collect::<String>()
@@ -219,7 +225,12 @@ impl Stage {
     }
 
     /// Opens all connections, and waits until each has had an event acked. Returns how long that took, in s.
-    pub fn connect(&self, collector: &Collector, stop: &Stop, live: &Live) -> Result<(Producers, f64), RunError> {
+    pub fn connect(
+        &self,
+        collector: &Collector,
+        stop: &Stop,
+        progress: &Progress,
+    ) -> Result<(Producers, f64), RunError> {
         let started = Instant::now();
         let sender = collector.sender();
         let null = self.load.null;
@@ -242,17 +253,17 @@ impl Stage {
                 producers.finish()?;
                 return Err(RunError::Interrupted);
             }
-            live.line(&format!("connecting: {} of {wanted}", producers.connected()));
+            progress.line(&format!("connecting: {} of {wanted}", producers.connected()));
             std::thread::sleep(TICK);
         }
         let took_s = started.elapsed().as_secs_f64();
         let warm_s = self.load.warm_up.duration.as_secs_f64();
-        live.step(&format!("{wanted} connections open in {took_s:.1} s; warming up for {warm_s:.0} s"));
+        progress.step(&format!("{wanted} connections open in {took_s:.1} s; warming up for {warm_s:.0} s"));
         Ok((producers, took_s))
     }
 
     /// Starts the load, and returns the measured window, µs of the Unix epoch.
-    pub fn go(&self, producers: &mut Producers) -> Range<i64> {
+    pub fn start_load(&self, producers: &mut Producers) -> Range<i64> {
         let warm_start_us = self.clock.now_us() + LEAD_US;
         let start_us = warm_start_us + self.load.warm_up.duration.as_micros() as i64;
         producers.go(warm_start_us, start_us);
@@ -266,7 +277,7 @@ impl Stage {
         files: &Files,
         collected: &Collected,
         stop: &Stop,
-        live: &Live,
+        progress: &Progress,
     ) -> Verification {
         let subject = Subject {
             endpoints: &self.endpoints,
@@ -283,7 +294,7 @@ impl Stage {
         };
         let interrupted = stop.requested();
         let given_up = || if interrupted { stop.insisted() } else { stop.requested() };
-        verify::verify(&subject, &|text| live.line(text), &given_up)
+        verify::verify(&subject, &|text| progress.line(text), &given_up)
     }
 
     /// Bytes that the headers add to an event.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Finished, Request, RunError,
-    context::{REDIS_TIMEOUT, Stage},
+    context::{REDIS_TIMEOUT, RunContext},
     files::Files,
     topic_check::TopicAfter,
 };
@@ -66,7 +66,7 @@ impl Measured {
     pub fn close(
         self,
         request: &Request,
-        stage: &Stage,
+        context: &RunContext,
         cluster: &dyn Cluster,
         mut files: Files,
         counters: &Counters,
@@ -75,14 +75,14 @@ impl Measured {
         let [start_us, end_us] = self.window_us;
         let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
-        let worker_config = stage.worker_config(&request.variant, 0);
+        let worker_config = context.worker_config(&request.variant, 0);
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
         if request.keep_rows {
             warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
-        let topic = TopicAfter::look(stage, &request.variant, self.gave_up, &mut collected, &mut warnings);
+        let topic = TopicAfter::look(context, &request.variant, self.gave_up, &mut collected, &mut warnings);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -92,7 +92,7 @@ impl Measured {
         };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
-        let evicted = evicted(stage, collected.evicted, &mut warnings);
+        let evicted = evicted(context, collected.evicted, &mut warnings);
         let problems = unwritten.into_iter().chain(unread).chain(evicted).collect();
         let ledger = checked(ledger, self.topic_lost.or(topic.lost), problems);
         warnings.extend(notes(&ledger, &collected.foreign_runs));
@@ -114,25 +114,25 @@ impl Measured {
             window_us: self.window_us,
             started: time(start_us),
             ended: time(end_us),
-            seed: stage.seed,
+            seed: context.seed,
             substrate: cluster.substrate(),
-            security: if stage.load.null { serde_json::Value::Null } else { stage.endpoints.security() },
+            security: if context.load.null { serde_json::Value::Null } else { context.endpoints.security() },
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
             machine_before: self.before,
-            clock: clock_proof(stage),
+            clock: clock_proof(context),
             faults,
             verification: self.verification,
             set_aside: collected.set_aside,
             refusals: counters.refusals.all(),
             undecodable: collected.passages.undecodable().take(LISTED_MAX).collect(),
             warnings,
-            variant: Variant { seed: Some(stage.seed), ..request.variant.clone() },
+            variant: Variant { seed: Some(context.seed), ..request.variant.clone() },
             overrides: request.overrides.clone(),
-            clients: clients(stage, &worker_config),
+            clients: clients(context, &worker_config),
             cluster: if self.gave_up { serde_json::Value::Null } else { cluster.settings() },
-            topic: serde_json::to_value(&stage.topic).unwrap_or_default(),
+            topic: serde_json::to_value(&context.topic).unwrap_or_default(),
             command_line: request.command_line.clone(),
             versions: Versions::read(),
             host: Host::read(),
@@ -147,9 +147,9 @@ impl Measured {
 }
 
 /// How the clients of Kafka were set up.
-fn clients(stage: &Stage, worker: &worker::Config) -> serde_json::Value {
+fn clients(context: &RunContext, worker: &worker::Config) -> serde_json::Value {
     serde_json::json!({
-        "producer": stage.load.client_properties(),
+        "producer": context.load.client_properties(),
         "consumer": worker.consumer_properties(),
         "consumer_not_applied": worker.consumer_not_applied(),
     })
@@ -165,13 +165,13 @@ fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Rec
     faults
 }
 
-fn clock_proof(stage: &Stage) -> ClockProof {
+fn clock_proof(context: &RunContext) -> ClockProof {
     ClockProof {
         source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
-        error_ns: stage.anchor.error_ns,
-        drift_ns: Anchor::read().offset_ns - stage.anchor.offset_ns,
+        error_ns: context.anchor.error_ns,
+        drift_ns: Anchor::read().offset_ns - context.anchor.offset_ns,
         read_ns: each_ns(10_000, || {
-            black_box(stage.clock.now_us());
+            black_box(context.clock.now_us());
         }),
     }
 }
@@ -234,10 +234,10 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
 
 /// What Redis evicted since the run's start: a problem where it was what it had acknowledged, else a warning, since others
 /// may have keys there.
-fn evicted(stage: &Stage, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
-    let before = stage.evicted.as_ref().map_or(0, |before| before.keys);
-    let now = stage.evicted.as_ref().and_then(|_| {
-        let mut redis = Primaries::connect(stage.endpoints.redis().ok()?, REDIS_TIMEOUT).ok()?;
+fn evicted(context: &RunContext, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
+    let before = context.evicted.as_ref().map_or(0, |before| before.keys);
+    let now = context.evicted.as_ref().and_then(|_| {
+        let mut redis = Primaries::connect(context.endpoints.redis().ok()?, REDIS_TIMEOUT).ok()?;
         Evicted::ask(&mut redis)
     });
     let keys = now.as_ref().map_or(0, |now| now.keys.saturating_sub(before));

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     output::rows::Row,
-    producer::{self, Fate, Outcome},
+    producer::{self, Outcome, PublishOutcome},
     run::missing_records::Passages,
     worker::report::{Kind, Passage, Read, Receipt, Stored},
 };
@@ -159,10 +159,10 @@ impl Join {
             return None;
         }
         let count = match outcome.fate {
-            Fate::Acked => &mut self.ledger.acked,
-            Fate::Failed => &mut self.ledger.failed,
-            Fate::Maybe => &mut self.ledger.maybe,
-            Fate::Unsent => &mut self.ledger.unsent,
+            PublishOutcome::Acked => &mut self.ledger.acked,
+            PublishOutcome::Failed => &mut self.ledger.failed,
+            PublishOutcome::Maybe => &mut self.ledger.maybe,
+            PublishOutcome::Unsent => &mut self.ledger.unsent,
         };
         *count += 1;
         let key = (outcome.due.connection, outcome.due.sequence);
@@ -245,12 +245,14 @@ impl Join {
         let open = self.open.get(&key)?;
         let outcome = open.outcome?;
         let complete = match outcome.fate {
-            Fate::Unsent => true,
-            Fate::Acked | Fate::Maybe => open.first.is_some_and(|(_, Receipt { partition, offset, .. })| {
-                !self.reads.as_ref().is_some_and(|reads| reads.awaited.contains_key(&(partition, offset)))
-            }),
+            PublishOutcome::Unsent => true,
+            PublishOutcome::Acked | PublishOutcome::Maybe => {
+                open.first.is_some_and(|(_, Receipt { partition, offset, .. })| {
+                    !self.reads.as_ref().is_some_and(|reads| reads.awaited.contains_key(&(partition, offset)))
+                })
+            }
             // Whether it is consumed after all is known only at the end.
-            Fate::Failed => false,
+            PublishOutcome::Failed => false,
         };
         if !complete {
             return None;
@@ -264,20 +266,20 @@ impl Join {
         self.closed[outcome.due.connection as usize].insert(outcome.due.sequence);
         let ledger = &mut self.ledger;
         match (outcome.fate, first.is_some()) {
-            (Fate::Acked, true) => ledger.acked_consumed += 1,
-            (Fate::Acked, false) => {
+            (PublishOutcome::Acked, true) => ledger.acked_consumed += 1,
+            (PublishOutcome::Acked, false) => {
                 ledger.lost += 1;
                 self.lost.extend(outcome.offset.map(|offset| (outcome.partition, offset)));
             }
-            (Fate::Maybe, true) => ledger.maybe_consumed += 1,
-            (Fate::Maybe, false) => ledger.maybe_unseen += 1,
-            (Fate::Failed | Fate::Unsent, true) => ledger.impossible += 1,
-            (Fate::Failed | Fate::Unsent, false) => {}
+            (PublishOutcome::Maybe, true) => ledger.maybe_consumed += 1,
+            (PublishOutcome::Maybe, false) => ledger.maybe_unseen += 1,
+            (PublishOutcome::Failed | PublishOutcome::Unsent, true) => ledger.impossible += 1,
+            (PublishOutcome::Failed | PublishOutcome::Unsent, false) => {}
         }
         let row = Row { after_read_us: open.after_read_us, ..self.row(&outcome, first) };
-        let stages = CHAIN.map(|stage| row.latency_us(&stage));
+        let stages = CHAIN.map(|context| row.latency_us(&context));
         self.ledger.zero += u64::from(stages.contains(&Some(0)));
-        self.ledger.negative += u64::from(stages.iter().any(|stage| stage.is_some_and(|us| us < 0)));
+        self.ledger.negative += u64::from(stages.iter().any(|context| context.is_some_and(|us| us < 0)));
         row
     }
 
@@ -308,13 +310,13 @@ impl Join {
 
     /// Events scheduled before `before_us` that are acked and not consumed yet: late, or lost.
     pub fn awaited(&self, before_us: i64) -> usize {
-        let acked = |outcome: &Outcome| outcome.fate == Fate::Acked && outcome.due.scheduled_us < before_us;
+        let acked = |outcome: &Outcome| outcome.fate == PublishOutcome::Acked && outcome.due.scheduled_us < before_us;
         self.open.values().filter(|open| open.first.is_none() && open.outcome.as_ref().is_some_and(acked)).count()
     }
 
     /// Producer and sequence of the events that were proven unwritten, until the run is ended.
     pub fn failed(&self) -> Vec<(u32, u64)> {
-        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.fate == Fate::Failed);
+        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.fate == PublishOutcome::Failed);
         self.open.iter().filter(|(_, open)| failed(open)).map(|(key, _)| *key).collect()
     }
 
@@ -346,10 +348,10 @@ mod tests {
     use super::*;
     use crate::producer::Due;
 
-    fn outcome(connection: u32, sequence: u64, fate: Fate) -> Outcome {
+    fn outcome(connection: u32, sequence: u64, fate: PublishOutcome) -> Outcome {
         let due = Due { connection, sequence, scheduled_us: 1_000, warm: false };
-        let sent = fate != Fate::Unsent;
-        let acked = fate == Fate::Acked;
+        let sent = fate != PublishOutcome::Unsent;
+        let acked = fate == PublishOutcome::Acked;
         Outcome {
             due,
             tag: u64::from(connection),
@@ -380,7 +382,7 @@ mod tests {
         let mut join = Join::new(2, 1, 10, vec![0]);
         let mut rows = Vec::new();
         for sequence in 0..5 {
-            rows.extend(join.outcome(outcome(0, sequence, Fate::Acked)));
+            rows.extend(join.outcome(outcome(0, sequence, PublishOutcome::Acked)));
             if !dropped.contains(&sequence) {
                 rows.extend(join.receipt(1, receipt(0, sequence)));
             }
@@ -446,7 +448,7 @@ mod tests {
     fn offsets_that_cannot_be_consumed_are_counted_and_their_events_are_lost() {
         let mut join = Join::new(1, 1, 10, vec![0]);
         for sequence in 0..3 {
-            join.outcome(outcome(0, sequence, Fate::Acked));
+            join.outcome(outcome(0, sequence, PublishOutcome::Acked));
         }
         join.receipt(0, receipt(0, 0));
         let absent = crate::worker::report::Absent::Undecodable as i32;
@@ -501,15 +503,15 @@ mod tests {
         let mut join = Join::new(1, 1, 10, vec![0]).with_readers(vec![0]);
         let read = |offset| Read { tag: 0, offset, after_read_us: 4_000 + offset };
         let mut rows = Vec::new();
-        rows.extend(join.outcome(outcome(0, 0, Fate::Acked)));
+        rows.extend(join.outcome(outcome(0, 0, PublishOutcome::Acked)));
         rows.extend(join.receipt(0, receipt(0, 0)));
         assert_eq!((rows.len(), join.pending()), (0, 1));
         rows.extend(join.read(read(0)));
         rows.extend(join.read(read(1)));
         rows.extend(join.receipt(0, receipt(0, 1)));
-        rows.extend(join.outcome(outcome(0, 1, Fate::Acked)));
+        rows.extend(join.outcome(outcome(0, 1, PublishOutcome::Acked)));
         // Set aside: no reader will ever have it. The warm-up's own, and what is not ours.
-        rows.extend(join.outcome(outcome(0, 2, Fate::Acked)));
+        rows.extend(join.outcome(outcome(0, 2, PublishOutcome::Acked)));
         rows.extend(join.receipt(0, Receipt { stored: Stored::SetAside as i32, ..receipt(0, 2) }));
         join.receipt(0, Receipt { kind: Kind::Warm as i32, ..receipt(0, 3) });
         for other in [read(3), read(-1), Read { tag: 9, ..read(0) }, Read { offset: i64::MIN, ..read(0) }] {
@@ -519,16 +521,16 @@ mod tests {
         assert_eq!(stamps, [Some(4_000), Some(4_001), None]);
         assert!(join.reads.as_ref().is_some_and(|reads| reads.early.is_empty() && reads.awaited.is_empty()));
         // The readers end early.
-        join.outcome(outcome(0, 4, Fate::Acked));
+        join.outcome(outcome(0, 4, PublishOutcome::Acked));
         join.receipt(0, receipt(0, 4));
         assert_eq!(join.no_more_reads().len(), 1);
-        join.outcome(outcome(0, 5, Fate::Acked));
+        join.outcome(outcome(0, 5, PublishOutcome::Acked));
         assert_eq!(join.receipt(0, receipt(0, 5)).unwrap().after_read_us, None);
     }
 
     #[test]
     fn an_event_that_was_proven_unwritten_and_comes_all_the_same_is_invalid() {
-        for fate in [Fate::Failed, Fate::Unsent] {
+        for fate in [PublishOutcome::Failed, PublishOutcome::Unsent] {
             let mut join = Join::new(1, 1, 10, vec![0]);
             let rows = join.outcome(outcome(0, 0, fate)).into_iter().chain(join.receipt(0, receipt(0, 0))).count();
             let Rest { rows: rest, ledger, .. } = join.finish();
@@ -540,8 +542,8 @@ mod tests {
     #[test]
     fn a_maybe_is_waited_for_and_told_apart() {
         let mut join = Join::new(1, 1, 10, vec![0]);
-        assert_eq!(join.outcome(outcome(0, 0, Fate::Maybe)), None);
-        assert_eq!(join.outcome(outcome(0, 1, Fate::Maybe)), None);
+        assert_eq!(join.outcome(outcome(0, 0, PublishOutcome::Maybe)), None);
+        assert_eq!(join.outcome(outcome(0, 1, PublishOutcome::Maybe)), None);
         assert!(join.receipt(0, receipt(0, 1)).is_some());
         assert_eq!(join.pending(), 1);
         let Rest { rows: rest, ledger, .. } = join.finish();

@@ -25,14 +25,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::{cluster_session::Ground, error::RunError};
-use self::{context::Stage, files::Files, finish::Measured, monitor::Watch};
+pub use self::{cluster_session::ClusterSession, error::RunError};
+use self::{context::RunContext, files::Files, finish::Measured, monitor::Monitor};
 use crate::{
     cluster::{Addresses, Cluster},
-    machine::{clock::Anchor, harness::Harness, host::Awake, sched_slice::Slice},
+    machine::{clock::Anchor, harness::Harness, host::AwakeCores, sched_slice::SchedSlice},
     output::{
         manifest::{Conduct, Manifest, Throttling},
-        progress::Live,
+        progress::Progress,
         rows::Format,
     },
     variant::Variant,
@@ -88,10 +88,10 @@ pub struct Finished {
 
 /// The user's wish to end, from Ctrl-C or SIGTERM.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<Wishes>);
+pub struct Stop(Arc<StopRequests>);
 
 #[derive(Debug, Default)]
-struct Wishes {
+struct StopRequests {
     asked: OnceLock<Instant>,
     insisted: OnceLock<Instant>,
     /// A run is draining, and looks at both.
@@ -99,17 +99,17 @@ struct Wishes {
 }
 
 /// What comes within this time of a wish is the same wish: some senders signal a process and its group.
-const ONE_WISH: Duration = Duration::from_secs(1);
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 impl Stop {
     /// Asks to stop; while a run drains, asking again gives up its drain. Returns whether the process should end at
     /// once, because it was asked before and nothing is left to be given up.
     pub fn request(&self) -> bool {
-        let Wishes { asked, insisted, draining } = &*self.0;
-        if asked.get_or_init(Instant::now).elapsed() <= ONE_WISH {
+        let StopRequests { asked, insisted, draining } = &*self.0;
+        if asked.get_or_init(Instant::now).elapsed() <= ONE_REQUEST {
             return false;
         }
-        !draining.load(Relaxed) || insisted.get_or_init(Instant::now).elapsed() > ONE_WISH
+        !draining.load(Relaxed) || insisted.get_or_init(Instant::now).elapsed() > ONE_REQUEST
     }
 
     /// Whether it was asked.
@@ -136,21 +136,26 @@ impl Stop {
 /// # Errors
 /// Anything before the measured window ends the run without a result. After that, troubles are counted and told in the
 /// manifest.
-pub fn run(request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
-    run_on(&mut None, request, stop, live)
+pub fn run(request: &Request, stop: &Stop, progress: &Progress) -> Result<Finished, RunError> {
+    run_on(&mut None, request, stop, progress)
 }
 
-/// The same for one of several runs: on the ground of the one before where that suits, else on a new one, which is left
+/// The same for one of several runs: on the cluster of the one before where that suits, else on a new one, which is left
 /// for the next.
 ///
 /// # Errors
-/// As for [`run`]. After one, the next run has a new ground.
-pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: &Live) -> Result<Finished, RunError> {
+/// As for [`run`]. After one, the next run has a new cluster.
+pub fn run_on(
+    there: &mut Option<ClusterSession>,
+    request: &Request,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Finished, RunError> {
     let files = Files::reserve(request)?;
     // All that the run starts, from here on, has the slice of this thread.
-    let slice = Slice::hold(request.variant.slice.0);
-    let ground = Ground::take(there, request, stop, live)?;
-    let measured = measure(request, ground, &slice, files, stop, live);
+    let slice = SchedSlice::hold(request.variant.slice.0);
+    let session = ClusterSession::take(there, request, stop, progress)?;
+    let measured = measure(request, session, &slice, files, stop, progress);
     if measured.is_err() {
         *there = None;
     }
@@ -160,45 +165,45 @@ pub fn run_on(there: &mut Option<Ground>, request: &Request, stop: &Stop, live: 
 /// One run on a cluster that is up.
 fn measure(
     request: &Request,
-    ground: &mut Ground,
-    slice: &Slice,
+    session: &mut ClusterSession,
+    slice: &SchedSlice,
     mut files: Files,
     stop: &Stop,
-    live: &Live,
+    progress: &Progress,
 ) -> Result<Finished, RunError> {
     let anchor = Anchor::read();
-    let stage = Stage::set(request, files.run(), anchor, ground, stop)?;
-    let Ground { cluster, ready_s: cluster_ready_s, runs, before, .. } = ground;
+    let context = RunContext::prepare(request, files.run(), anchor, session, stop)?;
+    let ClusterSession { cluster, ready_s: cluster_ready_s, runs, before, .. } = session;
 
-    stage.remarks.iter().for_each(|remark| live.step(remark));
+    context.remarks.iter().for_each(|remark| progress.step(remark));
     if request.keep_cluster {
-        live.step(&format!("Kafka is at {}, Redis at {}", stage.bootstrap(), stage.redis_shown()));
+        progress.step(&format!("Kafka is at {}, Redis at {}", context.bootstrap(), context.redis_shown()));
     }
-    let collector = stage.collect(request, &mut files)?;
-    let (mut crew, assigned_s) = stage.hire(request, &collector, stop, live)?;
-    stage.seat(request, &mut crew, &collector, stop, live)?;
-    let (mut producers, connected_s) = stage.connect(&collector, stop, live)?;
-    let partitions_per_worker = collector.standing().partitions_per_worker();
+    let collector = context.collect(request, &mut files)?;
+    let (mut pool, assigned_s) = context.start_workers(request, &collector, stop, progress)?;
+    context.start_readers(request, &mut pool, &collector, stop, progress)?;
+    let (mut producers, connected_s) = context.connect(&collector, stop, progress)?;
+    let partitions_per_worker = collector.status().partitions_per_worker();
 
-    let awake = Awake::hold(request.variant.cores_awake);
-    let window_us = stage.go(&mut producers);
-    let processes = [cluster.processes(), crew.processes()].concat();
-    let harness = Harness::start(processes, stage.clock, window_us.clone())?;
+    let awake = AwakeCores::hold(request.variant.cores_awake);
+    let window_us = context.start_load(&mut producers);
+    let processes = [cluster.processes(), pool.processes()].concat();
+    let harness = Harness::start(processes, context.clock, window_us.clone())?;
     let counters = Arc::clone(producers.counters());
-    let mut watch = Watch::new(request, &stage, &window_us, (&collector, &harness), &counters, live, stop);
-    let end_us = watch.until_published(&producers, &mut **cluster, &mut crew)?;
+    let mut monitor = Monitor::new(request, &context, &window_us, (&collector, &harness), &counters, progress, stop);
+    let end_us = monitor.until_published(&producers, &mut **cluster, &mut pool)?;
     let lateness = producers.finish()?;
-    watch.until_drained(end_us, &mut **cluster, &mut crew)?;
-    let (found, faults, topic_lost) = watch.finish();
-    let mut troubles = [stage.remarks.clone(), found].concat();
+    monitor.until_drained(end_us, &mut **cluster, &mut pool)?;
+    let (found, faults, topic_lost) = monitor.finish();
+    let mut troubles = [context.remarks.clone(), found].concat();
     let proof = harness.finish(window_us.start..end_us);
-    troubles.extend(crew.stop(&|| stop.insisted())?);
+    troubles.extend(pool.stop(&|| stop.insisted())?);
     let collected = collector.finish();
     let verification = request.verify.then(|| match &topic_lost {
         Some(why) => Verification::impossible(why),
-        None => stage.verify(request, &files, &collected, stop, live),
+        None => context.verify(request, &files, &collected, stop, progress),
     });
-    live.clear();
+    progress.clear();
 
     let conduct = Conduct {
         cluster_ready_s: *cluster_ready_s,
@@ -211,9 +216,9 @@ fn measure(
         waited: counters.waited.load(Relaxed),
         retries: counters.retries.load(Relaxed),
         throttled: Throttling { producers: counters.throttled.now(), consumers: collected.throttled },
-        header_bytes: stage.header_bytes(),
-        group: stage.group.clone(),
-        generation: stage.generation,
+        header_bytes: context.header_bytes(),
+        group: context.group.clone(),
+        generation: context.generation,
         cores: awake.cores(),
         slices: slice.slices(),
     };
@@ -233,17 +238,17 @@ fn measure(
         faults,
         verification,
     };
-    let finished = measured.close(request, &stage, &**cluster, files, &counters, collected);
+    let finished = measured.close(request, &context, &**cluster, files, &counters, collected);
     *runs += 1;
     if request.keep_cluster {
-        keep(&stage, &mut **cluster, live)?;
+        keep(&context, &mut **cluster, progress)?;
     }
     Ok(finished)
 }
 
 /// Leaves the cluster up, and says how to end it.
-fn keep(stage: &Stage, cluster: &mut dyn Cluster, live: &Live) -> Result<(), RunError> {
-    live.step(&format!("the cluster goes on: Kafka {}, Redis {}", stage.bootstrap(), stage.redis_shown()));
-    live.step(&format!("end it with: {}", cluster.keep()?));
+fn keep(context: &RunContext, cluster: &mut dyn Cluster, progress: &Progress) -> Result<(), RunError> {
+    progress.step(&format!("the cluster goes on: Kafka {}, Redis {}", context.bootstrap(), context.redis_shown()));
+    progress.step(&format!("end it with: {}", cluster.keep()?));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! While the run goes on: the live line, the user's stop, and what goes wrong meanwhile.
+//! While the run goes on: the progress line, the user's stop, and what goes wrong meanwhile.
 
 use std::{
     ops::Range,
@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Request, RunError, Stop, context::Stage};
+use super::{Request, RunError, Stop, context::RunContext};
 use crate::{
     cluster::Cluster,
-    fault::{Injector, Record, Scene},
+    fault::{Injector, Record, Targets},
     machine::harness::Harness,
-    output::progress::Live,
+    output::progress::Progress,
     producer::{Counters, Producers},
-    run::collector::{Collector, Standing},
-    worker::pool::Crew,
+    run::collector::{Collector, RunStatus},
+    worker::pool::WorkerPool,
 };
 use shasta_model::number::thousands;
 
@@ -24,14 +24,14 @@ const TICK_OF_FAULT: Duration = Duration::from_millis(20);
 const TICK_MIN: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) struct Watch<'a> {
-    stage: &'a Stage,
+pub(super) struct Monitor<'a> {
+    context: &'a RunContext,
     window_us: &'a Range<i64>,
     collector: &'a Collector,
-    standing: &'a Arc<Standing>,
+    status: &'a Arc<RunStatus>,
     harness: &'a Harness,
     counters: &'a Arc<Counters>,
-    live: &'a Live,
+    progress: &'a Progress,
     stop: &'a Stop,
     workers: u32,
     faults: Injector,
@@ -41,28 +41,28 @@ pub(super) struct Watch<'a> {
     topic_lost: Option<String>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Monitor<'a> {
     pub fn new(
         request: &Request,
-        stage: &'a Stage,
+        context: &'a RunContext,
         window_us: &'a Range<i64>,
         (collector, harness): (&'a Collector, &'a Harness),
         counters: &'a Arc<Counters>,
-        live: &'a Live,
+        progress: &'a Progress,
         stop: &'a Stop,
     ) -> Self {
-        let faults = Injector::new(&request.variant.fault, window_us.start, stage.endpoints.clone());
-        let (standing, workers, troubles) = (collector.standing(), request.variant.workers, Vec::new());
+        let faults = Injector::new(&request.variant.fault, window_us.start, context.endpoints.clone());
+        let (status, workers, troubles) = (collector.status(), request.variant.workers, Vec::new());
         let shown = (Instant::now(), 0, 0);
         let topic_lost = None;
         Self {
-            stage,
+            context,
             window_us,
             collector,
-            standing,
+            status,
             harness,
             counters,
-            live,
+            progress,
             stop,
             workers,
             faults,
@@ -78,7 +78,7 @@ impl<'a> Watch<'a> {
         &mut self,
         producers: &Producers,
         cluster: &mut dyn Cluster,
-        crew: &mut Crew,
+        pool: &mut WorkerPool,
     ) -> Result<i64, RunError> {
         let mut end_us = self.window_us.end;
         let mut stopped = false;
@@ -86,22 +86,22 @@ impl<'a> Watch<'a> {
             if (self.stop.requested() || self.topic_lost.is_some()) && !stopped {
                 stopped = true;
                 producers.stop();
-                let now_us = self.stage.clock.now_us();
+                let now_us = self.context.clock.now_us();
                 if now_us < self.window_us.start {
-                    self.live.step("stopping: nothing was measured yet");
+                    self.progress.step("stopping: nothing was measured yet");
                     return Err(self.topic_lost.take().map_or(RunError::Interrupted, RunError::TopicLost));
                 }
                 end_us = end_us.min(now_us);
                 if self.topic_lost.is_none() {
                     self.stopping();
                 }
-                self.undo(cluster, crew);
+                self.undo(cluster, pool);
             }
             // Nothing is on its way to a topic that is gone.
             if self.stop.insisted() || self.topic_lost.is_some() {
                 producers.give_up();
             }
-            self.look(cluster, crew)?;
+            self.look(cluster, pool)?;
             std::thread::sleep(self.pause());
         }
         Ok(end_us)
@@ -109,15 +109,20 @@ impl<'a> Watch<'a> {
 
     /// Waits until nothing more is on its way, at most for the variant's drain past `end_us`, or until the user gives
     /// that up.
-    pub fn until_drained(&mut self, end_us: i64, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
-        let deadline_us = end_us + self.stage.load.drain.as_micros() as i64;
+    pub fn until_drained(
+        &mut self,
+        end_us: i64,
+        cluster: &mut dyn Cluster,
+        pool: &mut WorkerPool,
+    ) -> Result<(), RunError> {
+        let deadline_us = end_us + self.context.load.drain.as_micros() as i64;
         let mut stopped = self.stop.requested();
-        self.undo(cluster, crew);
+        self.undo(cluster, pool);
         // The producers' last outcomes are counted before the collector has taken them.
         std::thread::sleep(TICK);
         // What was started again is waited for as well: a broker takes seconds.
-        while (self.standing.pending.load(Relaxed) > 0 || self.faults.is_active())
-            && self.stage.clock.now_us() < deadline_us
+        while (self.status.pending.load(Relaxed) > 0 || self.faults.is_active())
+            && self.context.clock.now_us() < deadline_us
             && !self.stop.insisted()
             && self.topic_lost.is_none()
         {
@@ -125,46 +130,46 @@ impl<'a> Watch<'a> {
                 stopped = true;
                 self.stopping();
             }
-            self.look(cluster, crew)?;
+            self.look(cluster, pool)?;
             std::thread::sleep(self.pause());
         }
         // What ended in the last moment is a trouble as well; its last words have a moment to come.
         std::thread::sleep(TICK);
-        self.look(cluster, crew)
+        self.look(cluster, pool)
     }
 
     fn stopping(&self) {
         self.stop.draining();
-        let left_s = self.stage.load.drain.as_secs_f64();
-        self.live.step(&format!(
+        let left_s = self.context.load.drain.as_secs_f64();
+        self.progress.step(&format!(
             "stopping: no new events; those on their way are awaited, {left_s:.0} s at most (press Ctrl-C again to give \
              up the drain)"
         ));
     }
 
     /// Tells of children that have ended and of rows that are not recorded, each once, and how things stand.
-    fn look(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) -> Result<(), RunError> {
+    fn look(&mut self, cluster: &mut dyn Cluster, pool: &mut WorkerPool) -> Result<(), RunError> {
         // Whatever of a cluster of our own and of the workers ends is started again.
-        self.inject(cluster, crew);
+        self.inject(cluster, pool);
         if cluster.parts().is_none() {
             for ended in cluster.ended()? {
                 self.trouble(ended);
             }
         }
         let workers = self.workers;
-        for (number, name, status) in crew.ended()?.into_iter().filter(|(number, ..)| *number >= workers) {
+        for (number, name, status) in pool.ended()?.into_iter().filter(|(number, ..)| *number >= workers) {
             // Its last words may come a moment after its end.
-            let Some(why) = self.standing.workers_ended().remove(&number) else { continue };
+            let Some(why) = self.status.workers_ended().remove(&number) else { continue };
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
             self.trouble(format!("{name} ended by itself ({status}){why}"));
         }
         if self.topic_lost.is_none()
-            && let Some(text) = self.standing.topic_lost()
+            && let Some(text) = self.status.topic_lost()
         {
-            self.live.step(&format!("the run ends here: {text}"));
+            self.progress.step(&format!("the run ends here: {text}"));
             self.topic_lost = Some(text);
         }
-        if let Some(error) = self.standing.rows_error() {
+        if let Some(error) = self.status.rows_error() {
             self.trouble(format!("rows are no longer recorded; the run goes on without: {error}"));
         }
         self.show();
@@ -172,41 +177,41 @@ impl<'a> Watch<'a> {
     }
 
     /// Moves the faults on.
-    fn inject(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
-        let (standing, disk, workers) = (self.standing, self.collector.disk(), self.workers);
-        let (now_us, network) = (self.stage.clock.now_us(), cluster.network());
-        let why_ended = |worker| standing.workers_ended().remove(&worker).flatten();
-        let mut scene = Scene { cluster, crew, workers, why_ended: &why_ended, disk, network: network.as_deref() };
-        let told = self.faults.tick(&mut scene, now_us);
+    fn inject(&mut self, cluster: &mut dyn Cluster, pool: &mut WorkerPool) {
+        let (status, disk, workers) = (self.status, self.collector.disk(), self.workers);
+        let (now_us, network) = (self.context.clock.now_us(), cluster.network());
+        let why_ended = |worker| status.workers_ended().remove(&worker).flatten();
+        let mut targets = Targets { cluster, pool, workers, why_ended: &why_ended, disk, network: network.as_deref() };
+        let told = self.faults.tick(&mut targets, now_us);
         if !told.is_empty() {
-            self.harness.watch([scene.cluster.processes(), scene.crew.processes()].concat());
-            told.iter().for_each(|line| self.live.step(line));
+            self.harness.watch([targets.cluster.processes(), targets.pool.processes()].concat());
+            told.iter().for_each(|line| self.progress.step(line));
         }
     }
 
     /// The run is to end: nothing stays paused, filled, cut or away.
-    fn undo(&mut self, cluster: &mut dyn Cluster, crew: &mut Crew) {
-        for dropped in self.faults.undo(self.stage.clock.now_us()) {
+    fn undo(&mut self, cluster: &mut dyn Cluster, pool: &mut WorkerPool) {
+        for dropped in self.faults.undo(self.context.clock.now_us()) {
             self.trouble(dropped);
         }
-        self.inject(cluster, crew);
+        self.inject(cluster, pool);
     }
 
     /// Until something is to be looked at again.
     fn pause(&self) -> Duration {
         let tick = if self.faults.is_active() { TICK_OF_FAULT } else { TICK };
-        let due_us = self.faults.next_us().map(|next_us| next_us - self.stage.clock.now_us());
+        let due_us = self.faults.next_us().map(|next_us| next_us - self.context.clock.now_us());
         due_us.map_or(tick, |us| Duration::from_micros(us.max(0) as u64).clamp(TICK_MIN, tick))
     }
 
     /// What went wrong with the processes of the run, its faults, and why its topic is another one, if it is.
     pub fn finish(self) -> (Vec<String>, Vec<Record>, Option<String>) {
-        (self.troubles, self.faults.finish(self.stage.clock.now_us()), self.topic_lost)
+        (self.troubles, self.faults.finish(self.context.clock.now_us()), self.topic_lost)
     }
 
     fn trouble(&mut self, text: String) {
         if !self.troubles.contains(&text) {
-            self.live.step(&text);
+            self.progress.step(&text);
             self.troubles.push(text);
         }
     }
@@ -218,26 +223,26 @@ impl<'a> Watch<'a> {
             return;
         }
         let sent = self.counters.sent.load(Relaxed);
-        let stored = self.standing.stored.load(Relaxed);
+        let stored = self.status.stored.load(Relaxed);
         self.shown = (Instant::now(), sent, stored);
-        let since_s = (self.stage.clock.now_us() - self.window_us.start) as f64 / 1e6;
+        let since_s = (self.context.clock.now_us() - self.window_us.start) as f64 / 1e6;
         if since_s < 0.0 {
-            self.live.line(&format!("warming up, {:.0} s to go", -since_s));
+            self.progress.line(&format!("warming up, {:.0} s to go", -since_s));
             return;
         }
         let per_s = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed.as_secs_f64();
-        let latency = self.standing.last_second_ms().map_or_else(String::new, |[p50, p99, max]| {
+        let latency = self.status.last_second_ms().map_or_else(String::new, |[p50, p99, max]| {
             format!("   last second p50 {p50:.1} p99 {p99:.1} max {max:.1} ms")
         });
         let window_s = (self.window_us.end - self.window_us.start) as f64 / 1e6;
         let at_s = since_s.min(window_s);
-        self.live.line(&format!(
+        self.progress.line(&format!(
             "{at_s:>4.0} / {window_s:.0} s   sent {}/s   stored {}/s   in flight {}{latency}   unsent {}   late or lost {}",
             thousands(per_s(sent, sent_before).round() as u64),
             thousands(per_s(stored, stored_before).round() as u64),
             sent.saturating_sub(stored),
             self.counters.unsent.load(Relaxed),
-            self.standing.awaited.load(Relaxed),
+            self.status.awaited.load(Relaxed),
         ));
     }
 }

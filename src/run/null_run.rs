@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     RunError,
-    context::{Stage, load},
+    context::{RunContext, load},
 };
 use crate::{
     cluster::{
@@ -12,16 +12,16 @@ use crate::{
         topic::{PartitionInfo, Topic},
     },
     machine::clock::{Anchor, Clock},
-    producer::{Fate, Load, Outcome},
+    producer::{Load, Outcome, PublishOutcome},
     variant::Variant,
     worker::{
-        pool::News,
+        pool::WorkerMessage,
         report::{Kind, Receipt, Report, Stored},
     },
 };
 
-impl Stage {
-    /// A stage without a topic that anyone knows of.
+impl RunContext {
+    /// A context without a topic that anyone knows of.
     pub(super) fn of_nothing(
         variant: &Variant,
         run: &str,
@@ -64,7 +64,7 @@ impl Stage {
 }
 
 /// What a worker would tell of these events, had it got and stored each in the moment of its ack.
-pub(super) fn receipts(outcomes: &[Outcome]) -> News {
+pub(super) fn receipts(outcomes: &[Outcome]) -> WorkerMessage {
     let receipt = |outcome: &Outcome| {
         let at_us = outcome.after_publish_us?;
         Some(Receipt {
@@ -79,8 +79,8 @@ pub(super) fn receipts(outcomes: &[Outcome]) -> News {
             stored: Stored::Applied as i32,
         })
     };
-    let acked = outcomes.iter().filter(|outcome| outcome.fate == Fate::Acked);
-    News::Report(Box::new(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() }))
+    let acked = outcomes.iter().filter(|outcome| outcome.fate == PublishOutcome::Acked);
+    WorkerMessage::Report(Box::new(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() }))
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ pub(crate) mod tests {
     use crate::{
         cluster::Addresses,
         output::{
-            progress::Live,
+            progress::Progress,
             rows::{self, Format},
         },
         run::{Request, Stop, run, run_on},
@@ -128,8 +128,8 @@ pub(crate) mod tests {
         let (connections, rate, duration) = (Some(50), Some(20.0), "1s".parse().ok());
         let layer = Layer { connections, rate, duration, producer_threads: Some(2), ..Layer::default() };
         let request = request(out.path(), layer);
-        let (mut ground, stop, live) = (None, Stop::default(), Live::default());
-        let first = run_on(&mut ground, &request, &stop, &live).unwrap();
+        let (mut session, stop, progress) = (None, Stop::default(), Progress::default());
+        let first = run_on(&mut session, &request, &stop, &progress).unwrap();
         let ledger = &first.manifest.ledger;
         assert!(ledger.valid, "{:?}", ledger.problems);
         assert_eq!((ledger.planned, ledger.stored, ledger.rows), (1_000, 1_000, 1_000));
@@ -140,12 +140,12 @@ pub(crate) mod tests {
         assert!(tail_us.len() == 1_000 && tail_us.is_sorted_by(|a, b| a >= b));
 
         let manifest_only = Request { keep_rows: false, ..request.clone() };
-        let second = run_on(&mut ground, &manifest_only, &stop, &live).unwrap();
+        let second = run_on(&mut session, &manifest_only, &stop, &progress).unwrap();
         assert_eq!((second.manifest.planned, second.manifest.conduct.runs_before), (1_000, 1));
         assert!(!second.files[0].exists() && second.files[1].exists());
 
         let verified = Request { verify: true, ..request };
-        let error = run(&verified, &stop, &live).unwrap_err().to_string();
+        let error = run(&verified, &stop, &progress).unwrap_err().to_string();
         assert!(error.starts_with("--verify: a run with --cluster null"), "{error}");
     }
 }

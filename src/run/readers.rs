@@ -5,20 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Request, RunError, Stop, context::Stage};
+use super::{Request, RunError, Stop, context::RunContext};
 use crate::{
-    output::progress::Live,
+    output::progress::Progress,
     run::{
         collector::{Collector, Input},
         reader_process,
     },
-    worker::pool::Crew,
+    worker::pool::WorkerPool,
 };
 
 const SEAT_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
-impl Stage {
+impl RunContext {
     /// Partition of each tag.
     pub(super) fn partitions_of_tags(&self) -> Vec<i32> {
         (0..self.tags()).map(|tag| self.load.partition(tag)).collect()
@@ -29,13 +29,13 @@ impl Stage {
     }
 
     /// Starts the readers, if the run has any, and waits until they follow every tag.
-    pub(super) fn seat(
+    pub(super) fn start_readers(
         &self,
         request: &Request,
-        crew: &mut Crew,
+        pool: &mut WorkerPool,
         collector: &Collector,
         stop: &Stop,
-        live: &Live,
+        progress: &Progress,
     ) -> Result<(), RunError> {
         let readers = request.variant.readers;
         if readers == 0 {
@@ -46,11 +46,11 @@ impl Stage {
         let config = reader_process::Config { clock: self.clock, generation: self.generation, tags, readers };
         let sender = collector.sender();
         let sink = move |news| drop(sender.send(Input::Readers(number, news)));
-        crew.add(&request.program, ("reader", "readers".to_owned()), &self.readers, &config, sink)?;
-        let standing = collector.standing();
-        while standing.followed.load(Relaxed) < tags {
+        pool.add(&request.program, ("reader", "readers".to_owned()), &self.readers, &config, sink)?;
+        let status = collector.status();
+        while status.followed.load(Relaxed) < tags {
             stop.check()?;
-            if let Some(why) = standing.workers_ended().remove(&number) {
+            if let Some(why) = status.workers_ended().remove(&number) {
                 let why = why.unwrap_or_else(|| "their process has ended".to_owned());
                 return Err(RunError::Worker(format!("readers: {why}")));
             }
@@ -60,7 +60,7 @@ impl Stage {
             }
             std::thread::sleep(TICK);
         }
-        live.step(&format!("{readers} readers follow {tags} tags after {:.1} s", started.elapsed().as_secs_f64()));
+        progress.step(&format!("{readers} readers follow {tags} tags after {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }
 }

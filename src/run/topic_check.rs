@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::context::{REDIS_TIMEOUT, Stage};
+use super::context::{REDIS_TIMEOUT, RunContext};
 use crate::{
     cluster::{TopicNow, topic::Topic},
     run::collector::Collected,
@@ -24,37 +24,37 @@ pub(super) struct TopicAfter {
 impl TopicAfter {
     /// Asks the brokers, keeps the topic's ends for the next run, and tells where the lost events are.
     pub fn look(
-        stage: &Stage,
+        context: &RunContext,
         variant: &Variant,
         gave_up: bool,
         collected: &mut Collected,
         warnings: &mut Vec<String>,
     ) -> Self {
-        let now = topic_now(stage, gave_up, warnings);
+        let now = topic_now(context, gave_up, warnings);
         let logs = now.as_ref().map_or(&[][..], |now| &now.logs);
         collected.passages.place(&collected.lost, logs, &mut collected.ledger);
-        let records = now.as_ref().map(|now| records_since(&stage.start_offsets, &now.logs));
+        let records = now.as_ref().map(|now| records_since(&context.start_offsets, &now.logs));
         Self {
             records: records.unwrap_or(collected.ledger.consumed_records),
-            lost: cut_off(&stage.topic.name, &collected.reached, logs),
-            grown: now.and_then(|now| grown(&stage.topic, now.partitions, variant)),
+            lost: cut_off(&context.topic.name, &collected.reached, logs),
+            grown: now.and_then(|now| grown(&context.topic, now.partitions, variant)),
         }
     }
 }
 
 /// The topic as it is now; `None`, with a warning, where its brokers do not say or nobody wants to wait for them.
-fn topic_now(stage: &Stage, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
-    if stage.load.null {
+fn topic_now(context: &RunContext, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
+    if context.load.null {
         return None;
     }
     if gave_up {
         warnings.push("you gave up the drain, so the topic's end offsets were not asked for and check nothing".into());
         return None;
     }
-    match TopicNow::ask(&stage.endpoints.kafka, &stage.topic) {
+    match TopicNow::ask(&context.endpoints.kafka, &context.topic) {
         Ok(now) => {
             let ends: Vec<_> = now.logs.iter().map(|log| log.end).collect();
-            if let Err(error) = remember(stage, &ends) {
+            if let Err(error) = remember(context, &ends) {
                 warnings.push(format!("Redis did not take the topic's end offsets for the next run: {error}"));
             }
             Some(now)
@@ -101,9 +101,9 @@ fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
 }
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.
-fn remember(stage: &Stage, ends: &[i64]) -> redis::RedisResult<()> {
-    let mut redis = Primaries::connect(stage.endpoints.redis()?, REDIS_TIMEOUT)?;
-    Generation::of(&stage.topic).remember(&mut redis, ends)
+fn remember(context: &RunContext, ends: &[i64]) -> redis::RedisResult<()> {
+    let mut redis = Primaries::connect(context.endpoints.redis()?, REDIS_TIMEOUT)?;
+    Generation::of(&context.topic).remember(&mut redis, ends)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{Effect, Write};
 use shasta_reader::topology::{Address, Primaries, slot};
 
 /// Most tags that a worker remembers; of further ones it does not notice a loss. Memory: some 200 bytes each.
-pub const TOLD_MAX: usize = 1_000_000;
+pub const APPLIED_MAX: usize = 1_000_000;
 /// Versions that are asked for in one round trip.
 const ASKED_MAX: usize = 10_000;
 
@@ -38,17 +38,17 @@ struct Tag {
 
 /// By the key of the tag's meta hash.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct AppliedOffsets {
     tags: HashMap<String, Tag>,
 }
 
-impl Told {
+impl AppliedOffsets {
     /// What a tag must have before `write` may be stored (offset + 1, 0 for anything), and whether that comes in the same
     /// round.
     pub fn least(&mut self, meta: &str, write: &Write, round: u64) -> (u64, bool) {
         let place = (write.offset + 1).max(0) as u64;
         let Some(tag) = self.tags.get_mut(meta) else {
-            if self.tags.len() < TOLD_MAX {
+            if self.tags.len() < APPLIED_MAX {
                 let tag = Tag { partition: write.partition, acked: 0, chained: place, round, refused: false };
                 self.tags.insert(meta.to_owned(), tag);
             }

@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// Sees to it that there are connections, and compares what Redis has with what it had told, if there is doubt.
-    pub(super) fn check_told(&mut self) -> RedisResult<Verdict> {
+    pub(super) fn check_applied(&mut self) -> RedisResult<Verdict> {
         if self.outdated.is_some() || self.primaries.is_none() {
             self.find()?;
         }

@@ -9,7 +9,7 @@
 //!
 //! What Redis acknowledged and has lost (restarted without its append-only file, failed over to a replica that lacked
 //! the last writes, flushed) is noticed: by the first event of a tag that has gone back, and over every new connection,
-//! for all tags of which this worker was told ([`TOLD_MAX`]). Then nothing newer is stored of them, and [`Verdict`] says
+//! for all tags of which this worker was told ([`APPLIED_MAX`]). Then nothing newer is stored of them, and [`Verdict`] says
 //! from where in Kafka they have to be rebuilt, which the worker does, see [`crate::worker`].
 //!
 //! Not guaranteed: a worker that dies at the same time as Redis takes what it knew with it, and so does one whose
@@ -39,7 +39,7 @@ mod topology_tests;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    applied_offsets::{TOLD_MAX, Verdict},
+    applied_offsets::{APPLIED_MAX, Verdict},
     pipeline::Store,
     rights::{Missing, is_refusal, missing},
 };
@@ -89,13 +89,13 @@ pub enum Effect {
 
 /// What has become of a batch so far; it is kept from one try to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Progress {
+pub struct BatchProgress {
     effects: Vec<Option<Effect>>,
     /// Events that may be stored although no answer has said so.
     unanswered: Vec<bool>,
 }
 
-impl Progress {
+impl BatchProgress {
     /// Of a batch of so many events that was not tried yet.
     pub fn new(events: usize) -> Self {
         Self { effects: vec![None; events], unanswered: vec![false; events] }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
 
 use super::{
-    Effect, Progress, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write,
-    applied_offsets::Told,
+    BatchProgress, Effect, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write,
+    applied_offsets::AppliedOffsets,
     connections::answer,
     encode,
-    reply::{Judgement, judge},
+    reply::{Reply, judge},
     rights::is_refusal,
 };
 use shasta_model::tag_data::RedisKeys;
@@ -31,7 +31,7 @@ pub struct Store {
     pub(super) moving: HashMap<u16, Address>,
     /// Redis may have lost what it had acknowledged.
     pub(super) doubt: bool,
-    pub(super) told: Told,
+    pub(super) told: AppliedOffsets,
     /// Keys that Redis had evicted when it was last asked.
     pub(super) evicted: Option<u64>,
     round: u64,
@@ -78,7 +78,7 @@ impl Store {
             outdated: None,
             moving: HashMap::new(),
             doubt: false,
-            told: Told::default(),
+            told: AppliedOffsets::default(),
             evicted: None,
             round: 0,
             buffers: Vec::new(),
@@ -96,7 +96,7 @@ impl Store {
     /// # Errors
     /// The last try's; or Redis has lost what it had acknowledged.
     pub fn apply(&mut self, batch: &[Write]) -> RedisResult<Vec<Effect>> {
-        let (mut progress, started) = (Progress::new(batch.len()), std::time::Instant::now());
+        let (mut progress, started) = (BatchProgress::new(batch.len()), std::time::Instant::now());
         let mut pause = RETRY_MIN;
         loop {
             match self.attempt(batch, &mut progress) {
@@ -116,9 +116,9 @@ impl Store {
     ///
     /// # Errors
     /// Trying again may help, after a pause.
-    pub fn attempt(&mut self, batch: &[Write], progress: &mut Progress) -> RedisResult<Verdict> {
+    pub fn attempt(&mut self, batch: &[Write], progress: &mut BatchProgress) -> RedisResult<Verdict> {
         for _ in 0..ROUNDS_MAX {
-            match self.check_told()? {
+            match self.check_applied()? {
                 Verdict::Intact => {}
                 lost => return Ok(lost),
             }
@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// Trying again may help, after a pause.
     pub fn check(&mut self) -> RedisResult<Verdict> {
-        match self.check_told()? {
+        match self.check_applied()? {
             Verdict::Intact => {}
             lost => return Ok(lost),
         }
@@ -159,7 +159,7 @@ impl Store {
     }
 
     /// Sends all that is not settled, then takes all answers.
-    fn round(&mut self, batch: &[Write], progress: &mut Progress) -> RedisResult<()> {
+    fn round(&mut self, batch: &[Write], progress: &mut BatchProgress) -> RedisResult<()> {
         self.round += 1;
         let sent = self.fill(batch, progress)?;
         let mut trouble = None;
@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// Writes the commands for all that is not settled into a buffer for each node.
-    fn fill(&mut self, batch: &[Write], progress: &Progress) -> RedisResult<Vec<Vec<Sent>>> {
+    fn fill(&mut self, batch: &[Write], progress: &BatchProgress) -> RedisResult<Vec<Vec<Sent>>> {
         self.buffers.iter_mut().for_each(Vec::clear);
         let mut sent: Vec<Vec<Sent>> = Vec::new();
         let unsettled = batch.iter().enumerate().filter(|(event, _)| progress.effects[*event].is_none());
@@ -235,7 +235,7 @@ impl Store {
         index: usize,
         events: &[Sent],
         batch: &[Write],
-        progress: &mut Progress,
+        progress: &mut BatchProgress,
         trouble: &mut Option<RedisError>,
     ) -> RedisResult<()> {
         let mut unknown_script = false;
@@ -247,29 +247,29 @@ impl Store {
             })?;
             let write = &batch[sent.event];
             match judge(answer) {
-                Judgement::Settled(effect) => {
+                Reply::Settled(effect) => {
                     self.told.settle(&sent.meta, write, &effect);
                     // Our own try, whose answer was lost, had stored it.
                     let ours = progress.unanswered[sent.event] && effect == Effect::Stale;
                     progress.effects[sent.event] = Some(if ours { Effect::Applied } else { effect });
                 }
-                Judgement::Retry => progress.effects[sent.event] = Some(Effect::Stale),
+                Reply::Retry => progress.effects[sent.event] = Some(Effect::Stale),
                 // What it waits for came in the same batch, and was not stored, or is not what is missing.
-                Judgement::Behind if sent.chained => {}
-                Judgement::Behind => self.doubt = true,
-                Judgement::NoScript => unknown_script = true,
-                Judgement::Moved(to, error) => {
+                Reply::Behind if sent.chained => {}
+                Reply::Behind => self.doubt = true,
+                Reply::NoScript => unknown_script = true,
+                Reply::Moved(to, error) => {
                     self.outdated = Some(to);
                     trouble.get_or_insert(error);
                 }
-                Judgement::Moving(to) => {
+                Reply::Moving(to) => {
                     self.moving.insert(slot(sent.meta.as_bytes()), to);
                 }
-                Judgement::Outdated(error) => {
+                Reply::Outdated(error) => {
                     self.outdated.get_or_insert(None);
                     trouble.get_or_insert(error);
                 }
-                Judgement::Trouble(error) => {
+                Reply::Trouble(error) => {
                     trouble.get_or_insert(error);
                 }
             }

@@ -6,7 +6,7 @@ use super::Effect;
 use shasta_reader::topology::Address;
 
 #[derive(Debug)]
-pub(super) enum Judgement {
+pub(super) enum Reply {
     /// Done, for good.
     Settled(Effect),
     /// Its producer had written it at an earlier offset.
@@ -25,31 +25,31 @@ pub(super) enum Judgement {
     Trouble(RedisError),
 }
 
-pub(super) fn judge(answer: Value) -> Judgement {
+pub(super) fn judge(answer: Value) -> Reply {
     let error = match answer {
-        Value::Int(1) => return Judgement::Settled(Effect::Applied),
-        Value::Int(0) => return Judgement::Settled(Effect::Stale),
-        Value::Int(2) => return Judgement::Behind,
-        Value::Int(3) => return Judgement::Retry,
+        Value::Int(1) => return Reply::Settled(Effect::Applied),
+        Value::Int(0) => return Reply::Settled(Effect::Stale),
+        Value::Int(2) => return Reply::Behind,
+        Value::Int(3) => return Reply::Retry,
         Value::ServerError(error) => RedisError::from(error),
         _ => RedisError::from((ErrorKind::UnexpectedReturnType, "not an answer of the store's script")),
     };
     let to = || error.redirect_node().and_then(|(address, _)| Address::of_redirect(address, ""));
     match error.kind() {
-        ErrorKind::Server(ServerErrorKind::NoScript) => Judgement::NoScript,
-        ErrorKind::Server(ServerErrorKind::Moved) => Judgement::Moved(to().filter(|to| !to.host.is_empty()), error),
+        ErrorKind::Server(ServerErrorKind::NoScript) => Reply::NoScript,
+        ErrorKind::Server(ServerErrorKind::Moved) => Reply::Moved(to().filter(|to| !to.host.is_empty()), error),
         ErrorKind::Server(ServerErrorKind::Ask) => match to().filter(|to| !to.host.is_empty()) {
-            Some(to) => Judgement::Moving(to),
-            None => Judgement::Trouble(error),
+            Some(to) => Reply::Moving(to),
+            None => Reply::Trouble(error),
         },
         ErrorKind::Server(
             ServerErrorKind::ReadOnly
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
             | ServerErrorKind::BusyLoading,
-        ) => Judgement::Outdated(error),
-        _ if is_permanent(&error) => Judgement::Settled(Effect::Refused(error.to_string())),
-        _ => Judgement::Trouble(error),
+        ) => Reply::Outdated(error),
+        _ if is_permanent(&error) => Reply::Settled(Effect::Refused(error.to_string())),
+        _ => Reply::Trouble(error),
     }
 }
 

@@ -29,7 +29,7 @@ fn applied(store: &mut Store, batch: &[Write]) {
 }
 
 fn attempt(store: &mut Store, batch: &[Write]) -> Verdict {
-    let mut progress = Progress::new(batch.len());
+    let mut progress = BatchProgress::new(batch.len());
     for _ in 0..1_000 {
         match store.attempt(batch, &mut progress) {
             Ok(verdict) => return verdict,
@@ -100,7 +100,7 @@ fn a_slot_that_moves_in_between_costs_nothing() {
     set(to, "IMPORTING", from);
     set(from, "MIGRATING", to);
     // What is there is still stored where it was; for what is new, Redis has no place before the slot has moved.
-    let (both, mut progress) = ([write(tag, 0, 2), write(&new, 0, 3)], Progress::new(2));
+    let (both, mut progress) = ([write(tag, 0, 2), write(&new, 0, 3)], BatchProgress::new(2));
     assert!(store.attempt(&both, &mut progress).unwrap_err().to_string().contains("rehashing"));
     assert!(redis.node(from).hget::<_, _, String>(&keys.meta, "version").unwrap().ends_with("-3"));
     // A part of the tag has moved (TRYAGAIN) while more comes; then the rest, then the slot (MOVED).

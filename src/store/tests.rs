@@ -190,7 +190,7 @@ fn a_tag_is_any_text() {
 }
 
 /// One try, which must fail for a reason that may pass.
-fn trouble(store: &mut Store, batch: &[Write], progress: &mut Progress, word: &str) {
+fn trouble(store: &mut Store, batch: &[Write], progress: &mut BatchProgress, word: &str) {
     let error = store.attempt(batch, progress).unwrap_err();
     assert!(error.to_string().contains(word), "{error}");
 }
@@ -200,7 +200,7 @@ fn without_memory_or_permission_events_wait_in_order() {
     let mut bench = Bench::new();
     let mut store = bench.store("r", 1);
     let batch = [write(0, 0, "x", "1"), write(1, 1, "y", "2")];
-    let mut progress = Progress::new(2);
+    let mut progress = BatchProgress::new(2);
     let set = |connection: &mut Connection, bytes: &str| {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(connection).unwrap();
     };
@@ -221,7 +221,7 @@ fn without_memory_or_permission_events_wait_in_order() {
     let mut limited = Store::connect(seeds("w:pw"), settings(Duration::from_secs(5))).unwrap();
     assert_eq!(limited.apply(&[write(2, 2, "x", "3")]).unwrap(), [Effect::Applied]);
     acl(&mut bench.connection, &["-xadd"]);
-    let mut progress = Progress::new(1);
+    let mut progress = BatchProgress::new(1);
     trouble(&mut limited, &[write(3, 3, "x", "4")], &mut progress, "can't run this command");
     acl(&mut bench.connection, &["+xadd", "resetkeys", "~other:*"]);
     assert!(limited.apply(&[write(3, 3, "x", "4")]).unwrap_err().to_string().contains("ermission"));
@@ -250,7 +250,7 @@ fn a_redis_that_is_loading_is_waited_for() {
     }
     fill.exec(&mut bench.connection).unwrap();
     bench.restart(&[("key-load-delay", "200")]);
-    let (batch, mut progress, mut said) = ([write(1, 1, "x", "2")], Progress::new(1), Vec::new());
+    let (batch, mut progress, mut said) = ([write(1, 1, "x", "2")], BatchProgress::new(1), Vec::new());
     while let Err(error) = store.attempt(&batch, &mut progress) {
         said.push(error.to_string());
         std::thread::sleep(Duration::from_millis(20));

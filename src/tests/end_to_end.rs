@@ -20,7 +20,7 @@ use shasta::{
     event::headers::Stamps,
     machine::process::Lifetime,
     output::{
-        progress::Live,
+        progress::Progress,
         rows::{self, Format},
     },
     run::{Finished, Request, RunError, Stop, run},
@@ -189,7 +189,7 @@ fn runs_on_one_cluster() {
         std::thread::sleep(Duration::from_secs(4));
         intrude(&others, "first");
     });
-    let finished = run(&first, &Stop::default(), &Live::default()).unwrap();
+    let finished = run(&first, &Stop::default(), &Progress::default()).unwrap();
     intruder.join().unwrap();
     books_balance(&finished);
     assert_eq!(finished.manifest.ledger.foreign, 3);
@@ -204,25 +204,25 @@ fn runs_on_one_cluster() {
     damage_is_found(&endpoints, &first, &finished);
 
     // A run never overwrites another, and says so before it starts anything.
-    let again = run(&first, &Stop::default(), &Live::default()).unwrap_err();
+    let again = run(&first, &Stop::default(), &Progress::default()).unwrap_err();
     assert!(matches!(again, RunError::Exists(_)), "{again}");
 
     // Redis holds keys of ours by now.
     let careful = Request { reuse_redis: false, ..request("careful", out.path(), &endpoints, |_| ()) };
-    let refused = run(&careful, &Stop::default(), &Live::default()).unwrap_err();
+    let refused = run(&careful, &Stop::default(), &Progress::default()).unwrap_err();
     assert!(refused.to_string().contains("--reuse-redis"), "{refused}");
     assert!(!out.path().join("careful.csv").exists(), "what came to nothing leaves nothing");
 
     // The topic has six partitions.
     let other = request("other", out.path(), &endpoints, |layer| layer.partitions = Some(7));
-    let refused = run(&other, &Stop::default(), &Live::default()).unwrap_err();
+    let refused = run(&other, &Stop::default(), &Progress::default()).unwrap_err();
     assert!(refused.to_string().contains("partitions"), "{refused}");
 
     // The same topic again, with the other engine: newer events win.
     let second = request("second", out.path(), &endpoints, |layer| {
         (layer.engine, layer.readers) = (Some(Engine::Librdkafka), Some(2));
     });
-    let finished = run(&second, &Stop::default(), &Live::default()).unwrap();
+    let finished = run(&second, &Stop::default(), &Progress::default()).unwrap();
     books_balance(&finished);
     assert_eq!(finished.manifest.conduct.generation, 1);
     snapshot_is_the_last_of_each_name(&endpoints, &second, &finished);
@@ -234,7 +234,7 @@ fn runs_on_one_cluster() {
         (layer.topic, layer.group_protocol) = (Some("elsewhere".into()), Some(GroupProtocol::Assign));
         layer.fault = Some(vec!["restart worker 1 at 2s".parse().unwrap()]);
     });
-    let finished = run(&other, &Stop::default(), &Live::default()).unwrap();
+    let finished = run(&other, &Stop::default(), &Progress::default()).unwrap();
     books_balance(&finished);
     assert_eq!(finished.manifest.conduct.partitions_per_worker, [3, 3]);
     assert_eq!((finished.manifest.conduct.generation, finished.manifest.ledger.late), (2, 0));
@@ -256,7 +256,7 @@ fn interrupted(out: &Path, endpoints: &Endpoints) {
         }
         wish.request();
     });
-    let finished = run(&long, &stop, &Live::default()).unwrap();
+    let finished = run(&long, &stop, &Progress::default()).unwrap();
     waiting.join().unwrap();
     let manifest = &finished.manifest;
     assert!(manifest.interrupted && manifest.ledger.valid, "{:?}", manifest.ledger.problems);

@@ -14,7 +14,7 @@ use shasta::{
     cluster::Addresses,
     fault::Record,
     output::{
-        progress::Live,
+        progress::Progress,
         rows::{self, Format},
     },
     run::{Finished, Request, Stop, run},
@@ -122,7 +122,7 @@ fn nothing_is_lost_whatever_is_killed() {
 
 fn own_faults() {
     let out = tempfile::tempdir().unwrap();
-    let finished = run(&request("own", out.path(), &FAULTS, "16s"), &Stop::default(), &Live::default()).unwrap();
+    let finished = run(&request("own", out.path(), &FAULTS, "16s"), &Stop::default(), &Progress::default()).unwrap();
     nothing_is_missing(&finished);
     let faults = &finished.manifest.faults;
     let told: Vec<_> = faults.iter().map(|record| record.what.as_str()).collect();
@@ -144,7 +144,7 @@ fn kills_from_outside() {
     let killed = request("outside", out.path(), &[], "6s");
     let rows = out.path().join("outside.csv");
     let killer = std::thread::spawn(move || kill_from_outside(&rows));
-    let finished = run(&killed, &Stop::default(), &Live::default()).unwrap();
+    let finished = run(&killed, &Stop::default(), &Progress::default()).unwrap();
     killer.join().unwrap();
     nothing_is_missing(&finished);
     let faults = &finished.manifest.faults;

@@ -20,7 +20,7 @@ use rdkafka::{
 use shasta::{
     cli,
     cluster::{Addresses, Site},
-    output::{progress::Live, rows::Format},
+    output::{progress::Progress, rows::Format},
     run::{Finished, Request, RunError, Stop, run},
     variant::{ClusterKind, Engine, Layer, Variant},
 };
@@ -180,7 +180,7 @@ fn balanced(finished: &Finished) {
 fn addresses_of_ipv6_are_gone_by(others: &Others, redis: &Redis) {
     for (name, engine) in [("light", Engine::Rskafka), ("heavy", Engine::Librdkafka)] {
         let request = others.request(name, &redis.url, |layer| (layer.engine, layer.readers) = (Some(engine), Some(1)));
-        let finished = run(&request, &Stop::default(), &Live::default()).unwrap();
+        let finished = run(&request, &Stop::default(), &Progress::default()).unwrap();
         balanced(&finished);
         let manifest = &finished.manifest;
         assert_eq!(manifest.ledger.stored, 200);
@@ -193,7 +193,7 @@ fn addresses_of_ipv6_are_gone_by(others: &Others, redis: &Redis) {
 }
 
 fn refusal(others: &Others, redis: &Redis, more: impl FnOnce(&mut Layer)) -> String {
-    run(&others.request("refused", &redis.url, more), &Stop::default(), &Live::default()).unwrap_err().to_string()
+    run(&others.request("refused", &redis.url, more), &Stop::default(), &Progress::default()).unwrap_err().to_string()
 }
 
 fn settings_that_contradict_a_run_are_refused(others: &Others, redis: &Redis) {
@@ -232,7 +232,7 @@ fn evictions_are_blamed_on_redis(others: &Others) {
                 info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().trim().parse::<u64>().unwrap();
             let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", &(used - 400_000).to_string()]);
         });
-        run(&request, &Stop::default(), &Live::default()).unwrap()
+        run(&request, &Stop::default(), &Progress::default()).unwrap()
     });
     let manifest = &finished.manifest;
     assert!(manifest.warnings.iter().any(|text| text.contains("also those of the run")), "{:?}", manifest.warnings);
@@ -248,7 +248,7 @@ fn quotas_are_named(others: &Others, redis: &Redis) {
             (layer.engine, layer.topic) = (Some(engine), Some(name.to_owned()));
             layer.drain = "30s".parse().ok();
         });
-        let finished = run(&request, &Stop::default(), &Live::default()).unwrap();
+        let finished = run(&request, &Stop::default(), &Progress::default()).unwrap();
         let manifest = &finished.manifest;
         let throttled = manifest.conduct.throttled;
         assert!(throttled.producers.responses > 0 && throttled.producers.max_ms > 0, "{name}: {throttled:?}");
@@ -277,7 +277,7 @@ fn runs_on_what_others_own() {
     quotas_are_named(&others, &redis);
 
     let nowhere = others.request("nowhere", "redis://no-such-host.invalid:6379", |_| ());
-    let told = run(&nowhere, &Stop::default(), &Live::default()).unwrap_err();
+    let told = run(&nowhere, &Stop::default(), &Progress::default()).unwrap_err();
     assert!(matches!(told, RunError::Cluster(_)), "{told}");
     assert!(told.to_string().contains("name") && !told.to_string().contains("rediss"), "{told}");
 }

@@ -13,7 +13,7 @@ use shasta::{
     cluster::{self, Addresses, Cluster, Endpoints},
     machine::process::Lifetime,
     output::{
-        progress::Live,
+        progress::Progress,
         rows::{self, Format, Row},
     },
     run::{Finished, Request, Stop, run},
@@ -69,7 +69,7 @@ fn disturbed(name: &str, out: &Path, endpoints: &Endpoints, disturb: impl FnOnce
     let request = request(name, out, endpoints);
     let rows = out.join(format!("{name}.csv"));
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(&request, &Stop::default(), &Live::default()).unwrap());
+        let running = scope.spawn(|| run(&request, &Stop::default(), &Progress::default()).unwrap());
         // As soon as rows are written, the window has begun.
         while std::fs::metadata(&rows).map_or(0, |file| file.len()) < 1_000 {
             assert!(!running.is_finished());

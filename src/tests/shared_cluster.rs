@@ -23,7 +23,7 @@ use rdkafka::{
 use shasta::{
     cluster::{self, Addresses, Cluster, Endpoints},
     machine::process::Lifetime,
-    output::{progress::Live, rows::Format},
+    output::{progress::Progress, rows::Format},
     run::{Finished, Request, RunError, Stop, run},
     variant::{ClusterKind, Engine, Layer, Variant},
 };
@@ -105,7 +105,7 @@ impl Bed {
     fn ended(&self, request: &Request, stop: &Stop, disturb: impl FnOnce(&Self)) -> Finished {
         let rows = self.out.path().join(format!("{}.csv", request.run.as_deref().unwrap()));
         std::thread::scope(|scope| {
-            let running = scope.spawn(|| run(request, stop, &Live::default()).unwrap());
+            let running = scope.spawn(|| run(request, stop, &Progress::default()).unwrap());
             wait_for_rows(&rows, &|| running.is_finished());
             disturb(self);
             running.join().unwrap()
@@ -314,7 +314,7 @@ fn a_topic_that_is_made_anew_ends_the_run(bed: &Bed) {
     // Nothing is measured where the topic goes before the window.
     let early = bed.request("early", |layer| layer.warm = "60s".parse().ok());
     let ended = std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(&early, &Stop::default(), &Live::default()));
+        let running = scope.spawn(|| run(&early, &Stop::default(), &Progress::default()));
         while bed.admin().inner().fetch_metadata(None, ANSWER_MAX).unwrap().topics().iter().all(|t| t.name() != "early")
         {
             std::thread::sleep(SECOND / 10);

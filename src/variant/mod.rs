@@ -106,7 +106,7 @@ pub struct Variant {
     /// What a round trip between workers and Redis takes longer than it does of itself; 0 for no proxy between them.
     pub redis_rtt: Span,
     /// Whether the cores of this machine are kept from sleeping between two events, where the kernel lets us
-    /// ([`crate::machine::host::Awake`]).
+    /// ([`crate::machine::host::AwakeCores`]).
     pub cores_awake: bool,
     /// How long a core stays with a task of the run, or of its local cluster, before one that has just become ready may
     /// have it, where the kernel knows such ([`crate::machine::sched_slice::Slice`]); none at all for the kernel's own.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What the poll thread has to tell the parent, beside records.
-pub(super) enum News {
+pub(super) enum ClientEvent {
     Assignment(Assignment),
     Warning(String),
     Passage(Passage),
@@ -41,7 +41,7 @@ pub(super) enum News {
 /// Hears what the client says: rebalances and errors.
 pub(super) struct Context {
     clock: HostClock,
-    news: Sender<News>,
+    events: Sender<ClientEvent>,
     reassigned: AtomicBool,
     complaints: Complaints,
     logged: Complaints,
@@ -62,7 +62,7 @@ impl ClientContext for Context {
         reason.clone_into(&mut self.last_reason.lock().unwrap_or_else(PoisonError::into_inner));
         let kind = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
         let told = self.complaints.hear(format!("Kafka: {kind}"), &readable(reason));
-        told.into_iter().for_each(|text| self.tell(News::Warning(text)));
+        told.into_iter().for_each(|text| self.tell(ClientEvent::Warning(text)));
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -81,20 +81,20 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    fn new(clock: HostClock, news: Sender<News>, access: KafkaAccess) -> Self {
+    fn new(clock: HostClock, events: Sender<ClientEvent>, access: KafkaAccess) -> Self {
         let (reassigned, complaints, logged, last_reason, throttles) = Default::default();
-        Self { clock, news, reassigned, complaints, logged, last_reason, access, throttles }
+        Self { clock, events, reassigned, complaints, logged, last_reason, access, throttles }
     }
 
     /// Tells the parent, by way of the store thread.
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, events: ClientEvent) {
         // The store thread may have ended; then nobody needs to know.
-        let _ = self.news.send(news);
+        let _ = self.events.send(events);
     }
 
     fn assigned(&self, partitions: Vec<i32>) {
         self.reassigned.store(true, Relaxed);
-        self.tell(News::Assignment(Assignment { at_us: self.clock.now_us(), partitions }));
+        self.tell(ClientEvent::Assignment(Assignment { at_us: self.clock.now_us(), partitions }));
     }
 
     /// Whether the partitions have changed since this was asked last.
@@ -110,7 +110,7 @@ impl Context {
     /// Tells what was not told for its being repeated.
     pub fn sum_up(&self) {
         self.logged.sum_up().iter().for_each(|text| tracing::warn!("{text}"));
-        self.complaints.sum_up().into_iter().for_each(|text| self.tell(News::Warning(text)));
+        self.complaints.sum_up().into_iter().for_each(|text| self.tell(ClientEvent::Warning(text)));
     }
 }
 
@@ -179,13 +179,13 @@ pub(super) fn subscribe(
     config: &Config,
     access: &KafkaAccess,
     clock: HostClock,
-    news: Sender<News>,
+    events: Sender<ClientEvent>,
 ) -> Result<BaseConsumer<Context>, WorkerError> {
     let mut client = access.consumer_config(&config.group);
     for (name, value) in properties(config) {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(clock, news, access.clone()))?;
+    let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(clock, events, access.clone()))?;
     if config.group_protocol == GroupProtocol::Assign {
         let partitions = share(config);
         let mut list = TopicPartitionList::with_capacity(partitions.len());

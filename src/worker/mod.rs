@@ -153,9 +153,9 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
     let tls = seeds.is_tls();
     let store = store::Store::connect_in_time(seeds, &settings);
     let store = store.map_err(|error| WorkerError::Redis(topology::told(&error, tls)))?;
-    let (news, told) = mpsc::channel();
+    let (events, told) = mpsc::channel();
     let clock = HostClock::new(config.clock);
-    let consumer = client::subscribe(config, &endpoints.kafka, clock.clone(), news)?;
+    let consumer = client::subscribe(config, &endpoints.kafka, clock.clone(), events)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let stepped = clock.clone();
@@ -170,7 +170,7 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         scope.spawn(move || inspector.run(&asked, &answers));
         let recovery = Recovery::new(config, &consumer, questions, findings);
         let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop), recovery));
-        let mut stock = store_loop::Stock::new((config, &clock), &consumer, (store, &seeks), told, pipe);
+        let mut stock = store_loop::StoreLoop::new((config, &clock), &consumer, (store, &seeks), told, pipe);
         let stocked = stock.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
         seeks.paid();

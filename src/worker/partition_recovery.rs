@@ -20,7 +20,7 @@ use rdkafka::{
 
 use super::{
     Config,
-    client::{Context, News},
+    client::{ClientEvent, Context},
     positions::{Positions, Step},
     stall_diagnosis::{Finding, Question},
 };
@@ -169,8 +169,8 @@ impl<'a> Recovery<'a> {
                 // It has gone on by itself.
                 Finding::Move { partition, .. } => refuted.push(partition),
                 Finding::Passed(passage) if refuted.contains(&passage.partition) => {}
-                Finding::Passed(passage) => self.consumer.context().tell(News::Passage(passage)),
-                Finding::TopicLost(text) => self.consumer.context().tell(News::TopicLost(text)),
+                Finding::Passed(passage) => self.consumer.context().tell(ClientEvent::Passage(passage)),
+                Finding::TopicLost(text) => self.consumer.context().tell(ClientEvent::TopicLost(text)),
             }
         }
         self.seek(&moves);

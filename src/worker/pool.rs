@@ -23,7 +23,7 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// What comes from a worker's pipe.
 #[derive(Debug)]
-pub enum News {
+pub enum WorkerMessage {
     /// A report.
     Report(Box<Report>),
     /// The pipe's end: the worker is gone, or its bytes make no sense.
@@ -39,7 +39,7 @@ struct Recipe {
     endpoints: Endpoints,
     /// Its configuration, a line of JSON.
     line: Vec<u8>,
-    sink: Arc<dyn Fn(News) + Send + Sync>,
+    sink: Arc<dyn Fn(WorkerMessage) + Send + Sync>,
 }
 
 /// One running worker.
@@ -53,11 +53,11 @@ pub struct Worker {
 
 /// All workers of a run.
 #[derive(Default)]
-pub struct Crew {
+pub struct WorkerPool {
     workers: Vec<Worker>,
 }
 
-impl Crew {
+impl WorkerPool {
     /// Starts a child from this program's own executable, by its role and name. `sink` takes what it tells, in a thread of
     /// its own.
     ///
@@ -69,7 +69,7 @@ impl Crew {
         (role, name): (&'static str, String),
         endpoints: &Endpoints,
         config: &impl Serialize,
-        sink: impl Fn(News) + Send + Sync + 'static,
+        sink: impl Fn(WorkerMessage) + Send + Sync + 'static,
     ) -> Result<(), ProcessError> {
         let mut line = serde_json::to_vec(config).expect("a configuration is plain data");
         line.push(b'\n');
@@ -203,13 +203,13 @@ impl Worker {
     }
 }
 
-fn listen(stdout: impl std::io::Read, sink: &dyn Fn(News)) {
+fn listen(stdout: impl std::io::Read, sink: &dyn Fn(WorkerMessage)) {
     let mut stdout = BufReader::with_capacity(1 << 16, stdout);
     loop {
         match Report::read(&mut stdout) {
-            Ok(Some(report)) => sink(News::Report(Box::new(report))),
-            Ok(None) => return sink(News::End(None)),
-            Err(error) => return sink(News::End(Some(error.to_string()))),
+            Ok(Some(report)) => sink(WorkerMessage::Report(Box::new(report))),
+            Ok(None) => return sink(WorkerMessage::End(None)),
+            Err(error) => return sink(WorkerMessage::End(Some(error.to_string()))),
         }
     }
 }

@@ -6,14 +6,14 @@ use rdkafka::{Message, consumer::Consumer};
 
 use super::{
     consume::{Ahead, Consumed},
-    store_loop::{Batch, Stock},
+    store_loop::{Batch, StoreLoop},
 };
 use crate::store::Verdict;
 
 /// How often in a row Redis may lose something before what it had lost was stored again.
 const UNFINISHED_MAX: u32 = 5;
 
-impl<'a, P: Pipe> Stock<'a, P> {
+impl<'a, P: Pipe> StoreLoop<'a, P> {
     /// Reads again what Redis has lost: returns the places from which all partitions concerned now come again.
     pub(super) fn go_back(&mut self, verdict: Verdict, taken: &Receiver<Ahead<'a>>) -> BTreeMap<i32, i64> {
         if verdict != Verdict::Intact && self.keeps_losing() {

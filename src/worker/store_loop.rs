@@ -17,7 +17,7 @@ use rdkafka::{
 
 use super::{
     Config, WorkerError,
-    client::{Context, News},
+    client::{ClientEvent, Context},
     consume::{Ahead, Consumed},
     decode::{self, decode},
     host_clock::HostClock,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     cluster::throttle::Throttled,
-    store::{Effect, Progress, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal},
+    store::{BatchProgress, Effect, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal},
 };
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
@@ -40,7 +40,7 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 /// How often Redis is asked whether it is still the one that it was, while there is nothing to store.
 const CHECK: Duration = Duration::from_secs(1);
 
-pub(super) struct Stock<'a, P> {
+pub(super) struct StoreLoop<'a, P> {
     pub(super) config: &'a Config,
     clock: &'a HostClock,
     pub(super) consumer: &'a BaseConsumer<Context>,
@@ -53,7 +53,7 @@ pub(super) struct Stock<'a, P> {
     pub(super) unfinished: u32,
     /// Nothing is read again any more.
     pub(super) hopeless: bool,
-    news: Receiver<News>,
+    events: Receiver<ClientEvent>,
     pipe: &'a mut P,
     pub(super) report: Report,
     /// Names of other runs, of those told of by name.
@@ -68,7 +68,7 @@ pub(super) struct Batch {
     pub writes: Vec<Write>,
     /// Of each write its receipt.
     pub written: Vec<usize>,
-    pub progress: Progress,
+    pub progress: BatchProgress,
 }
 
 /// What has become of a batch.
@@ -78,12 +78,12 @@ enum Tried {
     Stopped,
 }
 
-impl<'a, P: Pipe> Stock<'a, P> {
+impl<'a, P: Pipe> StoreLoop<'a, P> {
     pub fn new(
         (config, clock): (&'a Config, &'a HostClock),
         consumer: &'a BaseConsumer<Context>,
         (store, seeks): (Store, &'a Seeks),
-        news: Receiver<News>,
+        events: Receiver<ClientEvent>,
         pipe: &'a mut P,
     ) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
             rebuilding: Rebuilding::default(),
             unfinished: 0,
             hopeless: false,
-            news,
+            events,
             pipe,
             report: Report::default(),
             foreign_runs: Vec::new(),
@@ -210,7 +210,7 @@ impl<'a, P: Pipe> Stock<'a, P> {
                 Err(reason) => receipts.push(self.set_aside(receipt, reason)),
             }
         }
-        let progress = Progress::new(writes.len());
+        let progress = BatchProgress::new(writes.len());
         Batch { receipts, writes, written, progress }
     }
 
@@ -248,7 +248,12 @@ impl<'a, P: Pipe> Stock<'a, P> {
     }
 
     /// Tries until Redis has answered the whole batch.
-    fn apply(&mut self, writes: &[Write], progress: &mut Progress, stop: &AtomicBool) -> Result<Tried, WorkerError> {
+    fn apply(
+        &mut self,
+        writes: &[Write],
+        progress: &mut BatchProgress,
+        stop: &AtomicBool,
+    ) -> Result<Tried, WorkerError> {
         let (mut backoff, mut last_tries) = (RETRY_MIN, None);
         loop {
             let error = match self.store.attempt(writes, progress) {
@@ -296,12 +301,12 @@ impl<'a, P: Pipe> Stock<'a, P> {
     fn tell(&mut self) -> Result<(), WorkerError> {
         self.told = Instant::now();
         let before = self.report.assignments.len();
-        for news in self.news.try_iter() {
-            match news {
-                News::Assignment(assignment) => self.report.assignments.push(assignment),
-                News::Warning(text) => self.report.warnings.push(text),
-                News::Passage(passage) => self.report.passages.push(passage),
-                News::TopicLost(text) => self.report.topic_lost = Some(text),
+        for event in self.events.try_iter() {
+            match event {
+                ClientEvent::Assignment(assignment) => self.report.assignments.push(assignment),
+                ClientEvent::Warning(text) => self.report.warnings.push(text),
+                ClientEvent::Passage(passage) => self.report.passages.push(passage),
+                ClientEvent::TopicLost(text) => self.report.topic_lost = Some(text),
             }
         }
         // Only what is so now: records of partitions that came and went in between may have been stored meanwhile.

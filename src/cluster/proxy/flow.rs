@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Alarm, Condition};
+use super::{Condition, Timer};
 
 /// Bytes that a direction of a connection holds at most: at 4 ms one way, enough for 1 GB/s.
 const HELD_MAX: usize = 4 << 20;
@@ -38,7 +38,7 @@ pub(super) fn scratch() -> Scratch {
 /// What a connection runs on.
 pub(super) struct Wire {
     pub line: watch::Receiver<Condition>,
-    pub alarm: Rc<Alarm>,
+    pub timer: Rc<Timer>,
     pub scratch: Scratch,
 }
 
@@ -50,7 +50,7 @@ impl Wire {
     pub async fn round_trip(&self) -> Result<(), Broken> {
         uncut(&mut self.line.clone()).await?;
         let delay = self.line.borrow().delay;
-        self.alarm.until(Instant::now() + 2 * delay).await;
+        self.timer.until(Instant::now() + 2 * delay).await;
         uncut(&mut self.line.clone()).await
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn reset(socket: &TcpStream) {
 }
 
 /// What is on its way.
-enum Freight {
+enum Chunk {
     Bytes {
         bytes: Box<[u8]>,
         written: usize,
@@ -99,7 +99,7 @@ struct Flow<'a> {
     to: WriteHalf<'a>,
     line: watch::Receiver<Condition>,
     wire: &'a Wire,
-    queue: VecDeque<(Instant, Freight)>,
+    queue: VecDeque<(Instant, Chunk)>,
     held: usize,
     /// The last one's time: the next is not due before.
     last_due: Instant,
@@ -121,12 +121,12 @@ impl<'a> Flow<'a> {
                 continue;
             }
             let due = self.queue.front().map(|(due, _)| *due);
-            let (alarm, to, from, scratch) = (&self.wire.alarm, &self.to, &mut self.from, &self.wire.scratch);
+            let (timer, to, from, scratch) = (&self.wire.timer, &self.to, &mut self.from, &self.wire.scratch);
             let readable = !self.ended && self.held < HELD_MAX;
             let deliverable = async {
                 match due {
                     Some(due) => {
-                        alarm.until(due).await;
+                        timer.until(due).await;
                         to.writable().await
                     }
                     None => std::future::pending().await,
@@ -149,8 +149,8 @@ impl<'a> Flow<'a> {
     /// Takes what was read: `Ok(0)` is the end.
     fn take(&mut self, read: io::Result<usize>, condition: Condition) {
         self.last_due = self.last_due.max(Instant::now() + condition.delay);
-        let freight = match read {
-            Ok(0) => Freight::End,
+        let chunk = match read {
+            Ok(0) => Chunk::End,
             Ok(count) => {
                 let scratch = self.wire.scratch.borrow();
                 let mut written = 0;
@@ -162,33 +162,33 @@ impl<'a> Flow<'a> {
                     return;
                 }
                 self.held += count + PIECE_COST;
-                Freight::Bytes { bytes: scratch[..count].into(), written }
+                Chunk::Bytes { bytes: scratch[..count].into(), written }
             }
-            Err(_) => Freight::Reset,
+            Err(_) => Chunk::Reset,
         };
-        self.ended |= !matches!(freight, Freight::Bytes { .. });
-        self.queue.push_back((self.last_due, freight));
+        self.ended |= !matches!(chunk, Chunk::Bytes { .. });
+        self.queue.push_back((self.last_due, chunk));
     }
 
     /// Writes what is due, as far as the receiver takes it. Returns whether that was the last.
     async fn deliver(&mut self, condition: Condition) -> Result<bool, Broken> {
         let now = Instant::now();
-        while let Some((_, freight)) = self.queue.front_mut().filter(|(due, _)| *due <= now) {
-            match freight {
-                Freight::Bytes { bytes, written } => match self.to.try_write(&bytes[*written..]) {
+        while let Some((_, chunk)) = self.queue.front_mut().filter(|(due, _)| *due <= now) {
+            match chunk {
+                Chunk::Bytes { bytes, written } => match self.to.try_write(&bytes[*written..]) {
                     Ok(count) => *written += count,
                     Err(error) if error.kind() == WouldBlock => return Ok(false),
                     Err(_) => {
                         // The sender hears of it as late as it would over a network.
-                        self.wire.alarm.until(Instant::now() + condition.delay).await;
+                        self.wire.timer.until(Instant::now() + condition.delay).await;
                         uncut(&mut self.line).await?;
                         return Err(Broken);
                     }
                 },
-                Freight::End => return shut(&mut self.to).await.map(|()| true).map_err(|_| Broken),
-                Freight::Reset => return Err(Broken),
+                Chunk::End => return shut(&mut self.to).await.map(|()| true).map_err(|_| Broken),
+                Chunk::Reset => return Err(Broken),
             }
-            if let Freight::Bytes { bytes, written } = freight
+            if let Chunk::Bytes { bytes, written } = chunk
                 && *written == bytes.len()
             {
                 self.held -= bytes.len() + PIECE_COST;

@@ -27,7 +27,7 @@ use tokio::{
 
 use self::{
     flow::{Wire, carry},
-    timer::Alarm,
+    timer::Timer,
 };
 
 /// How long accepting pauses when the process has no file left for one more connection.
@@ -75,15 +75,15 @@ impl Proxy {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let (listener, alarm) = {
+        let (listener, timer) = {
             let _within = runtime.enter();
-            (tokio::net::TcpListener::from_std(listener)?, Alarm::new()?)
+            (tokio::net::TcpListener::from_std(listener)?, Timer::new()?)
         };
         let (lines, watched): (Vec<_>, Vec<_>) =
             (0..lines.max(1)).map(|_| watch::channel(Condition::default())).unzip();
-        let door = Door { listener, address, upstream, lines: watched, sort };
+        let acceptor = Acceptor { listener, address, upstream, lines: watched, sort };
         let name = format!("proxy {}", address.port());
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(&runtime, door, alarm))?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || run(&runtime, acceptor, timer))?;
         Ok(Self { address, lines, thread: Some(thread) })
     }
 
@@ -118,7 +118,7 @@ impl Drop for Proxy {
 }
 
 /// Where connections come in.
-struct Door<S> {
+struct Acceptor<S> {
     listener: tokio::net::TcpListener,
     address: SocketAddr,
     upstream: SocketAddr,
@@ -126,33 +126,33 @@ struct Door<S> {
     sort: S,
 }
 
-fn run(runtime: &Runtime, door: Door<impl FnMut(SocketAddr, SocketAddr) -> usize>, alarm: Alarm) {
-    let alarm = Rc::new(alarm);
-    let mut first = door.lines[0].clone();
+fn run(runtime: &Runtime, acceptor: Acceptor<impl FnMut(SocketAddr, SocketAddr) -> usize>, timer: Timer) {
+    let timer = Rc::new(timer);
+    let mut first = acceptor.lines[0].clone();
     runtime.block_on(LocalSet::new().run_until(async move {
         spawn_local({
-            let alarm = Rc::clone(&alarm);
-            async move { alarm.ring().await }
+            let timer = Rc::clone(&timer);
+            async move { timer.ring().await }
         });
         let closed = async { while first.changed().await.is_ok() {} };
         tokio::select! {
             () = closed => {}
-            () = accept(door, &alarm) => {}
+            () = accept(acceptor, &timer) => {}
         }
         // Leaving ends all connections: their tasks go with the set.
     }));
 }
 
-async fn accept(mut door: Door<impl FnMut(SocketAddr, SocketAddr) -> usize>, alarm: &Rc<Alarm>) {
+async fn accept(mut acceptor: Acceptor<impl FnMut(SocketAddr, SocketAddr) -> usize>, timer: &Rc<Timer>) {
     let scratch = flow::scratch();
     loop {
-        let Ok((near, peer)) = door.listener.accept().await else {
+        let Ok((near, peer)) = acceptor.listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let line = door.lines.get((door.sort)(peer, door.address)).unwrap_or(&door.lines[0]).clone();
-        let wire = Wire { line, alarm: Rc::clone(alarm), scratch: Rc::clone(&scratch) };
-        spawn_local(connect(near, door.upstream, wire));
+        let line = acceptor.lines.get((acceptor.sort)(peer, acceptor.address)).unwrap_or(&acceptor.lines[0]).clone();
+        let wire = Wire { line, timer: Rc::clone(timer), scratch: Rc::clone(&scratch) };
+        spawn_local(connect(near, acceptor.upstream, wire));
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::time::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// One timer of the kernel for all who wait.
-pub(super) struct Alarm {
+pub(super) struct Timer {
     timer: AsyncFd<OwnedFd>,
     /// By the time at which they are due, then in the order in which they came.
     waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
@@ -30,7 +30,7 @@ pub(super) struct Alarm {
 /// Longest lead, so that what is spent waiting awake is bounded.
 const LEAD_MAX: Duration = Duration::from_micros(60);
 
-impl Alarm {
+impl Timer {
     /// Call it within a runtime.
     #[expect(deprecated, reason = "its replacement is unsafe; an OwnedFd is closed by nobody else while this holds it")]
     pub fn new() -> io::Result<Self> {
@@ -46,7 +46,7 @@ impl Alarm {
             return;
         }
         let key = (due, self.count.replace(self.count.get() + 1));
-        let _forgotten = Forgotten { alarm: self, key };
+        let _forgotten = Forgotten { timer: self, key };
         poll_fn(|context| {
             if due <= Instant::now() {
                 return Poll::Ready(());
@@ -108,12 +108,12 @@ impl Alarm {
 
 /// Takes a waiter out that is dropped before its time.
 struct Forgotten<'a> {
-    alarm: &'a Alarm,
+    timer: &'a Timer,
     key: (Instant, u64),
 }
 
 impl Drop for Forgotten<'_> {
     fn drop(&mut self) {
-        self.alarm.waiting.borrow_mut().remove(&self.key);
+        self.timer.waiting.borrow_mut().remove(&self.key);
     }
 }

@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{Due, Fate, Load, outcomes::Outbox, publish_errors::Cause, thread::Engine};
+use super::{Due, Load, PublishOutcome, outcomes::Outbox, publish_errors::Cause, thread::Engine};
 use crate::{
     cluster::{KafkaAccess, throttle},
     event::request_size::{ONE_PIECE_MAX, RequestSize},
@@ -177,8 +177,8 @@ impl Light {
             for (i, due) in batch.into_iter().enumerate() {
                 match &answer {
                     Ok((offsets, after_us)) => self.outbox.acked(due, before_us, *after_us, offsets[i]),
-                    Err(true) => self.outbox.unacked(due, before_us, Fate::Maybe, &cause),
-                    Err(false) => self.outbox.unacked(due, before_us, Fate::Failed, &cause),
+                    Err(true) => self.outbox.unacked(due, before_us, PublishOutcome::Maybe, &cause),
+                    Err(false) => self.outbox.unacked(due, before_us, PublishOutcome::Failed, &cause),
                 }
             }
         }
@@ -254,7 +254,7 @@ impl Engine for Light {
             if let Some(InFlight { batch, before_us }) = lane.in_flight.take() {
                 for due in batch {
                     match before_us {
-                        Some(before_us) => self.outbox.unacked(due, before_us, Fate::Maybe, &cause),
+                        Some(before_us) => self.outbox.unacked(due, before_us, PublishOutcome::Maybe, &cause),
                         None => self.outbox.unsent(due),
                     }
                 }

@@ -43,7 +43,7 @@ pub struct Entry {
     pub state: State,
 }
 
-/// An arm, as it was when the book was begun.
+/// An arm, as it was when the journal was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Begun {
     /// Its name.
@@ -54,9 +54,9 @@ pub struct Begun {
     pub settings: String,
 }
 
-/// The book of a campaign, `<out>/campaigns/<name>.json`. Its runs are in `<out>/campaigns/<name>/`.
+/// The journal of a campaign, `<out>/campaigns/<name>.json`. Its runs are in `<out>/campaigns/<name>/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Book {
+pub struct Journal {
     /// What was asked.
     pub question: String,
     /// What was expected.
@@ -73,8 +73,8 @@ pub struct Book {
     pub entries: Vec<Entry>,
 }
 
-impl Book {
-    /// Where a campaign's book is.
+impl Journal {
+    /// Where a campaign's journal is.
     pub fn path(campaign: &Campaign, out: &Path) -> PathBuf {
         out.join("campaigns").join(format!("{}.json", campaign.name))
     }
@@ -96,10 +96,10 @@ impl Book {
         }
     }
 
-    /// Opens the book of a campaign, or begins it.
+    /// Opens the journal of a campaign, or begins it.
     ///
     /// # Errors
-    /// When it cannot be read, is no book, or what decides the campaign has changed since it was begun.
+    /// When it cannot be read, is no journal, or what decides the campaign has changed since it was begun.
     pub fn open(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
         let new = Self::new(campaign);
         let old = match Self::read(campaign, out) {
@@ -112,21 +112,21 @@ impl Book {
         }
     }
 
-    /// Reads the book of a campaign that was begun, whatever its file says by now.
+    /// Reads the journal of a campaign that was begun, whatever its file says by now.
     ///
     /// # Errors
-    /// There is none, or it is no book.
+    /// There is none, or it is no journal.
     pub fn read(campaign: &Campaign, out: &Path) -> Result<Self, CampaignError> {
         let path = Self::path(campaign, out);
         let text = fs::read_to_string(&path).map_err(|source| CampaignError::File { path: path.clone(), source })?;
         serde_json::from_str(&text).map_err(|error| CampaignError::Syntax {
             path,
             line: error.line(),
-            message: format!("not the book of a campaign: {error}"),
+            message: format!("not the journal of a campaign: {error}"),
         })
     }
 
-    /// What decides the campaign and is not as it was when the book was begun.
+    /// What decides the campaign and is not as it was when the journal was begun.
     fn differs(&self, new: &Self) -> Option<String> {
         let other = |what: &str| Some(format!("another {what}"));
         if (&self.question, &self.expectation) != (&new.question, &new.expectation) {
@@ -138,7 +138,7 @@ impl Book {
         if self.valid != new.valid {
             return other("[valid]");
         }
-        let names = |book: &Self| book.arms.iter().map(|arm| arm.name.clone()).collect::<Vec<_>>();
+        let names = |journal: &Self| journal.arms.iter().map(|arm| arm.name.clone()).collect::<Vec<_>>();
         if names(self) != names(new) {
             return Some(format!("the arms {}", names(self).join(", ")));
         }
@@ -154,7 +154,7 @@ impl Book {
     }
 
     /// Whether a run need not be made any more: it counts, or did not in [`TRIES_MAX`] tries. One that came to nothing is
-    /// no try; it is made again when the campaign is taken up again. All of them stay in the book.
+    /// no try; it is made again when the campaign is taken up again. All of them stay in the journal.
     pub fn has(&self, campaign: &Campaign, slot: &Slot) -> bool {
         let arm = &campaign.arms[slot.arm].name;
         self.counts(arm, slot.repetition) || self.tries(campaign, slot) >= TRIES_MAX
@@ -190,7 +190,7 @@ impl Book {
         made.map(|entry| &entry.state)
     }
 
-    /// Adds a run and saves the book: whole, or as it was.
+    /// Adds a run and saves the journal: whole, or as it was.
     ///
     /// # Errors
     /// Those of writing.
@@ -246,10 +246,10 @@ pub(super) mod tests {
     #[test]
     fn a_book_is_taken_up_again() {
         let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
-        let path = Book::path(&campaign, out.path());
-        let mut book = Book::open(&campaign, out.path()).unwrap();
+        let path = Journal::path(&campaign, out.path());
+        let mut journal = Journal::open(&campaign, out.path()).unwrap();
         let slot = |arm, repetition| Slot { arm, repetition, seed: 3 };
-        assert!(!book.has(&campaign, &slot(0, 0)));
+        assert!(!journal.has(&campaign, &slot(0, 0)));
         let invalid = || State::Invalid("late".to_owned());
         let made = [
             ("laptop", 0, State::Counts),
@@ -262,34 +262,37 @@ pub(super) mod tests {
             ("goal", 2, State::Counts),
             ("goal", 3, State::Counts),
         ];
-        made.into_iter().for_each(|(arm, nth, state)| book.add(entry(arm, nth, state), &path).unwrap());
-        let again = Book::open(&campaign, out.path()).unwrap();
-        assert_eq!(again, book);
-        let has = |book: &Book, arm| [0, 1, 2, 3].map(|repetition| book.has(&campaign, &slot(arm, repetition)));
-        assert_eq!(has(&book, 0), [true, false, false, false], "one that does not count is made again");
-        assert_eq!(has(&book, 1), [false, false, true, true], "and one that was interrupted or came to nothing");
-        assert!(book.without(&campaign).unwrap().starts_with("no run counts of laptop 2, 3, 4; goal 1, 2; the table"));
-        book.add(entry("laptop", 2, invalid()), &path).unwrap();
-        assert_eq!(has(&book, 0), [true, false, true, false], "but three times in all");
+        made.into_iter().for_each(|(arm, nth, state)| journal.add(entry(arm, nth, state), &path).unwrap());
+        let again = Journal::open(&campaign, out.path()).unwrap();
+        assert_eq!(again, journal);
+        let has =
+            |journal: &Journal, arm| [0, 1, 2, 3].map(|repetition| journal.has(&campaign, &slot(arm, repetition)));
+        assert_eq!(has(&journal, 0), [true, false, false, false], "one that does not count is made again");
+        assert_eq!(has(&journal, 1), [false, false, true, true], "and one that was interrupted or came to nothing");
+        assert!(
+            journal.without(&campaign).unwrap().starts_with("no run counts of laptop 2, 3, 4; goal 1, 2; the table")
+        );
+        journal.add(entry("laptop", 2, invalid()), &path).unwrap();
+        assert_eq!(has(&journal, 0), [true, false, true, false], "but three times in all");
         let more = Campaign { runs: 9, limit: "9h".parse().unwrap(), ..campaign };
-        assert!(Book::open(&more, out.path()).is_ok(), "more runs may be asked for");
+        assert!(Journal::open(&more, out.path()).is_ok(), "more runs may be asked for");
     }
 
     #[test]
     fn what_decides_a_campaign_may_not_change_within_it() {
         let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
-        let path = Book::path(&campaign, out.path());
-        Book::open(&campaign, out.path()).unwrap().add(entry("laptop", 0, State::Counts), &path).unwrap();
+        let path = Journal::path(&campaign, out.path());
+        Journal::open(&campaign, out.path()).unwrap().add(entry("laptop", 0, State::Counts), &path).unwrap();
         let changed = |change: &dyn Fn(&mut Campaign)| {
             let mut other = campaign.clone();
             change(&mut other);
-            Book::open(&other, out.path()).unwrap_err().to_string()
+            Journal::open(&other, out.path()).unwrap_err().to_string()
         };
         assert!(changed(&|c| c.expectation.push('!')).contains("begun with another question or expectation"));
         assert!(changed(&|c| c.arms[0].expect.push('!')).contains("begun with another expectation of `laptop`"));
         let mut found = campaign.clone();
         found.arms[0].found = "It was so.".to_owned();
-        assert!(Book::open(&found, out.path()).is_ok(), "what was found is written after the runs");
+        assert!(Journal::open(&found, out.path()).is_ok(), "what was found is written after the runs");
         assert!(changed(&|c| c.seed = 8).contains("another primary endpoint or seed"));
         assert!(changed(&|c| c.valid.rebalances_max = 3).contains("another [valid]"));
         assert!(changed(&|c| drop(c.arms.pop())).contains("begun with the arms laptop, goal"));
@@ -300,11 +303,11 @@ pub(super) mod tests {
     #[test]
     fn a_file_that_is_no_book_is_left_alone() {
         let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("1h", 4));
-        let path = Book::path(&campaign, out.path());
+        let path = Journal::path(&campaign, out.path());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "{\n\"a\": 1}").unwrap();
-        let error = Book::open(&campaign, out.path()).unwrap_err().to_string();
-        assert!(error.contains("tail.json:2: not the book of a campaign"), "{error}");
+        let error = Journal::open(&campaign, out.path()).unwrap_err().to_string();
+        assert!(error.contains("tail.json:2: not the journal of a campaign"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\n\"a\": 1}");
     }
 }

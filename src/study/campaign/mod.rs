@@ -18,8 +18,8 @@ use std::path::PathBuf;
 
 pub use self::{
     file::{Arm, Campaign},
-    journal::{Book, State, TRIES_MAX},
-    rounds::{Outcome, conduct},
+    journal::{Journal, State, TRIES_MAX},
+    rounds::{Outcome, make_runs},
     runner::{perform, report},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 /// Why a campaign does not begin, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum CampaignError {
-    /// Its file, or its book, cannot be read or written.
+    /// Its file, or its journal, cannot be read or written.
     #[error("{path}: {source}", path = .path.display())]
     File {
         /// Which.
@@ -39,14 +39,14 @@ pub enum CampaignError {
         source: std::io::Error,
     },
     /// A run counts whose manifest is gone or damaged.
-    #[error("{what}; run `{run}` counts by it: put it back, or remove the run's entry from {book}, and it is made again", book = .book.display())]
+    #[error("{what}; run `{run}` counts by it: put it back, or remove the run's entry from {journal}, and it is made again", journal = .journal.display())]
     Lost {
         /// The manifest, and what is wrong with it.
         what: String,
         /// The run.
         run: String,
-        /// The book that has it.
-        book: PathBuf,
+        /// The journal that has it.
+        journal: PathBuf,
     },
     /// Another process holds the directory of its runs.
     #[error("{path}: another process is making this campaign; wait until it ends, or end it", path = .0.display())]
@@ -164,13 +164,13 @@ pub enum CampaignError {
     /// Its tables cannot be shown.
     #[error(transparent)]
     Unprinted(#[from] Unprinted),
-    /// Its book is of another campaign.
+    /// Its journal is of another campaign.
     #[error(
         "{path} was begun with {what}; put that back, or begin anew under another name of the campaign's file (or --out)",
         path = .path.display()
     )]
     Changed {
-        /// The book.
+        /// The journal.
         path: PathBuf,
         /// What has changed since.
         what: String,

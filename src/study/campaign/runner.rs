@@ -1,4 +1,4 @@
-//! Conducts a campaign for real: each run on the ground of the one before where its arm permits, and the tables written when
+//! Makes the runs of a campaign: each on the cluster of the one before where its arm permits, and the tables written when
 //! it ends, however it ends; `--table` makes them at any time.
 
 use std::{
@@ -7,40 +7,45 @@ use std::{
 };
 
 use super::{
-    Book, Campaign, CampaignError, Outcome, State, TRIES_MAX,
+    Campaign, CampaignError, Journal, Outcome, State, TRIES_MAX,
     file::Keep,
     recorded_run::Recorded,
-    rounds::{Progress, conduct},
+    rounds::{RoundStatus, make_runs},
     splice,
     table::{self, Tables},
 };
 use crate::{
     output::{
-        progress::Live,
+        progress::Progress,
         rows::Format,
         terminal::{first_line, print, say, with_causes},
     },
-    run::{Ground, Request, RunError, Stop, run_on},
+    run::{ClusterSession, Request, RunError, Stop, run_on},
     variant::Variant,
 };
 
 /// Makes the runs that are left; `like` has all of a run but its name and its variant. Ends early when `stop` says so.
 ///
 /// # Errors
-/// See [`conduct`]; also when the tables cannot be written.
-pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) -> Result<Book, CampaignError> {
+/// See [`make_runs`]; also when the tables cannot be written.
+pub fn perform(
+    campaign: &Campaign,
+    like: &Request,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Journal, CampaignError> {
     check_manifests(campaign, &like.out)?;
-    let mut ground: Option<Ground> = None;
-    let made = conduct(campaign, &like.out, |slot, progress| {
+    let mut session: Option<ClusterSession> = None;
+    let made = make_runs(campaign, &like.out, |slot, status| {
         let arm = &campaign.arms[slot.arm];
-        let Progress { nth, of, tried, left } = progress;
+        let RoundStatus { nth, of, tried, left } = status;
         let again = if *tried > 0 { format!(" again, try {} of {TRIES_MAX}", tried + 1) } else { String::new() };
-        live.step(&format!(
+        progress.step(&format!(
             "run {nth} of {of}{again}: {}, repetition {}; about {left} left",
             arm.name,
             slot.repetition + 1
         ));
-        let out = Book::directory(campaign, &like.out);
+        let out = Journal::directory(campaign, &like.out);
         let request = Request {
             name: arm.name.clone(),
             variant: Variant { seed: Some(slot.seed), ..arm.variant.clone() },
@@ -50,34 +55,34 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
             keep_rows: campaign.rows == Keep::Keep,
             ..like.clone()
         };
-        let outcome = match run_on(&mut ground, &request, stop, live) {
+        let outcome = match run_on(&mut session, &request, stop, progress) {
             Ok(finished) => {
                 let headline = |p| table::ms(finished.manifest.latencies.headline_ms(p));
                 let (p50, p9999) = (headline(50.0), headline(99.99));
-                live.step(&format!("{}: p50 {p50} ms, p99.99 {p9999} ms", finished.manifest.run));
+                progress.step(&format!("{}: p50 {p50} ms, p99.99 {p9999} ms", finished.manifest.run));
                 Outcome::of(campaign, &finished)
             }
             Err(RunError::Interrupted) => Outcome::failed(State::Interrupted),
             Err(error) => {
                 let why = with_causes([&error as &dyn std::error::Error].into_iter());
-                live.step(&format!("it came to nothing: {why}"));
+                progress.step(&format!("it came to nothing: {why}"));
                 // What follows is of logs of this machine: for the screen.
                 Outcome::failed(State::Failed(first_line(&why).to_owned()))
             }
         };
         match &outcome.state {
             State::Counts | State::Failed(_) => {}
-            State::Interrupted => live.step("interrupted; the same command goes on from here"),
-            State::Invalid(why) => live.step(&format!("it does not count: {why}")),
+            State::Interrupted => progress.step("interrupted; the same command goes on from here"),
+            State::Invalid(why) => progress.step(&format!("it does not count: {why}")),
         }
         outcome
     });
     // What was made stands in the tables, also when the rest came to nothing.
     match made {
-        Ok(book) => write(&Tables::read(campaign, &book, &like.out), campaign, &like.out).map(|_| book),
+        Ok(journal) => write(&Tables::read(campaign, &journal, &like.out), campaign, &like.out).map(|_| journal),
         Err(error) => {
-            if let Ok(book) = Book::read(campaign, &like.out) {
-                write(&Tables::read(campaign, &book, &like.out), campaign, &like.out)?;
+            if let Ok(journal) = Journal::read(campaign, &like.out) {
+                write(&Tables::read(campaign, &journal, &like.out), campaign, &like.out)?;
             }
             Err(error)
         }
@@ -86,22 +91,22 @@ pub fn perform(campaign: &Campaign, like: &Request, stop: &Stop, live: &Live) ->
 
 /// Without its manifest a run that counts would be missing from the tables, and would not be made again either.
 fn check_manifests(campaign: &Campaign, out: &Path) -> Result<(), CampaignError> {
-    // Whether there is a book, and a sound one, is told when it is opened.
-    let Ok(book) = Book::read(campaign, out) else { return Ok(()) };
-    for run in book.entries.into_iter().filter(|entry| entry.state == State::Counts).filter_map(|entry| entry.run) {
-        if let Err(what) = Recorded::read(&Book::directory(campaign, out).join(format!("{run}.json"))) {
-            return Err(CampaignError::Lost { what, run, book: Book::path(campaign, out) });
+    // Whether there is a journal, and a sound one, is told when it is opened.
+    let Ok(journal) = Journal::read(campaign, out) else { return Ok(()) };
+    for run in journal.entries.into_iter().filter(|entry| entry.state == State::Counts).filter_map(|entry| entry.run) {
+        if let Err(what) = Recorded::read(&Journal::directory(campaign, out).join(format!("{run}.json"))) {
+            return Err(CampaignError::Lost { what, run, journal: Journal::path(campaign, out) });
         }
     }
     Ok(())
 }
 
-/// Writes the tables of what the book has, beside it, and prints them; the brief one also between its markers in `splice`.
+/// Writes the tables of what the journal has, beside it, and prints them; the brief one also between its markers in `splice`.
 ///
 /// # Errors
 /// Those of writing and printing.
-pub fn report(campaign: &Campaign, book: &Book, out: &Path, splice: Option<&Path>) -> Result<(), CampaignError> {
-    let tables = Tables::read(campaign, book, out);
+pub fn report(campaign: &Campaign, journal: &Journal, out: &Path, splice: Option<&Path>) -> Result<(), CampaignError> {
+    let tables = Tables::read(campaign, journal, out);
     if let Some(page) = splice {
         splice::splice(page, &campaign.name, &tables.brief())?;
     }
@@ -113,7 +118,7 @@ pub fn report(campaign: &Campaign, book: &Book, out: &Path, splice: Option<&Path
 
 /// The file and what is in it now.
 fn write(tables: &Tables, campaign: &Campaign, out: &Path) -> Result<(PathBuf, String), CampaignError> {
-    let (path, page) = (Book::path(campaign, out).with_extension("md"), tables.page());
+    let (path, page) = (Journal::path(campaign, out).with_extension("md"), tables.page());
     let written = fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).and_then(|()| fs::write(&path, &page));
     written.map_err(|source| CampaignError::File { path: path.clone(), source })?;
     Ok((path, page))
@@ -152,33 +157,33 @@ mod tests {
         // Whatever else this machine does, both count.
         campaign.valid.lateness_p99_ms_max = 1e9;
         (campaign.valid.foreign_cores_max, campaign.valid.steal_cores_max) = (1e9, 1e9);
-        let (like, live) = (request(out.path(), Layer::default()), Live::default());
-        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
-        assert!(book.entries.iter().all(|entry| entry.state == State::Counts), "{book:?}");
+        let (like, progress) = (request(out.path(), Layer::default()), Progress::default());
+        let journal = perform(&campaign, &like, &Stop::default(), &progress).unwrap();
+        assert!(journal.entries.iter().all(|entry| entry.state == State::Counts), "{journal:?}");
 
         campaign.runs = 2;
         let stopped = Stop::default();
         stopped.request();
-        let book = perform(&campaign, &like, &stopped, &live).unwrap();
-        assert_eq!((book.entries.len(), &book.entries[2].state), (3, &State::Interrupted));
-        let book = perform(&campaign, &like, &Stop::default(), &live).unwrap();
-        let count = |state: State| book.entries.iter().filter(|entry| entry.state == state).count();
+        let journal = perform(&campaign, &like, &stopped, &progress).unwrap();
+        assert_eq!((journal.entries.len(), &journal.entries[2].state), (3, &State::Interrupted));
+        let journal = perform(&campaign, &like, &Stop::default(), &progress).unwrap();
+        let count = |state: State| journal.entries.iter().filter(|entry| entry.state == state).count();
         assert_eq!([count(State::Counts), count(State::Interrupted)], [4, 1]);
-        let names: Vec<_> = fs::read_dir(Book::directory(&campaign, out.path())).unwrap().collect();
+        let names: Vec<_> = fs::read_dir(Journal::directory(&campaign, out.path())).unwrap().collect();
         assert_eq!(names.len(), 4, "manifests, and no rows: {names:?}");
-        for entry in &book.entries {
+        for entry in &journal.entries {
             let Some(run) = &entry.run else { continue };
-            let manifest = fs::read(Book::directory(&campaign, out.path()).join(format!("{run}.json"))).unwrap();
+            let manifest = fs::read(Journal::directory(&campaign, out.path()).join(format!("{run}.json"))).unwrap();
             let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
             let [before, warm] =
-                ["/conduct/runs_before", "/ledger/warm"].map(|at| manifest.pointer(at).unwrap().as_u64());
-            assert_eq!(before == Some(0), warm.unwrap() >= 200, "the first on its ground is warmed up: {run}");
+                ["/make_runs/runs_before", "/ledger/warm"].map(|at| manifest.pointer(at).unwrap().as_u64());
+            assert_eq!(before == Some(0), warm.unwrap() >= 200, "the first on its session is warmed up: {run}");
         }
-        let page = fs::read_to_string(Book::path(&campaign, out.path()).with_extension("md")).unwrap();
+        let page = fs::read_to_string(Journal::path(&campaign, out.path()).with_extension("md")).unwrap();
         assert!(page.contains("4 runs count, of 4 that are wanted.") && page.contains("| tail-r20-2 |"), "{page}");
 
-        fs::remove_file(Book::directory(&campaign, out.path()).join("tail-r20-2.json")).unwrap();
-        let error = perform(&campaign, &like, &Stop::default(), &live).unwrap_err().to_string();
+        fs::remove_file(Journal::directory(&campaign, out.path()).join("tail-r20-2.json")).unwrap();
+        let error = perform(&campaign, &like, &Stop::default(), &progress).unwrap_err().to_string();
         assert!(error.contains("tail-r20-2.json: ") && error.contains("remove the run's entry from"), "{error}");
     }
 

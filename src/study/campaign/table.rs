@@ -1,9 +1,9 @@
-//! The tables of a campaign in Markdown, made from its book and the recorded manifests: all arms beside each other, over all
+//! The tables of a campaign in Markdown, made from its journal and the recorded manifests: all arms beside each other, over all
 //! runs and on each machine, what was expected and found, and every run, those that do not count with their cause.
 
 use std::{fmt::Write, path::Path};
 
-use super::{Arm, Book, Campaign, State, journal::Entry, pooled, recorded_run::Recorded};
+use super::{Arm, Campaign, Journal, State, journal::Entry, pooled, recorded_run::Recorded};
 use shasta_model::number::thousands;
 use shasta_model::percentile::round_2;
 
@@ -24,27 +24,27 @@ struct Run<'a> {
 /// A campaign with what its runs left, each read once.
 pub struct Tables<'a> {
     campaign: &'a Campaign,
-    book: &'a Book,
+    journal: &'a Journal,
     runs: Vec<Run<'a>>,
 }
 
 impl<'a> Tables<'a> {
     /// Reads the manifests of all runs; one that cannot be read is told in its row.
-    pub fn read(campaign: &'a Campaign, book: &'a Book, out: &Path) -> Self {
-        let directory = Book::directory(campaign, out);
+    pub fn read(campaign: &'a Campaign, journal: &'a Journal, out: &Path) -> Self {
+        let directory = Journal::directory(campaign, out);
         let recorded = |entry: &Entry| {
             let none = || Err("it has no manifest".to_owned());
             entry.run.as_ref().map_or_else(none, |run| Recorded::read(&directory.join(format!("{run}.json"))))
         };
-        let runs = book.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect();
-        Self { campaign, book, runs }
+        let runs = journal.entries.iter().map(|entry| Run { entry, recorded: recorded(entry) }).collect();
+        Self { campaign, journal, runs }
     }
 
     /// The page of the campaign; `found` comes from its file as it is now.
     pub fn page(&self) -> String {
-        let Self { campaign, book, runs } = self;
+        let Self { campaign, journal, runs } = self;
         let mut page =
-            format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, book.question, book.expectation);
+            format!("# Campaign `{}`\n\n{}\n\nExpected: {}\n\n", campaign.name, journal.question, journal.expectation);
         let made = runs.iter().filter(|run| run.entry.state == State::Counts && run.recorded.is_ok()).count();
         let wanted = campaign.arms.len() * campaign.runs as usize;
         let _ = writeln!(
@@ -307,12 +307,12 @@ mod tests {
     #[test]
     fn all_runs_are_in_the_tables() {
         let (out, campaign) = (tempfile::tempdir().unwrap(), campaign("9h", 2));
-        let directory = Book::directory(&campaign, out.path());
+        let directory = Journal::directory(&campaign, out.path());
         std::fs::create_dir_all(&directory).unwrap();
-        let mut book = Book::open(&campaign, out.path()).unwrap();
+        let mut journal = Journal::open(&campaign, out.path()).unwrap();
         let mut add = |arm: &str, repetition, run: Option<&str>, state| {
             let run = run.map(str::to_owned);
-            book.entries.push(Entry { arm: arm.to_owned(), repetition, seed: 3, run, state });
+            journal.entries.push(Entry { arm: arm.to_owned(), repetition, seed: 3, run, state });
         };
         let wrote = |run: &str, cpu: &str, p9999, largest_us| {
             write(&directory.join(format!("{run}.json")), cpu, p9999, largest_us);
@@ -329,7 +329,7 @@ mod tests {
         add("goal", 1, Some("gone"), State::Counts);
         add("goal", 0, Some("d"), State::Counts);
         add("goal", 1, Some("e"), State::Counts);
-        let tables = Tables::read(&campaign, &book, out.path());
+        let tables = Tables::read(&campaign, &journal, out.path());
         let page = tables.page();
         for line in [
             "4 runs count, of 4 that are wanted.",

@@ -1,5 +1,5 @@
 //! Which runs count: limits on what the harness and the machine did, given before the first run. They never look at
-//! latency, and a run that is past one stays in the book with its cause.
+//! latency, and a run that is past one stays in the journal with its cause.
 
 use serde::{Deserialize, Serialize};
 

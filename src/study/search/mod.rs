@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::{
     bisect::{Bisection, Side},
-    result::Found,
+    result::SearchResult,
     runner::{SearchError, perform},
 };
 use crate::variant::{Layer, Span, Variant};

@@ -10,7 +10,7 @@ use super::{Bisection, Search, SearchError, Side};
 use crate::{
     machine::host::Host,
     output::{
-        progress::Live,
+        progress::Progress,
         terminal::{print, say},
     },
     run::Finished,
@@ -41,7 +41,7 @@ struct Step {
 
 /// What a search has found so far.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct SearchResult {
     search: Search,
     name: String,
     /// All its runs are made by one process.
@@ -54,7 +54,7 @@ pub struct Found {
     pub(super) interrupted: Option<f64>,
 }
 
-impl Found {
+impl SearchResult {
     /// Nothing yet; the page will be in `directory`.
     pub(super) fn new(search: &Search, name: String, directory: &Path, bisection: Bisection) -> Self {
         let path = directory.join(format!("{name}.md"));
@@ -74,14 +74,14 @@ impl Found {
     }
 
     /// Takes in what the run at `value` came out as.
-    pub(super) fn take(&mut self, value: f64, finished: Finished, live: &Live) {
+    pub(super) fn take(&mut self, value: f64, finished: Finished, progress: &Progress) {
         let manifest = finished.manifest;
         let ms = [50.0, 99.0, self.search.percentile].map(|p| manifest.latencies.headline_ms(p).unwrap_or(f64::NAN));
         let side = if ms[2] <= self.search.limit_ms { Side::Within } else { Side::Past };
         let seconds = (manifest.window_us[1] - manifest.window_us[0]) as f64 / 1e6;
         // Near the limit the harness has less to run on as well: told, and no reason to look away.
         let remark = Validity::default().against(&Seen::of(&manifest)).unwrap_or_default();
-        live.step(&format!("p{} {:.2} ms: {}", self.search.percentile, ms[2], word(side)));
+        progress.step(&format!("p{} {:.2} ms: {}", self.search.percentile, ms[2], word(side)));
         self.bisection.record(value, side);
         self.steps.push(Step {
             value,
@@ -178,7 +178,7 @@ mod tests {
     fn the_curve_is_in_the_order_of_load_and_says_where_it_crosses() {
         let search: Search = "rate from 1 to 4 until p99.99 > 100ms".parse().unwrap();
         let bisection = Bisection::between([1.0, 4.0], false);
-        let mut found = Found::new(&search, "s".to_owned(), Path::new(""), bisection);
+        let mut found = SearchResult::new(&search, "s".to_owned(), Path::new(""), bisection);
         assert!(found.markdown().contains("The limit is not bracketed yet."));
         for (value, p9999, side) in
             [(1.0, 20.0, Side::Within), (4.0, f64::INFINITY, Side::Past), (2.0, 50.0, Side::Within)]

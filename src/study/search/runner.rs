@@ -1,13 +1,13 @@
-//! Conducts a search for real: one run a step, on the ground of the one before where that suits, and the curve of load and
+//! Makes the runs of a search: one a step, on the cluster of the one before where that suits, and the curve of load and
 //! latency written after each.
 
 use std::{io, path::PathBuf};
 
-use super::{Bisection, Found, Search};
+use super::{Bisection, Search, SearchResult};
 use crate::{
     event::schedule::hash,
-    output::{progress::Live, terminal::Unprinted},
-    run::{Finished, Ground, Request, RunError, Stop, run_on},
+    output::{progress::Progress, terminal::Unprinted},
+    run::{ClusterSession, Finished, Request, RunError, Stop, run_on},
     variant::{Layer, Variant, VariantError},
 };
 
@@ -63,8 +63,8 @@ pub fn perform(
     like: &Request,
     resolve: &dyn Fn(&Layer) -> Result<Variant, VariantError>,
     stop: &Stop,
-    live: &Live,
-) -> Result<Found, SearchError> {
+    progress: &Progress,
+) -> Result<SearchResult, SearchError> {
     let bisection = match search.bounds {
         Some(bounds) => Bisection::between(bounds, search.setting.is_whole()),
         None => Bisection::from(search.setting.of(&like.variant), search.setting.is_whole()),
@@ -73,16 +73,16 @@ pub fn perform(
     let stamp = time.strftime("%Y%m%dT%H%M%SZ");
     let name = like.run.clone().unwrap_or_else(|| format!("{}-{}-{stamp}", like.name, search.setting.name()));
     let seed = like.variant.seed.unwrap_or(time.as_microsecond() as u64);
-    let mut found = Found::new(search, name, &like.out.join("searches"), bisection);
-    let (mut ground, mut told) = (None, false);
+    let mut found = SearchResult::new(search, name, &like.out.join("searches"), bisection);
+    let (mut session, mut told) = (None, false);
     while let Some(value) = found.bisection.next().map_err(SearchError::Bounds)? {
         let (nth, run) = found.next_run();
         let step = search.step(&like.variant, value, hash(seed, nth as u64, 0) >> 33);
         if !told && let Some(lengthened) = search.lengthened(&like.variant, value, &step) {
-            live.step(&lengthened);
+            progress.step(&lengthened);
             told = true;
         }
-        live.step(&format!("step {nth}: {} = {value}", search.setting.name()));
+        progress.step(&format!("step {nth}: {} = {value}", search.setting.name()));
         let request = Request {
             variant: resolve(&step)?,
             overrides: like.overrides.clone().into_iter().chain(step.given()).collect(),
@@ -91,13 +91,13 @@ pub fn perform(
             keep_rows: false,
             ..like.clone()
         };
-        match measure(value, search, &mut ground, &request, stop, live)? {
-            Some(finished) => found.take(value, finished, live),
+        match measure(value, search, &mut session, &request, stop, progress)? {
+            Some(finished) => found.take(value, finished, progress),
             None => found.interrupted = Some(value),
         }
         found.write()?;
         if nth == 1 {
-            live.step(&format!("the curve so far is in {}", found.path.display()));
+            progress.step(&format!("the curve so far is in {}", found.path.display()));
         }
         if found.interrupted() {
             break;
@@ -110,13 +110,13 @@ pub fn perform(
 fn measure(
     value: f64,
     search: &Search,
-    ground: &mut Option<Ground>,
+    session: &mut Option<ClusterSession>,
     request: &Request,
     stop: &Stop,
-    live: &Live,
+    progress: &Progress,
 ) -> Result<Option<Finished>, SearchError> {
     let setting = search.setting.name();
-    let finished = match run_on(ground, request, stop, live) {
+    let finished = match run_on(session, request, stop, progress) {
         Err(RunError::Interrupted) => return Ok(None),
         Err(source) | Ok(Finished { unwritten: Some(source), .. }) => {
             return Err(SearchError::Run { setting, value, source: Box::new(source) });
@@ -149,7 +149,7 @@ mod tests {
         let like = load(Layer { rate: Some(100.0), duration: "1s".parse().ok(), ..Layer::default() });
         let search: Search = "rate from 100 to 200 until p99.99 > 1h".parse().unwrap();
         let resolve = |step: &Layer| Ok(load(step.clone()).variant);
-        let error = perform(&search, &like, &resolve, &Stop::default(), &Live::default()).unwrap_err().to_string();
+        let error = perform(&search, &like, &resolve, &Stop::default(), &Progress::default()).unwrap_err().to_string();
         assert!(error.starts_with("even 200 is within the limit"), "{error}");
         let page = page(out.path());
         assert_eq!(page.lines().filter(|line| line.contains("| within |")).count(), 3, "{page}");
@@ -168,7 +168,7 @@ mod tests {
             }
             Ok(load(step.clone()).variant)
         };
-        let found = perform(&search, &like, &resolve, &stop, &Live::default()).unwrap();
+        let found = perform(&search, &like, &resolve, &stop, &Progress::default()).unwrap();
         assert!(found.interrupted());
         let page = page(out.path());
         assert_eq!(page, found.markdown());

@@ -23,7 +23,7 @@ pub fn test_mode() -> bool {
 }
 
 /// Brokers and a Redis, with the settings of variant `laptop`.
-pub struct Bed {
+pub struct BenchHarness {
     bench: String,
     brokers: usize,
     cluster: Box<dyn Cluster>,
@@ -31,7 +31,7 @@ pub struct Bed {
     pub variant: Variant,
 }
 
-impl Bed {
+impl BenchHarness {
     /// Starts so many brokers, none where Redis is enough, in containers or not.
     pub fn start(bench: &str, brokers: usize) -> Self {
         let (_, variant) = Variant::load("laptop", &Layer::default()).expect("the repository has this variant");
@@ -48,7 +48,7 @@ impl Bed {
     /// Where Redis listens.
     pub fn redis(&self) -> SocketAddr {
         let address = self.endpoints().redis_url.trim_start_matches("redis://");
-        address.parse().expect("the bed's Redis has an address and no password")
+        address.parse().expect("the harness's Redis has an address and no password")
     }
 
     /// Creates a topic.
@@ -61,7 +61,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for BenchHarness {
     // At the end, when brokers have surely said which version they are.
     fn drop(&mut self) {
         if test_mode() {

@@ -24,7 +24,7 @@ use shasta::{
 };
 use tokio::{runtime::Runtime, task::JoinSet};
 
-use crate::bed::{BYTES, Bed};
+use crate::harness::{BYTES, BenchHarness};
 
 /// How long a broker may take to answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -59,8 +59,8 @@ pub struct Rd {
 }
 
 impl Rd {
-    pub fn open(bed: &Bed, topic: &Topic, linger_ms: u32) -> Self {
-        let mut config = bed.endpoints().kafka.producer_config();
+    pub fn open(harness: &BenchHarness, topic: &Topic, linger_ms: u32) -> Self {
+        let mut config = harness.endpoints().kafka.producer_config();
         config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", linger_ms.to_string());
         config.set("socket.nagle.disable", "true");
         let acked = Arc::default();
@@ -96,8 +96,8 @@ pub struct Rs {
 }
 
 impl Rs {
-    pub async fn client(bed: &Bed) -> Client {
-        let builder = bed.endpoints().kafka.rskafka_builder().expect("the bed's brokers need no login");
+    pub async fn client(harness: &BenchHarness) -> Client {
+        let builder = harness.endpoints().kafka.rskafka_builder().expect("the harness's brokers need no login");
         builder.client_id("bench").backoff_config(BackoffConfig::default()).build().await.expect("the brokers answer")
     }
 
@@ -106,10 +106,10 @@ impl Rs {
         opened.await.expect("its leader answers")
     }
 
-    pub fn open(bed: &Bed, topic: &Topic) -> Self {
+    pub fn open(harness: &BenchHarness, topic: &Topic) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let partitions = runtime.block_on(async {
-            let (client, mut partitions) = (Self::client(bed).await, Vec::new());
+            let (client, mut partitions) = (Self::client(harness).await, Vec::new());
             for partition in 0..topic.partitions.len() {
                 partitions.push(Arc::new(Self::partition(&client, topic, partition).await));
             }
