@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     cluster::{Addresses, redacted},
@@ -16,9 +16,102 @@ use crate::{
     variant::{self, Layer, Variant, VariantError},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  experiment                                        variant laptop on a local cluster
+  experiment list                                   all variants, and what each asks
+  experiment show goal --partitions 256             a variant, resolved, as TOML
+  experiment --variant goal --duration 60s --verify
+  experiment --cluster external --bootstrap HOST:9092 --redis redis://HOST:6379
+  experiment --search 'connections until p99.99 > 100ms'
+  experiment cluster up                             a local cluster that stays up
+
+Exit codes:
+  0    done                                1  it could not be done, and says why
+  2    the command line is wrong           3  the SLO was missed (--assert-slo)
+  5    too few events to tell (--assert-slo)
+  6    INVALID: the ledger does not balance
+  7    damage was found, or could not be looked for (--verify)
+  130  interrupted";
+
 /// Measures TagData → Kafka → workers → Redis under a declared load, event by event.
 #[derive(Debug, Parser)]
-#[command(name = "experiment", version, max_term_width = 110)]
+#[command(name = "experiment", version, max_term_width = 110, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct CommandLine {
+    /// What to do; without one, a run
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Of a run
+    #[command(flatten)]
+    pub run: Arguments,
+}
+
+/// What `experiment` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a run, which is also what happens without a command
+    Run(Box<Arguments>),
+    /// List the variants, and what each asks
+    List,
+    /// Print variants, or the arms of a campaign, resolved, as TOML
+    Show(Box<ShowArguments>),
+    /// Start and stop a local cluster that stays up between runs
+    Cluster {
+        /// What to do with it
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page: `experiment man | man -l -`
+    Man,
+}
+
+/// What can be shown.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// Variants: names in experiments/, or TOML files
+    #[arg(value_name = "NAME|FILE", default_value = variant::DEFAULT)]
+    pub variant: Vec<String>,
+    /// The arms of a campaign's file instead
+    #[arg(long, value_name = "FILE", conflicts_with = "variant")]
+    pub campaign: Option<PathBuf>,
+    /// Overrides of the variant's settings
+    #[command(flatten, next_help_heading = "Overrides of the variant")]
+    pub overrides: Layer,
+}
+
+/// What can be done with a local cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Start one as a variant wants it, and print its addresses and how to stop it
+    Up(Box<UpArguments>),
+    /// Stop those that were left up by `cluster up` or --keep-cluster, and remove their data
+    Down {
+        /// Directory of the cluster, as it was printed [default: all of this user's]
+        #[arg(value_name = "DIR")]
+        dir: Vec<PathBuf>,
+    },
+    /// List those that are up
+    List,
+}
+
+/// The cluster to start.
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    /// Variant: a name in experiments/, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = variant::DEFAULT)]
+    pub variant: String,
+    /// Overrides of the variant's settings
+    #[command(flatten, next_help_heading = "Overrides of the variant")]
+    pub overrides: Layer,
+}
+
+/// What a run is made by.
+#[derive(Debug, Args)]
 pub struct Arguments {
     /// Variant: a name in experiments/, or a TOML file; several run one after the other
     #[arg(long, value_name = "NAME|FILE", default_value = variant::DEFAULT)]
@@ -35,11 +128,11 @@ pub struct Arguments {
     /// Find where the promise breaks, such as 'connections until p99.99 > 100ms' or 'rate from 1 to 8 until p99.99 > 1s'
     #[arg(long, value_name = "SEARCH", conflicts_with_all = ["keep_cluster", "faults_from_seed", "verify", "assert_slo"])]
     pub search: Option<Search>,
-    /// List the variants and end
-    #[arg(long)]
+    /// As the command `list`.
+    #[arg(long, hide = true)]
     pub list: bool,
-    /// Print the resolved variant, or those of the campaign's arms, as TOML and end
-    #[arg(long)]
+    /// As the command `show`.
+    #[arg(long, hide = true)]
     pub show: bool,
     /// Name of the run [default: <variant>-<UTC time>]
     #[arg(long, value_name = "NAME")]
@@ -59,7 +152,7 @@ pub struct Arguments {
     /// Run also what is more than this machine's CPU should carry (campaigns and searches always do)
     #[arg(long)]
     pub overload: bool,
-    /// Leave the cluster that was started running, and print its addresses
+    /// Leave the cluster that was started running, and print its addresses and how to stop it
     #[arg(long)]
     pub keep_cluster: bool,
     /// Faults in a random sequence that this number gives; they are printed, and take the place of the variant's

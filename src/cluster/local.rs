@@ -262,10 +262,10 @@ impl Cluster for LocalCluster {
     }
 
     fn keep(&mut self) -> Result<String, ClusterError> {
-        self.scratch.keep()?;
+        self.scratch.keep(&self.endpoints)?;
         self.children.iter_mut().for_each(Child::leave);
-        let pids: Vec<_> = self.children.iter().map(|child| child.pid().to_string()).collect();
-        Ok(format!("kill -9 {}; rm -r {}", pids.join(" "), self.scratch.path().display()))
+        let program = std::env::args().next().unwrap_or_else(|| "experiment".to_owned());
+        Ok(format!("{program} cluster down {}", self.scratch.path().display()))
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::{Part, external, tests::variant, topic},
+        cluster::{KeptCluster, Part, external, tests::variant, topic},
         machine::process::start_time_ticks,
         variant::RedisMode,
     };
@@ -449,11 +449,10 @@ mod tests {
         drop(cluster);
         drop(Scratch::create(&site.temp).unwrap());
         assert!(start_time_ticks(pid).is_some() && dir.exists());
-        assert!(std::process::Command::new("sh").args(["-c", &end]).status().unwrap().success());
-        while start_time_ticks(pid).is_some() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!(!dir.exists());
+        assert!(end.ends_with(&format!(" cluster down {}", dir.display())), "{end}");
+        KeptCluster::in_dir(&dir).unwrap().stop().unwrap();
+        assert!(start_time_ticks(pid).is_none() && !dir.exists());
+        assert_eq!(KeptCluster::in_dir(temp.path()), None, "no cluster is in it");
     }
 
     #[test]

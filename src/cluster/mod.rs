@@ -20,6 +20,7 @@ mod error;
 mod exit_diagnosis;
 pub mod external;
 mod kafka_home;
+mod kept;
 mod listeners;
 pub mod local;
 mod log_bounds;
@@ -48,6 +49,7 @@ pub use client::{consumer_defaults, producer_defaults};
 pub(crate) use client_events::{Heard, is_refusal};
 pub use error::ClusterError;
 pub use kafka_home::{KAFKA_VERSION, Site};
+pub use kept::KeptCluster;
 pub use log_bounds::{TopicNow, extents};
 pub use parts::{Part, Parts};
 #[cfg(test)]

@@ -13,13 +13,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{ClusterError, error::file_error};
+use super::{ClusterError, Endpoints, error::file_error};
 use crate::machine::process::{Child, start_time_ticks};
 
 const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
-const KEPT: &str = "kept";
-const CHILDREN: &str = "children";
+/// In the directory of a cluster that was left up: where its brokers are, and its Redis, a line each.
+pub(super) const KEPT: &str = "kept";
+pub(super) const CHILDREN: &str = "children";
 /// Where data is in memory.
 const MEMORY: &str = "/dev/shm";
 /// Where this process has made such directories.
@@ -34,8 +35,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Removes what dead runs left in `parent`, the temporary directory and memory, then makes a directory of our own in `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, ClusterError> {
-        let places = BTreeSet::from([parent.to_path_buf(), std::env::temp_dir(), MEMORY.into()]);
-        places.iter().for_each(|place| sweep(place));
+        parents(parent).iter().for_each(|place| sweep(place));
         let mut parents = PARENTS.lock().unwrap_or_else(PoisonError::into_inner);
         if !parents.iter().any(|known| known == parent) {
             parents.push(parent.to_path_buf());
@@ -65,11 +65,17 @@ impl Scratch {
     }
 
     /// Keeps it after the drop and out of later sweeps.
-    pub(super) fn keep(&mut self) -> Result<(), ClusterError> {
-        write(&self.path().join(KEPT), "left running by --keep-cluster\n")?;
+    pub(super) fn keep(&mut self, endpoints: &Endpoints) -> Result<(), ClusterError> {
+        let addresses = format!("{}\n{}\n", endpoints.kafka.bootstrap.join(","), endpoints.redis_shown());
+        write(&self.path().join(KEPT), &addresses)?;
         self.dir.disable_cleanup(true);
         Ok(())
     }
+}
+
+/// Where such directories may be.
+pub(super) fn parents(parent: &Path) -> BTreeSet<PathBuf> {
+    BTreeSet::from([parent.to_path_buf(), std::env::temp_dir(), MEMORY.into()])
 }
 
 /// Writes a small file.
@@ -112,19 +118,23 @@ fn kill_if_same(line: &str) {
 }
 
 /// The process of a `pid start-time` line, if it still has that pid.
-fn same(line: &str) -> Option<Pid> {
+pub(super) fn same(line: &str) -> Option<Pid> {
     let (pid, ticks) = line.split_once(' ')?;
     let (pid, ticks) = (pid.parse::<i32>().ok()?, ticks.parse::<u64>().ok()?);
     let is_same = u32::try_from(pid).ok().and_then(start_time_ticks) == Some(ticks);
     Pid::from_raw(pid).filter(|_| is_same)
 }
 
+/// Whether it is a directory of this user's, and no link to one.
+pub(super) fn is_ours(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::getuid().as_raw())
+}
+
 fn is_abandoned(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some((pid, _)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else { return false };
     let Ok(pid) = pid.parse::<u32>() else { return false };
-    let ours = fs::symlink_metadata(path).is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::getuid().as_raw());
-    if !ours {
+    if !is_ours(path) {
         return false;
     }
     if path.join(KEPT).exists() {
@@ -179,7 +189,8 @@ mod tests {
         assert!(starting.exists() && alive.exists() && kept.exists() && foreign.exists());
 
         let own = scratch.path().to_path_buf();
-        scratch.keep().unwrap();
+        let kafka = super::super::KafkaAccess::plaintext(vec!["127.0.0.1:1".to_owned()]);
+        scratch.keep(&Endpoints { kafka, redis_url: "redis://127.0.0.1:2".to_owned() }).unwrap();
         drop(scratch);
         assert!(own.exists());
         let other = Scratch::create(parent.path()).unwrap();

@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -20,12 +21,20 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
     topic_partition_list::Offset,
 };
+use rustix::process::Signal;
 use shasta::{
-    cluster::{self, Addresses, Cluster, Endpoints},
-    machine::process::Lifetime,
+    cluster::{self, Addresses, Cluster, Endpoints, topic},
+    machine::{
+        clock::{Anchor, Clock},
+        process::Lifetime,
+    },
     output::{progress::Progress, rows::Format},
-    run::{Finished, Request, RunError, Stop, run},
+    run::{Finished, Request, RunError, Stop, consumer_group, run},
     variant::{ClusterKind, Engine, Layer, Variant},
+    worker::{
+        self,
+        pool::{WorkerMessage, WorkerPool},
+    },
 };
 use shasta_model::slo::Verdict;
 
@@ -180,6 +189,7 @@ fn others_do_as_they_like() {
     new_partitions_are_read(&bed);
     what_retention_took_is_counted(&bed);
     refusals_are_told_by_their_cause(&bed);
+    what_a_dead_worker_did_not_report_comes_again(&bed);
     a_topic_that_is_made_anew_ends_the_run(&bed);
 }
 
@@ -289,6 +299,68 @@ fn refusals_are_told_by_their_cause(bed: &Bed) {
         assert!(refusal.cause.starts_with("MESSAGE_TOO_LARGE"), "{:?}", manifest.refusals);
         assert_eq!(refusal.failed, manifest.ledger.failed);
     }
+}
+
+/// A worker whose parent stands still, and which is killed while it does: the next worker must begin at what was reported,
+/// not at what was stored.
+fn what_a_dead_worker_did_not_report_comes_again(bed: &Bed) {
+    let name = "unreported";
+    let kafka = &bed.endpoints.kafka;
+    let (_, variant) = Variant::load("laptop", &Layer { partitions: Some(1), ..layer(name) }).unwrap();
+    let topic = topic::prepare(kafka, &variant, &|| false).unwrap();
+    consumer_group::start_at(kafka, name, &topic, &[0], &|| false).unwrap();
+    let config = worker::Config {
+        clock: Clock::new(Anchor::read()),
+        run: name.to_owned(),
+        worker: 0,
+        workers: 1,
+        group: name.to_owned(),
+        topic: name.to_owned(),
+        log_append_time: topic.log_append_time,
+        generation: 1,
+        start_offsets: vec![0],
+        group_protocol: variant.group_protocol,
+        static_membership: variant.static_membership,
+        commit_interval_ms: 100,
+        batch_max: variant.batch_max as usize,
+        lookahead: variant.lookahead as usize,
+        stream_maxlen: variant.stream_maxlen,
+        redis_timeout_ms: 5_000,
+        consumer: variant.consumer.clone(),
+    };
+    let (parent_goes_on, wait) = mpsc::channel::<()>();
+    let (wait, (sender, messages)) = (Mutex::new(wait), mpsc::channel());
+    let mut pool = WorkerPool::default();
+    let program = Path::new(env!("CARGO_BIN_EXE_experiment"));
+    let as_worker = ("worker", "worker 0".to_owned());
+    pool.add(program, as_worker, &bed.endpoints, &config, move |message| {
+        // Until the other end is dropped.
+        let _ = wait.lock().unwrap().recv();
+        let _ = sender.send(message);
+    })
+    .unwrap();
+    // More than the pipe holds.
+    send(&bed.producer(&[]), name, 0, b"theirs", 60_000);
+    let group: BaseConsumer = kafka.consumer_config(name).create().unwrap();
+    let mut partition = TopicPartitionList::new();
+    partition.add_partition(name, 0);
+    let committed = || match group.committed_offsets(partition.clone(), ANSWER_MAX).unwrap().elements()[0].offset() {
+        Offset::Offset(offset) => offset,
+        other => panic!("{other:?}"),
+    };
+    let mut last = 0;
+    while last == 0 || committed() != last {
+        last = committed();
+        std::thread::sleep(2 * SECOND);
+    }
+    pool.signal(0, Signal::KILL).unwrap();
+    drop(parent_goes_on);
+    let reports = messages.iter().map_while(|message| match message {
+        WorkerMessage::Report(report) => Some(report),
+        WorkerMessage::End(_) => None,
+    });
+    let reported = reports.flat_map(|report| report.receipts).map(|receipt| receipt.offset + 1).max();
+    assert!(reported >= Some(last) && last < 60_000, "committed {last}, reported {reported:?}");
 }
 
 fn a_topic_that_is_made_anew_ends_the_run(bed: &Bed) {

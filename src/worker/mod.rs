@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! poll thread:  consumer.poll ──▶ stamp ──▶ bounded look-ahead ─┐        never waits for Redis
-//! store thread: all that is there ──▶ one pipeline a shard ──▶ await once ──▶ store offsets ──▶ receipts ──▶ parent
+//! store thread: all that is there ──▶ one pipeline a shard ──▶ await once ──▶ receipts ──▶ parent ──▶ offsets
 //! ```
 //!
 //! While the look-ahead is full, because Redis is away, the partitions are paused and polling goes on: the worker stays in
 //! its group, and holds no more than the look-ahead and what the client has fetched already.
 //!
-//! Offsets are stored only after Redis has answered, and committed by the client in the background and at the end.
-//! Where Redis turns out to have lost what it had acknowledged, the worker goes back in Kafka to what is missing, at most
+//! An offset is committed only after Redis has answered and the parent was told, in the background and at the end: should the
+//! worker die in between, the record comes again. Where Redis turns out to have lost what it had acknowledged, the worker goes back in Kafka to what is missing, at most
 //! to the run's start, and stores it again before anything newer of those partitions.
 //!
 //! No partition stops for what became of its log: one that came later is read from its beginning, what retention took is
-//! counted, what the client cannot decode is passed by, and a topic that was made anew is told (`recovery`, `inspect`).
+//! counted, what the client cannot decode is passed by, and a topic that was made anew is told (`partition_recovery`,
+//! `stall_diagnosis`).
 //! The parent gives addresses and secrets by the environment ([`Endpoints::env`]), all else as one line of JSON on
 //! standard input ([`Config`]). The end of standard input tells the worker to finish what it has, to commit and to leave
 //! the group.

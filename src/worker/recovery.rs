@@ -43,6 +43,8 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
             self.report.warnings.push(format!("{text}, of {} partitions", places.len()));
             self.report.rewinds += 1;
         }
+        // Their commit goes back too, and must stay there.
+        self.untold.retain(|partition, _| !places.contains_key(partition));
         self.seeks.ask(places.clone());
         let held = std::mem::take(&mut self.held);
         held.into_iter().for_each(|consumed| self.hold(consumed, &places));

@@ -1,7 +1,7 @@
 //! The storing half of a worker: take all that is there, one pipeline, await once, tell the parent.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::Write as Pipe,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -56,6 +56,9 @@ pub(super) struct StoreLoop<'a, P> {
     events: Receiver<ClientEvent>,
     pipe: &'a mut P,
     pub(super) report: Report,
+    /// The last record of each partition that is stored and not yet told of: what the parent never heard of must come again
+    /// to the next worker, should this one die.
+    pub(super) untold: BTreeMap<i32, i64>,
     /// Names of other runs, of those told of by name.
     foreign_runs: Vec<String>,
     told: Instant,
@@ -99,6 +102,7 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
             events,
             pipe,
             report: Report::default(),
+            untold: BTreeMap::new(),
             foreign_runs: Vec::new(),
             told: Instant::now(),
             checked: Instant::now(),
@@ -166,7 +170,7 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
                     for (index, effect) in batch.written.into_iter().zip(effects) {
                         batch.receipts[index] = self.close(batch.receipts[index], effect, after_store_us);
                     }
-                    self.store_offsets(&batch.receipts)?;
+                    self.stored(&batch.receipts);
                     break;
                 }
                 Tried::Lost(verdict) => {
@@ -281,20 +285,24 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
         }
     }
 
-    /// Marks the batch as done, for the client's next commit.
-    fn store_offsets(&mut self, receipts: &[Receipt]) -> Result<(), WorkerError> {
-        let mut last: Vec<Receipt> = receipts.to_vec();
-        last.sort_unstable_by_key(|receipt| (receipt.partition, std::cmp::Reverse(receipt.offset)));
-        last.dedup_by_key(|receipt| receipt.partition);
-        for Receipt { partition, offset, .. } in last {
+    fn stored(&mut self, receipts: &[Receipt]) {
+        for Receipt { partition, offset, .. } in receipts {
+            let last = self.untold.entry(*partition).or_insert(*offset);
+            *last = (*last).max(*offset);
+            self.rebuilding.told(*partition, *offset);
+        }
+        self.settle_debt();
+    }
+
+    /// Marks what the parent knows of as done, for the client's next commit.
+    fn store_offsets(&mut self) -> Result<(), WorkerError> {
+        for (partition, offset) in std::mem::take(&mut self.untold) {
             match self.consumer.store_offset(&self.config.topic, partition, offset) {
                 // The partition has moved on; its new owner reads these again, and they change nothing.
                 Err(KafkaError::StoreOffset(RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition)) => {}
                 other => other?,
             }
-            self.rebuilding.told(partition, offset);
         }
-        self.settle_debt();
         Ok(())
     }
 
@@ -322,6 +330,6 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
         if !report.is_empty() {
             self.pipe.write_all(&report.frame())?;
         }
-        Ok(())
+        self.store_offsets()
     }
 }
