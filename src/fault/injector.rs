@@ -214,11 +214,11 @@ impl Injector {
             }
             Action::Restart(target) => {
                 let target = self.free(targets, target, record)?;
-                return Ok((Some(terminated(targets, target, now_us)?), "told to end".into()));
+                return Ok((Some(terminated(targets, target, now_us)?), "stopped".into()));
             }
             Action::RollingRestart => {
                 let target = self.free(targets, Target::Broker(1), record)?;
-                return Ok((Some(terminated(targets, target, now_us)?), "broker 1 told to end".into()));
+                return Ok((Some(terminated(targets, target, now_us)?), "broker 1 stopped".into()));
             }
             Action::FlushScripts => {
                 let order = Order::redis(url, &["SCRIPT", "FLUSH"])?;
@@ -345,7 +345,7 @@ fn roll_on(targets: &mut Targets<'_>, rest: &mut VecDeque<u32>, said: String, no
     }
     let Some(broker) = rest.pop_front() else { return Next::Done(said) };
     match terminated(targets, Target::Broker(broker), now_us) {
-        Ok(state) => Next::Become(state, format!("{IN_SYNC}; broker {broker} told to end")),
+        Ok(state) => Next::Become(state, format!("{IN_SYNC}; broker {broker} stopped")),
         Err(error) => Next::Failed(error),
     }
 }

@@ -90,7 +90,7 @@ pub fn over(seconds: &[Second], before: &Before, external: bool) -> Option<Strin
     let mean = |part: fn(&Second) -> f64| seconds.iter().map(part).sum::<f64>() / count;
     let tasks = if before.is_busy() { format!("; {} before the start", before.tasks()) } else { String::new() };
     Some(format!(
-        "busy machine: other processes used {:.1} of its {cores:.0} cores and the hypervisor took {:.1}, a quarter or more of the \
+        "busy machine: other processes used {:.1} of its {cores:.0} cores and CPU steal was {:.1}, a quarter or more of the \
          CPU time in {:.0} % of the seconds{tasks}; {}these figures describe the machine, not Kafka",
         mean(|second| second.foreign_cores),
         mean(|second| second.steal_cores),
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(over(&[], &BEFORE, false), None);
         let told = over(&window(6), &BEFORE, false).unwrap();
         let parts =
-            ["used 0.0 of its 2 cores and the hypervisor took 0.1", "in 6 % of", "; 12 other runnable tasks before"];
+            ["used 0.0 of its 2 cores and CPU steal was 0.1", "in 6 % of", "; 12 other runnable tasks before"];
         assert!(parts.iter().all(|part| told.contains(part)), "{told}");
         assert!(
             over(&window(6), &BEFORE, true)

@@ -109,7 +109,7 @@ impl fmt::Display for Verification {
             ("foreign", c.foreign),
             ("no TagData", c.undecodable),
             ("not decodable", c.unreadable),
-            ("set aside", c.set_aside),
+            ("rejected", c.set_aside),
             ("second copies", c.second_copies),
             ("written without an ack", c.maybe_written),
             ("overtaken", c.overtaken),

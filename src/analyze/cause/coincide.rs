@@ -37,8 +37,8 @@ impl fmt::Display for Coincidence {
         match self {
             Coincidence::Fault(what) => write!(f, "fault: {what}"),
             Coincidence::Rebalance(worker) => write!(f, "rebalance of worker {worker}"),
-            Coincidence::Hiccup(ms) => write!(f, "harness hiccup of {ms:.1} ms"),
-            Coincidence::Steal(cores) => write!(f, "{cores:.2} cores stolen"),
+            Coincidence::Hiccup(ms) => write!(f, "wake-up latency of {ms:.1} ms"),
+            Coincidence::Steal(cores) => write!(f, "CPU steal of {cores:.2} cores"),
             Coincidence::Foreign(cores) => write!(f, "{cores:.2} cores used by others"),
             Coincidence::Written(mb) => write!(f, "{mb:.0} MB written to disk"),
         }
@@ -139,10 +139,10 @@ mod tests {
         assert_eq!(at(22_900_000, 23_100_000), ["fault: broker 1 killed"]);
         assert!(at(23_100_000, 23_200_000).is_empty());
         assert_eq!(at(38_000_000, 39_500_000), ["rebalance of worker 1"]);
-        assert_eq!(at(30_900_000, 30_950_000), ["harness hiccup of 9.0 ms"]);
+        assert_eq!(at(30_900_000, 30_950_000), ["wake-up latency of 9.0 ms"]);
         assert_eq!(at(50_900_000, 50_950_000), ["49 MB written to disk"]);
         assert!(at(29_500_000, 29_990_000).is_empty() && at(31_100_000, 31_200_000).is_empty());
-        assert_eq!(at(29_900_000, 30_100_000), ["harness hiccup of 9.0 ms"], "over the end of a second");
+        assert_eq!(at(29_900_000, 30_100_000), ["wake-up latency of 9.0 ms"], "over the end of a second");
         assert!(with(&Events::default(), 0, 1).is_empty());
     }
 

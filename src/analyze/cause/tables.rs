@@ -256,13 +256,13 @@ fn machine(causes: &Causes) -> Option<Block> {
     let [all, stalled] = causes.machine.as_ref()?;
     let row = |name: &str, of: fn(&super::Second) -> f64| vec![name.into(), fixed(of(all), 2), fixed(of(stalled), 2)];
     let mut rows = vec![
-        row("longest hiccup of a 1 ms sleep (ms)", |second| second.hiccup_ms_max),
+        row("longest wake-up latency of a 1 ms sleep (ms)", |second| second.hiccup_ms_max),
         row("CPU pressure (share of time some task waited)", |second| second.cpu_pressure),
         row("CPU used outside the run (cores)", |second| second.foreign_cores),
-        row("CPU stolen by the hypervisor (cores)", |second| second.steal_cores),
+        row("CPU steal (cores)", |second| second.steal_cores),
     ];
     if all.work_us > 0.0 {
-        rows.push(row("CPU time of a fixed piece of work (µs)", |second| second.work_us));
+        rows.push(row("CPU calibration: time of a fixed piece of work (µs)", |second| second.work_us));
     }
     if stalled.written_mb > 0.0 {
         rows.push(row("written to disks (MB)", |second| second.written_mb));

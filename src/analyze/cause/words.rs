@@ -154,7 +154,7 @@ fn coincidences(causes: &Causes) -> String {
     let probability = chance::at_least(hiccups.stalls, stalls, expected / stalls.max(1) as f64);
     let judged = if probability < chance::RARE { "beyond chance" } else { "within chance" };
     text += &format!(
-        " Of the {} {listed}, {} in a second with a harness hiccup of {:.0} ms or more, {expected:.1} by chance alone: \
+        " Of the {} {listed}, {} in a second with a wake-up latency of {:.0} ms or more, {expected:.1} by chance alone: \
          {judged}.",
         counted(stalls, "stall"),
         if hiccups.stalls == 1 { "1 lies".to_owned() } else { format!("{} lie", count(hiccups.stalls)) },

@@ -72,7 +72,7 @@ impl OverTime {
             (Mark::Dot, VERMILION, "max", true),
             (Mark::Box, FAULT.tint(0.35), "fault", !self.faults.is_empty()),
             (Mark::Dashed, GREEN, "rebalance", !self.rebalances_s.is_empty()),
-            (Mark::Stroke, PURPLE, "harness woke late", !self.hiccups_s.is_empty()),
+            (Mark::Stroke, PURPLE, "wake-up latency", !self.hiccups_s.is_empty()),
         ];
         let shown = keys.into_iter().filter(|key| key.3);
         shown.map(|(mark, colour, name, _)| (mark, colour, name.to_owned())).collect()

@@ -39,15 +39,38 @@ fn fault(f: &mut impl Write, record: &Record, window_start_us: i64) -> fmt::Resu
     }
     let late = figures.late_ms;
     match (figures.disturbed_ms, figures.recovered_ms) {
-        (Some(0.0), _) => writeln!(f, "  no event was later than {late:.0} ms"),
+        (Some(0.0), _) => writeln!(f, "  no event took longer than {late:.0} ms"),
         (Some(disturbed), Some(recovered)) => writeln!(
             f,
-            "  later than {late:.0} ms until {:.2} s after its beginning, {:.2} s after its end",
+            "  recovered {:.2} s after the {}, {:.2} s after its end (until then events took longer than {late:.0} ms)",
             disturbed / 1000.0,
+            noun(record),
             recovered / 1000.0
         ),
-        _ => writeln!(f, "  events were later than {late:.0} ms until the next fault or the window's end"),
+        _ => writeln!(
+            f,
+            "  not recovered before the next fault or the window's end (events took longer than {late:.0} ms)"
+        ),
     }
+}
+
+/// What a fault is called that was written as a verb.
+fn noun(record: &Record) -> &'static str {
+    const NOUNS: [&str; 11] = [
+        "kill",
+        "pause",
+        "restart",
+        "flush",
+        "fill",
+        "failover",
+        "rolling restart",
+        "step",
+        "cut",
+        "delay",
+        "end of the process",
+    ];
+    let is_it = |noun: &&str| !record.outside && record.what.starts_with(*noun);
+    NOUNS.into_iter().find(is_it).unwrap_or(NOUNS[10])
 }
 
 fn period(f: &mut impl Write, name: &str, period: &Period) -> fmt::Result {

@@ -101,7 +101,7 @@ fn ledger(f: &mut impl Write, l: &Ledger) -> fmt::Result {
         )?;
     }
     let (stored, aside, unstored) = (n(l.stored), n(l.set_aside), n(l.unstored));
-    writeln!(f, "          consumed {} = stored {stored} + set aside {aside} + unstored {unstored}", n(l.consumed))?;
+    writeln!(f, "          consumed {} = stored {stored} + rejected {aside} + unstored {unstored}", n(l.consumed))?;
     if l.stored_late > 0 {
         let late = n(l.stored_late);
         writeln!(f, "          of those stored, {late} had changed nothing when they were first delivered")?;
@@ -175,7 +175,7 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     )?;
     let mean = |part| m.harness.mean(part);
     let (foreign, steal) = (mean(|second| second.foreign_cores), mean(|second| second.steal_cores));
-    writeln!(f, "other processes used {foreign:.2} cores, the hypervisor took {steal:.2}")?;
+    writeln!(f, "other processes used {foreign:.2} cores, CPU steal {steal:.2}")?;
     let c = &m.conduct;
     writeln!(
         f,

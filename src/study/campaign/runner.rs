@@ -73,7 +73,7 @@ pub fn perform(
         match &outcome.state {
             State::Counts | State::Failed(_) => {}
             State::Interrupted => progress.step("interrupted; the same command goes on from here"),
-            State::Invalid(why) => progress.step(&format!("it does not count: {why}")),
+            State::Invalid(why) => progress.step(&format!("invalid: {why}")),
         }
         outcome
     });

@@ -157,13 +157,13 @@ const OF_AN_ARM: [&str; 17] = [
     "p99.99",
     "best",
     "worst",
-    "p99.999, merged",
+    "p99.999, pooled",
     "≥ 100 ms of planned",
-    "broker ms an event",
+    "broker CPU ms/event",
     "producers' cores",
     "workers' cores",
-    "stolen cores",
-    "work, µs",
+    "CPU steal, cores",
+    "CPU calibration, µs",
 ];
 /// The part of it that stands on README's first screen.
 const IN_BRIEF: [usize; 10] = [0, 5, 6, 7, 8, 9, 10, 11, 12, 16];
@@ -175,7 +175,7 @@ fn cells(own: &[&Recorded]) -> [String; OF_AN_ARM.len()] {
     let tail = sorted(own.iter().filter_map(|run| run.headline_ms(99.99)));
     let middle = |of: &dyn Fn(&Recorded) -> Option<f64>| median(&sorted(own.iter().filter_map(|run| of(run))));
     let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
-    let merged = pooled::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
+    let pooled = pooled::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
     let missing = tails.iter().map(|tail| tail.missing).sum();
     let (over, planned) = own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
     [
@@ -189,7 +189,7 @@ fn cells(own: &[&Recorded]) -> [String; OF_AN_ARM.len()] {
         ms(median(&tail)),
         ms(tail.first().copied()),
         ms(tail.last().copied()),
-        merged,
+        pooled,
         format!("{} of {}", thousands(over), thousands(planned)),
         ms(middle(&Recorded::broker_ms)),
         cores(middle(&|run| run.cores("producers"))),
@@ -207,8 +207,8 @@ const HELD_AGAINST_BASE: [Figure; 6] = [
     ("p50", |run| run.headline_ms(50.0)),
     ("p99.9", |run| run.headline_ms(99.9)),
     ("p99.99", |run| run.headline_ms(99.99)),
-    ("broker ms an event", Recorded::broker_ms),
-    ("work", Recorded::work_us),
+    ("broker CPU ms/event", Recorded::broker_ms),
+    ("CPU calibration", Recorded::work_us),
 ];
 
 /// The median, and from two on the least and the most.
@@ -240,7 +240,7 @@ fn each(page: &mut String, runs: &[Run], has_moments: bool) {
     let _ = writeln!(
         page,
         "Runs before: those that the same brokers had behind them, each with its warm-up.\n\n\
-         | run | runs before | seed | planned | {names}p50 | p99.9 | p99.99 | ≥ 100 ms | stolen cores | work, µs | |\n\
+         | run | runs before | seed | planned | {names}p50 | p99.9 | p99.99 | ≥ 100 ms | CPU steal, cores | CPU calibration, µs | |\n\
          |---|---:|---:|---:|{rule}---:|---:|---:|---:|---:|---:|---|"
     );
     for Run { entry, recorded } in runs {
@@ -262,7 +262,7 @@ fn each(page: &mut String, runs: &[Run], has_moments: bool) {
         let state = match (&entry.state, recorded) {
             (State::Counts, Ok(_)) => String::new(),
             (State::Counts, Err(why)) => format!("counts, but {why}"),
-            (State::Invalid(why), _) => format!("does not count: {why}"),
+            (State::Invalid(why), _) => format!("invalid: {why}"),
             (State::Failed(why), _) => format!("came to nothing: {why}"),
             (State::Interrupted, _) => "interrupted".to_owned(),
         };
@@ -342,7 +342,7 @@ mod tests {
             "| goal | 1 | 1.00 | 1.00 | 0.25 | 1.00 | 1.00 |",
             "| laptop | Little. |  |",
             "| a | 2 | 3 | 1,000 | 4.50 | 9.00 | 20.00 | 3 | 0.200 | 60.00 |  |",
-            "| c | 2 | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | does not count: 2 rebalances in the window (at most 0) |",
+            "| c | 2 | 3 | 1,000 | 4.50 | 9.00 | 1.00 | 3 | 0.200 | 60.00 | invalid: 2 rebalances in the window (at most 0) |",
             "| goal, 2 | – | 3 | – | – | – | – | – | – | – | came to nothing: no \\| disk at all |",
             "| gone | – | 3 | – | – | – | – | – | – | – | counts, but ",
         ] {

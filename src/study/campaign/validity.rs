@@ -71,7 +71,7 @@ impl Validity {
         let limits = [
             ("the schedule was late by", seen.lateness_p99_ms, self.lateness_p99_ms_max, "ms at its p99"),
             ("other processes used", seen.foreign_cores, self.foreign_cores_max, "cores"),
-            ("the hypervisor took", seen.steal_cores, self.steal_cores_max, "cores"),
+            ("CPU steal was", seen.steal_cores, self.steal_cores_max, "cores"),
         ];
         let past = limits.into_iter().find(|(_, seen, limit, _)| seen > limit);
         past.map(|(what, seen, limit, unit)| format!("{what} {seen:.2} {unit} (at most {limit})"))
@@ -101,7 +101,7 @@ mod tests {
             (Seen { rebalances: 2, ..fine }, "2 rebalances in the window (at most 0)"),
             (Seen { lateness_p99_ms: 7.126, ..fine }, "the schedule was late by 7.13 ms at its p99 (at most 5)"),
             (Seen { foreign_cores: 0.3, ..fine }, "other processes used 0.30 cores (at most 0.2)"),
-            (Seen { steal_cores: 0.3, ..fine }, "the hypervisor took 0.30 cores (at most 0.1)"),
+            (Seen { steal_cores: 0.3, ..fine }, "CPU steal was 0.30 cores (at most 0.1)"),
         ] {
             assert_eq!(why(seen), words);
         }
