@@ -348,10 +348,14 @@ fn what_a_dead_worker_did_not_report_comes_again(bed: &Bed) {
         Offset::Offset(offset) => offset,
         other => panic!("{other:?}"),
     };
-    let mut last = 0;
-    while last == 0 || committed() != last {
-        last = committed();
-        std::thread::sleep(2 * SECOND);
+    // A full look-ahead alone holds it up for a second or two; a full pipe until it is read.
+    let (mut last, mut since) = (0, Instant::now());
+    while last == 0 || since.elapsed() < 6 * SECOND {
+        let now = committed();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        std::thread::sleep(SECOND / 5);
     }
     pool.signal(0, Signal::KILL).unwrap();
     drop(parent_goes_on);
