@@ -288,3 +288,33 @@ fn command_line() -> Vec<String> {
 pub fn shown(arguments: impl Iterator<Item = String>) -> Vec<String> {
     arguments.map(|argument| if argument.contains("://") { redacted(&argument) } else { argument }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_reads_as_it_was_reviewed() {
+        let mut command = CommandLine::command();
+        insta::assert_snapshot!("help", command.render_long_help());
+        command.build();
+        for name in ["show", "cluster"] {
+            let sub = command.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help-{name}"), sub.render_help());
+        }
+    }
+
+    #[test]
+    fn what_exists_goes_on_without_a_command() {
+        let parsed = |line: &str| CommandLine::try_parse_from(line.split(' ')).unwrap();
+        let line = parsed("experiment --variant goal --partitions 24 --verify");
+        assert!(line.command.is_none() && line.run.verify && line.run.variant == ["goal"]);
+        assert!(
+            matches!(parsed("experiment run --variant goal").command, Some(Command::Run(run)) if run.variant == ["goal"])
+        );
+        assert!(parsed("experiment --list").run.list && parsed("experiment --variant 8xlarge --show").run.show);
+        assert!(CommandLine::try_parse_from(["experiment", "--verify", "list"]).is_err());
+    }
+}

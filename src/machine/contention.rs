@@ -124,8 +124,7 @@ mod tests {
         assert_eq!(over(&window(5), &BEFORE, false), None);
         assert_eq!(over(&[], &BEFORE, false), None);
         let told = over(&window(6), &BEFORE, false).unwrap();
-        let parts =
-            ["used 0.0 of its 2 cores and CPU steal was 0.1", "in 6 % of", "; 12 other runnable tasks before"];
+        let parts = ["used 0.0 of its 2 cores and CPU steal was 0.1", "in 6 % of", "; 12 other runnable tasks before"];
         assert!(parts.iter().all(|part| told.contains(part)), "{told}");
         assert!(
             over(&window(6), &BEFORE, true)
