@@ -134,7 +134,7 @@ pub struct Arguments {
     /// As the command `show`.
     #[arg(long, hide = true)]
     pub show: bool,
-    /// Name of the run [default: <variant>-<UTC time>]
+    /// Name of the run [default: VARIANT-UTCTIME]
     #[arg(long, value_name = "NAME")]
     pub run: Option<String>,
     /// Directory for rows and manifest

@@ -147,7 +147,7 @@ impl Cluster for ExternalCluster {
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use std::net::TcpListener;
 
     use rdkafka::mocking::MockCluster;

@@ -277,7 +277,7 @@ impl Drop for LocalCluster {
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use std::{cell::RefCell, path::Path};
 
     use rdkafka::{

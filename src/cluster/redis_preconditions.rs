@@ -152,7 +152,7 @@ fn memory(
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use std::time::Duration;
 
     use super::*;

@@ -366,7 +366,7 @@ mod tests {
         if std::env::var_os(AS_PARENT).is_some() {
             return; // The children of this test run only the one below.
         }
-        let test = "process::tests::as_parent";
+        let test = "machine::process::tests::as_parent";
         let mut parent = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--ignored", "--nocapture"])
             .env(AS_PARENT, "1")

@@ -1,7 +1,6 @@
 //! The names in a recorded row, and the latencies read from it: the one place where writer and reader agree.
 //!
-//! The harness writes `results/<run>.csv` with these columns, `analyze` reads them by name. This file depends on
-//! nothing, so that both crates compile it.
+//! The harness writes `results/<run>.csv` with these columns, `analyze` reads them by name.
 
 /// The producing host: `p<i>`.
 pub const SOURCE: &str = "source";

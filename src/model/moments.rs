@@ -3,7 +3,6 @@
 //!
 //! They are `np.mean(x_us / 1000)` and `np.std(x_us / 1000)` (ddof 0) up to what NumPy itself rounds. An event without one
 //! of its two stamps has no latency and is in neither: a table that shows them says how many such events there are.
-//! This file depends on nothing, so that the harness and `analyze` both compile it.
 
 /// The lower half of 128 bits.
 const LOW: i128 = u64::MAX as i128;

@@ -1,7 +1,6 @@
 //! Settings of a variant as flat text, and what a run changed of the variant that it is named by, for titles.
 //!
-//! The harness writes `overrides` into the manifest and shows them, `analyze` reads them. This file depends on nothing
-//! of either crate, so that both compile it.
+//! The harness writes `overrides` into the manifest and shows them, `analyze` reads them.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,6 @@
 //!
 //! It is `np.percentile(x_us / 1000, p)` bit for bit (method `linear`, q = p / 100.0), and 2 places as `np.round` makes
 //! them. An event whose end stamp is missing counts as +∞, so losing slow events never improves a tail.
-//! This file depends on nothing but its neighbours, so that the harness and `analyze` both compile it.
 
 use std::fmt;
 

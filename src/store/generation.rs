@@ -91,7 +91,7 @@ pub fn some_key(redis: &mut Primaries) -> RedisResult<Option<String>> {
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use super::*;
     use crate::{
         cluster::TemporaryNodes,

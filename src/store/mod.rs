@@ -24,17 +24,17 @@ mod encode;
 pub mod generation;
 mod pipeline;
 #[cfg(test)]
-mod reader_shard_tests;
+mod reader_server_tests;
 #[cfg(test)]
-mod reader_tests;
+mod reader_shard_server_tests;
 mod reply;
 mod rights;
 #[cfg(test)]
-mod shard_tests;
+mod server_tests;
 #[cfg(test)]
-mod tests;
+mod shard_server_tests;
 #[cfg(test)]
-mod topology_tests;
+mod topology_server_tests;
 
 use std::{sync::Arc, time::Duration};
 

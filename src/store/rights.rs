@@ -113,7 +113,7 @@ impl Missing {
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use super::*;
     use crate::{cluster::TemporaryNodes, variant::RedisMode};
 

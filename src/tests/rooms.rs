@@ -19,7 +19,10 @@ const OTHERS: [&str; 5] = ["analyze", "bin", "model", "reader", "tests"];
 
 /// The rooms that a source text names, but for its tests.
 fn named(text: &str) -> BTreeSet<String> {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let is_tests = |after: &str| after.lines().next().is_some_and(|line| line.contains("mod ") && line.ends_with('{'));
+    let mut parts = text.split("#[cfg(test)]\n");
+    let own = parts.next().unwrap().to_owned();
+    let text = parts.take_while(|after| !is_tests(after)).fold(own, |text, part| text + part);
     let code: String = text.lines().map(|line| line.split("//").next().unwrap().to_owned() + "\n").collect();
     let mut rooms = BTreeSet::new();
     for after in code.split("crate::").skip(1) {
@@ -38,7 +41,7 @@ fn named(text: &str) -> BTreeSet<String> {
                 _ => items.last_mut().unwrap().push(letter),
             }
         }
-        rooms.extend(items.iter().map(|item| word(item.trim_start())));
+        rooms.extend(items.iter().map(|item| word(item.trim_start())).filter(|room| !room.is_empty()));
     }
     rooms
 }

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::{Acks, ClusterKind, Engine, GroupProtocol, RedisMode, Span};
 use shasta_model::overrides::BESIDE;
 
-/// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`Variant`].
+/// One layer of settings: a file, or the overrides of the command line. Every field is optional; see [`super::Variant`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
 pub struct Layer {

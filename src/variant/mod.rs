@@ -109,7 +109,7 @@ pub struct Variant {
     /// ([`crate::machine::host::AwakeCores`]).
     pub cores_awake: bool,
     /// How long a core stays with a task of the run, or of its local cluster, before one that has just become ready may
-    /// have it, where the kernel knows such ([`crate::machine::sched_slice::Slice`]); none at all for the kernel's own.
+    /// have it, where the kernel knows such ([`crate::machine::sched_slice::SchedSlice`]); none at all for the kernel's own.
     pub slice: Span,
     /// Topic.
     pub topic: String,

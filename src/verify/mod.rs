@@ -11,9 +11,9 @@
 mod damage;
 mod redis_read;
 mod report;
-mod tag_check;
 #[cfg(test)]
-mod tests;
+mod server_tests;
+mod tag_check;
 mod topic_read;
 mod topic_records;
 

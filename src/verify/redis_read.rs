@@ -106,7 +106,7 @@ fn passes(error: &RedisError) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod server_tests {
     use super::*;
     use crate::{
         cluster::TemporaryNodes,

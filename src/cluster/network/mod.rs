@@ -6,7 +6,7 @@
 
 mod peer_broker;
 #[cfg(test)]
-mod real_tests;
+mod server_tests;
 #[cfg(test)]
 mod tests;
 

@@ -176,7 +176,7 @@ mod tests {
             let manifest = fs::read(Journal::directory(&campaign, out.path()).join(format!("{run}.json"))).unwrap();
             let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
             let [before, warm] =
-                ["/make_runs/runs_before", "/ledger/warm"].map(|at| manifest.pointer(at).unwrap().as_u64());
+                ["/conduct/runs_before", "/ledger/warm"].map(|at| manifest.pointer(at).unwrap().as_u64());
             assert_eq!(before == Some(0), warm.unwrap() >= 200, "the first on its session is warmed up: {run}");
         }
         let page = fs::read_to_string(Journal::path(&campaign, out.path()).with_extension("md")).unwrap();

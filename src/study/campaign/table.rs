@@ -7,8 +7,8 @@ use super::{Arm, Campaign, Journal, State, journal::Entry, pooled, recorded_run:
 use shasta_model::number::thousands;
 use shasta_model::percentile::round_2;
 
-const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. Stolen is the CPU time \
-                       that the hypervisor gave to others. Work is the CPU time of a fixed piece of work, in the middle \
+const FIGURES: &str = "Figures of an arm are medians of its runs, best and worst those of p99.99. CPU steal is the CPU time \
+                       that the hypervisor gave to others. CPU calibration is the CPU time of a fixed piece of work, in the middle \
                        one of a run's seconds: how fast the cores were in the median run, the fastest and the slowest.";
 /// Only where they are shown.
 const MOMENTS: &str = " Mean, SD (ddof 0) and min are of a run's events that have both stamps, in the median of the runs that \
