@@ -132,7 +132,7 @@ impl<'a> Side<'a> {
             (_, false) => pool.title.clone(),
         };
         let differs = against.map_or_else(String::new, |against| differing(against, pool));
-        Arm { differs, ..figures::arm(name, &pool.runs) }
+        Arm { differs, ..run_metrics::arm(name, &pool.runs) }
     }
 }
 
@@ -230,7 +230,7 @@ pub fn against(baseline: &Path, allowed: Allowance, runs: &[Run], load: Load) ->
             continue;
         };
         let before = run_metrics::arm(format!("{} in {}", their.title, baseline.display()), &their.runs);
-        let after = Arm { differs: differing(their, own), ..figures::arm(&own.title, &own.runs) };
+        let after = Arm { differs: differing(their, own), ..run_metrics::arm(&own.title, &own.runs) };
         let gate = compare::gate(&before, &after, allowed);
         weighed.blocks.extend(decision(&before, &after, &gate));
         gates.push(gate);

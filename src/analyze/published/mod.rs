@@ -13,7 +13,7 @@ use crate::spread::Spread;
 use shasta_model::percentile::Value;
 
 /// The tables, as they were published.
-const FILE: &str = include_str!("../../notebooks-data/published.csv");
+const FILE: &str = include_str!("../../../notebooks-data/published.csv");
 /// The file's first line.
 const HEADER: &str = "name,producers_per_instance,workers,rate_per_s,duration_h,broker_instance,heap_gb,assumed,metric,\
                       median,mean,sd,max,min";

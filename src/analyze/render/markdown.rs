@@ -7,6 +7,7 @@ use super::{
     prose::{self, Span},
 };
 use crate::document::{Block, Cell, Document, Table};
+pub use shasta_model::number::thousands as count;
 
 /// The document as Markdown; `charts` is where its charts lie, relative to the file that it goes into.
 pub fn of(document: &Document, charts: &str) -> String {

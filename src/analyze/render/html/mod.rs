@@ -13,7 +13,7 @@ use super::{
 };
 use crate::document::{Block, Document, Table};
 
-const STYLE: &str = include_str!("html.css");
+const STYLE: &str = include_str!("../html.css");
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
