@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Map;
 
 use crate::cause::{Events, events::is_window};
+use shasta_model::ledger::Ledger;
 use shasta_model::{
     overrides::{Settings, flat},
     percentile::Value,
@@ -248,7 +249,7 @@ impl Manifest {
             if (&part.variant_name, &part.variant) != (&sum.variant_name, &sum.variant) {
                 return Err(Error::OtherSettings { path: path.clone(), first: first_path.clone() });
             }
-            sum.ledger.add(&part.ledger);
+            sum.ledger.add(part.ledger);
             sum.interrupted |= part.interrupted;
             sum.widen(part.events.window_us);
             sum.caveats.extend(part.caveats);
@@ -276,138 +277,5 @@ impl Manifest {
         manifest.events.window_us = manifest.window_us.filter(is_window);
         manifest.directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(manifest)
-    }
-}
-
-/// Counts over distinct planned events, each made on its own by the run, none by subtraction.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[expect(missing_docs, reason = "the sums in `broken_sums` say what each count is")]
-pub struct Ledger {
-    pub planned: u64,
-    pub sent: u64,
-    pub unsent: u64,
-    pub acked: u64,
-    /// Proven unwritten.
-    pub failed: u64,
-    pub maybe: u64,
-    pub acked_consumed: u64,
-    pub lost: u64,
-    pub maybe_consumed: u64,
-    pub maybe_unseen: u64,
-    pub consumed: u64,
-    pub stored: u64,
-    pub set_aside: u64,
-    pub unstored: u64,
-    pub rows: u64,
-    pub duplicates: u64,
-    pub foreign: u64,
-    pub warm: u64,
-    pub zero: u64,
-    pub negative: u64,
-    pub late: u64,
-    /// The run's own judgement.
-    pub valid: bool,
-    /// Why it is not valid, in words.
-    #[serde(default)]
-    pub problems: Vec<String>,
-}
-
-/// A count with its name.
-pub type Named = (&'static str, u64);
-
-impl Ledger {
-    /// The sums that must hold: a count, and the counts that it is made of.
-    pub fn sums(&self) -> [(Named, Vec<Named>); 7] {
-        let consumed = ("consumed", self.consumed);
-        let [acked_consumed, maybe_consumed] =
-            [("acked_consumed", self.acked_consumed), ("maybe_consumed", self.maybe_consumed)];
-        [
-            (("planned", self.planned), vec![("sent", self.sent), ("unsent", self.unsent)]),
-            (("sent", self.sent), vec![("acked", self.acked), ("failed", self.failed), ("maybe", self.maybe)]),
-            (("acked", self.acked), vec![acked_consumed, ("lost", self.lost)]),
-            (("maybe", self.maybe), vec![maybe_consumed, ("maybe_unseen", self.maybe_unseen)]),
-            (consumed, vec![acked_consumed, maybe_consumed]),
-            (consumed, vec![("stored", self.stored), ("set_aside", self.set_aside), ("unstored", self.unstored)]),
-            (("rows", self.rows), vec![("planned", self.planned)]),
-        ]
-    }
-
-    /// Adds what another host counted.
-    fn add(&mut self, other: &Self) {
-        let own = [
-            &mut self.planned,
-            &mut self.sent,
-            &mut self.unsent,
-            &mut self.acked,
-            &mut self.failed,
-            &mut self.maybe,
-            &mut self.acked_consumed,
-            &mut self.lost,
-            &mut self.maybe_consumed,
-            &mut self.maybe_unseen,
-            &mut self.consumed,
-            &mut self.stored,
-            &mut self.set_aside,
-            &mut self.unstored,
-            &mut self.rows,
-            &mut self.duplicates,
-            &mut self.foreign,
-            &mut self.warm,
-            &mut self.zero,
-            &mut self.negative,
-            &mut self.late,
-        ];
-        let others = [
-            other.planned,
-            other.sent,
-            other.unsent,
-            other.acked,
-            other.failed,
-            other.maybe,
-            other.acked_consumed,
-            other.lost,
-            other.maybe_consumed,
-            other.maybe_unseen,
-            other.consumed,
-            other.stored,
-            other.set_aside,
-            other.unstored,
-            other.rows,
-            other.duplicates,
-            other.foreign,
-            other.warm,
-            other.zero,
-            other.negative,
-            other.late,
-        ];
-        for (own, other) in own.into_iter().zip(others) {
-            *own = own.saturating_add(other);
-        }
-        self.valid &= other.valid;
-        self.problems.extend(other.problems.iter().cloned());
-    }
-
-    /// What was counted beside the planned events.
-    pub fn apart(&self) -> [Named; 6] {
-        [
-            ("duplicates", self.duplicates),
-            ("foreign", self.foreign),
-            ("warm", self.warm),
-            ("zero", self.zero),
-            ("negative", self.negative),
-            ("late", self.late),
-        ]
-    }
-
-    /// The sums that do not hold, in words.
-    pub fn broken_sums(&self) -> Vec<String> {
-        let total = |parts: &[Named]| parts.iter().map(|part| u128::from(part.1)).sum::<u128>();
-        let broken = self.sums().into_iter().filter(|(whole, parts)| u128::from(whole.1) != total(parts));
-        broken
-            .map(|((name, whole), parts)| {
-                let names: Vec<&str> = parts.iter().map(|part| part.0).collect();
-                format!("{name} is {whole}, but {} is {}", names.join(" + "), total(&parts))
-            })
-            .collect()
     }
 }

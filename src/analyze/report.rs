@@ -6,7 +6,7 @@ use crate::{
     agreement, cause,
     document::{Block, Cell, Table},
     identity::Identity,
-    manifest::{Ledger, Line, Manifest, Named},
+    manifest::{Line, Manifest},
     markdown::{count, counted},
     pairs::{Metric, Pairs},
     published::tables as published,
@@ -15,6 +15,7 @@ use crate::{
     run_metrics,
     spread::Spread,
 };
+use shasta_model::ledger::{Ledger, Named};
 use shasta_model::{
     columns::{HEADLINES, SCHEDULED_TO_STORED},
     percentile::{PERCENTILES, Percentile, Value, round_2},

@@ -560,7 +560,7 @@ pub(crate) mod tests {
     #[test]
     fn invalid_is_said_with_each_reason() {
         let run = with_ledger(&LEDGER.replace(r#""lost":0"#, r#""lost":1"#), false);
-        assert_eq!(run.problems, ["acked is 7, but acked_consumed + lost is 8"]);
+        assert_eq!(run.problems, ["acked is 7, but acked_consumed 7 + lost 1 are 8"]);
         let run = with_ledger(&LEDGER.replace(r#""stored":7"#, r#""stored":6"#), false);
         assert!(run.problems.contains(&"the ledger says stored 6, the rows say 7".to_owned()), "{:?}", run.problems);
         let run =

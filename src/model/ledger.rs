@@ -87,38 +87,114 @@ pub struct Ledger {
     /// Rows with a stage of the chain that took less than 0 µs: two clocks disagree.
     pub negative: u64,
     /// Events that were consumed although they were proven unwritten, or never sent.
+    #[serde(default)]
     pub impossible: u64,
     /// Records in the topic between the start and the end of the run, by its end offsets.
+    #[serde(default)]
     pub topic_records: u64,
     /// Records consumed, distinct (partition, offset), of whatever kind.
+    #[serde(default)]
     pub consumed_records: u64,
     /// Whether every line balances.
     pub valid: bool,
     /// What does not balance, in words.
+    #[serde(default)]
     pub problems: Vec<String>,
 }
 
+/// Counts of a ledger.
+const COUNTS: usize = 36;
+
+/// A count with its name.
+pub type Named = (&'static str, u64);
+
 impl Ledger {
+    /// The sums that must hold: a count, and the counts that it is made of.
+    pub fn sums(&self) -> [(Named, Vec<Named>); 7] {
+        let consumed = ("consumed", self.consumed);
+        let [acked_consumed, maybe_consumed] =
+            [("acked_consumed", self.acked_consumed), ("maybe_consumed", self.maybe_consumed)];
+        [
+            (("planned", self.planned), vec![("sent", self.sent), ("unsent", self.unsent)]),
+            (("sent", self.sent), vec![("acked", self.acked), ("failed", self.failed), ("maybe", self.maybe)]),
+            (("acked", self.acked), vec![acked_consumed, ("lost", self.lost)]),
+            (("maybe", self.maybe), vec![maybe_consumed, ("maybe_unseen", self.maybe_unseen)]),
+            (consumed, vec![acked_consumed, maybe_consumed]),
+            (consumed, vec![("stored", self.stored), ("set_aside", self.set_aside), ("unstored", self.unstored)]),
+            (("rows", self.rows), vec![("planned", self.planned)]),
+        ]
+    }
+
+    /// The sums that do not hold, in words.
+    pub fn broken_sums(&self) -> Vec<String> {
+        self.sums().iter().filter_map(|(whole, parts)| broken(whole, parts)).collect()
+    }
+
+    /// What was counted beside the planned events.
+    pub fn apart(&self) -> [Named; 6] {
+        [
+            ("duplicates", self.duplicates),
+            ("foreign", self.foreign),
+            ("warm", self.warm),
+            ("zero", self.zero),
+            ("negative", self.negative),
+            ("late", self.late),
+        ]
+    }
+
+    /// Adds what another host counted.
+    pub fn add(&mut self, mut other: Self) {
+        for (own, other) in self.counts_mut().into_iter().zip(other.counts_mut()) {
+            *own = own.saturating_add(*other);
+        }
+        self.valid &= other.valid;
+        self.problems.append(&mut other.problems);
+    }
+
+    fn counts_mut(&mut self) -> [&mut u64; COUNTS] {
+        [
+            &mut self.planned,
+            &mut self.sent,
+            &mut self.unsent,
+            &mut self.acked,
+            &mut self.failed,
+            &mut self.maybe,
+            &mut self.acked_consumed,
+            &mut self.lost,
+            &mut self.maybe_consumed,
+            &mut self.maybe_unseen,
+            &mut self.consumed,
+            &mut self.stored,
+            &mut self.stored_late,
+            &mut self.set_aside,
+            &mut self.unstored,
+            &mut self.rows,
+            &mut self.duplicates,
+            &mut self.copies,
+            &mut self.late,
+            &mut self.rewinds,
+            &mut self.replayed,
+            &mut self.foreign,
+            &mut self.foreign_records,
+            &mut self.undecodable,
+            &mut self.gone,
+            &mut self.no_record,
+            &mut self.lost_held,
+            &mut self.lost_gone,
+            &mut self.lost_cut_off,
+            &mut self.lost_undecodable,
+            &mut self.warm,
+            &mut self.zero,
+            &mut self.negative,
+            &mut self.impossible,
+            &mut self.topic_records,
+            &mut self.consumed_records,
+        ]
+    }
+
     /// Checks every line and says in words what does not balance.
     pub fn check(mut self) -> Self {
-        let balances: [Balance<'_>; 7] = [
-            ("planned", self.planned, &[("sent", self.sent), ("unsent", self.unsent)]),
-            ("sent", self.sent, &[("acked", self.acked), ("failed", self.failed), ("maybe", self.maybe)]),
-            ("acked", self.acked, &[("acked_consumed", self.acked_consumed), ("lost", self.lost)]),
-            ("maybe", self.maybe, &[("maybe_consumed", self.maybe_consumed), ("maybe_unseen", self.maybe_unseen)]),
-            (
-                "consumed",
-                self.consumed,
-                &[("acked_consumed", self.acked_consumed), ("maybe_consumed", self.maybe_consumed)],
-            ),
-            (
-                "consumed",
-                self.consumed,
-                &[("stored", self.stored), ("set_aside", self.set_aside), ("unstored", self.unstored)],
-            ),
-            ("rows", self.rows, &[("planned", self.planned)]),
-        ];
-        self.problems = balances.iter().filter_map(|(name, total, parts)| unbalanced(name, *total, parts)).collect();
+        self.problems = self.broken_sums();
         if self.impossible > 0 {
             let text = "were consumed although they were proven unwritten or never sent";
             self.problems.push(format!("{} events {text}", self.impossible));
@@ -162,13 +238,17 @@ impl Ledger {
     }
 }
 
-/// A total, and the parts that it must be the sum of.
-type Balance<'a> = (&'a str, u64, &'a [(&'a str, u64)]);
-
-fn unbalanced(name: &str, total: u64, parts: &[(&str, u64)]) -> Option<String> {
-    let sum: u64 = parts.iter().map(|(_, count)| count).sum();
-    let text = |(part, count): &(&str, u64)| format!("{part} {count}");
-    (total != sum).then(|| format!("{name} {total} ≠ {}", parts.iter().map(text).collect::<Vec<_>>().join(" + ")))
+/// `planned is 8, but sent 7 + unsent 2 are 9`. A manifest is untrusted, and its counts may be as large as they like.
+fn broken((name, whole): &Named, parts: &[Named]) -> Option<String> {
+    let sum: u128 = parts.iter().map(|(_, count)| u128::from(*count)).sum();
+    let told = match parts {
+        [(part, count)] => format!("{part} is {count}"),
+        parts => {
+            let each = parts.iter().map(|(part, count)| format!("{part} {count}")).collect::<Vec<_>>();
+            format!("{} are {sum}", each.join(" + "))
+        }
+    };
+    (u128::from(*whole) != sum).then(|| format!("{name} is {whole}, but {told}"))
 }
 
 #[cfg(test)]

@@ -467,7 +467,7 @@ mod tests {
         let hidden = Ledger { topic_records: 6, ..ledger.clone() }.check();
         assert!(!hidden.valid && hidden.problems[0].contains("not consumed"), "{:?}", hidden.problems);
         let short = Ledger { rows: 4, ..ledger }.check();
-        assert!(!short.valid && short.problems[0].starts_with("rows 4"), "{:?}", short.problems);
+        assert!(!short.valid && short.problems[0].starts_with("rows is 4"), "{:?}", short.problems);
     }
 
     #[test]
