@@ -155,6 +155,7 @@ mod server_tests {
     #[test]
     fn the_replica_of_a_primary_that_is_gone_is_known() {
         let mut redis = TemporaryNodes::new(RedisMode::Replica, &[]);
+        redis.settle();
         let first = format!("redis://{}", redis.address(0));
         let known = Primaries::connect(Seeds::parse(&first).unwrap(), TIMEOUT).unwrap().known();
         assert_eq!(known, [redis.address(0), redis.address(1)]);
