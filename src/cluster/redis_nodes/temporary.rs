@@ -94,11 +94,14 @@ impl Temporary {
         };
         for index in 0..self.nodes.ports.len() {
             let mut replica = self.node(index);
-            while let Some(port) = field(&replication(&mut replica).unwrap(), "master_port") {
+            // Offsets that are both 0 are equal before the two have met.
+            loop {
+                let told = replication(&mut replica).unwrap();
+                let Some(port) = field(&told, "master_port") else { break };
                 let primary = self.nodes.ports.iter().position(|ports| ports.client.to_string() == port).unwrap();
                 let [own, all] = [index, primary]
                     .map(|node| field(&replication(&mut self.node(node)).unwrap(), "master_repl_offset").unwrap());
-                if own == all {
+                if own == all && field(&told, "master_link_status").as_deref() == Some("up") {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(5));
