@@ -6,7 +6,7 @@ use super::events::{Events, Second};
 
 /// A fault or rebalance coincides with a stall when they overlap or lie at most this far apart.
 pub const NEAR_US: i64 = 1_000_000;
-/// A sleep of 1 ms that oversleeps by this much is a hiccup of the machine, in ms.
+/// A wake-up latency worth naming: how much later than asked a 1 ms sleep ends, in ms.
 pub const HICCUP_MS: f64 = 5.0;
 /// CPU time that the hypervisor took, worth naming, in cores.
 pub const STEAL_CORES: f64 = 0.1;

@@ -170,7 +170,7 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     let (late, hiccup) = (&m.lateness, &m.harness.hiccup);
     writeln!(
         f,
-        "schedule lateness p50 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms; a 1 ms sleep overslept p99.9 {:.2} ms, max {:.2} ms",
+        "schedule lateness p50 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms; wake-up latency p99.9 {:.2} ms, max {:.2} ms",
         late.p50_ms, late.p999_ms, late.max_ms, hiccup.p999_ms, hiccup.max_ms
     )?;
     let mean = |part| m.harness.mean(part);
