@@ -12,7 +12,8 @@ pub fn with_ids_of_redis() -> String {
         text.replace(from, to)
     };
     let text = replaced(SCRIPT.to_owned(), "local id = ARGV[1] .. '-' .. ARGV[2]", "local id = '*'");
-    replaced(text, "redis.call('XADD'", "id = redis.call('XADD'")
+    let snapshot = "redis.call('HSET', KEYS[1], ARGV[6], ARGV[7])";
+    replaced(text, snapshot, &format!("id = added\n{snapshot}"))
 }
 
 /// A library of functions with both.
