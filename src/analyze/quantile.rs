@@ -17,7 +17,7 @@ pub struct Quantiles {
 /// An event without a value, among values of 32 bits.
 pub const NONE: i32 = i32::MIN;
 /// A value that does not fit 32 bits and is kept aside.
-pub const ODD: i32 = i32::MIN + 1;
+pub const WIDE: i32 = i32::MIN + 1;
 
 /// What is counted and summed while values are looked at, and no percentile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,13 +38,13 @@ impl Tallied {
         self.count_many(us, 1);
     }
 
-    /// Counts values of 32 bits, also [`NONE`]; each that is [`ODD`] is to be counted by itself.
+    /// Counts values of 32 bits, also [`NONE`]; each that is [`WIDE`] is to be counted by itself.
     pub fn count_small(&mut self, values: &[i32]) {
-        self.moments.add_larger(ODD, values);
+        self.moments.add_larger(WIDE, values);
         for &us in values {
             self.missing += u64::from(us == NONE);
             self.over_slo += u64::from(i64::from(us) >= SLO_US);
-            self.negative += u64::from(us < 0 && us > ODD);
+            self.negative += u64::from(us < 0 && us > WIDE);
         }
     }
 
@@ -85,13 +85,13 @@ impl Quantiles {
         Self { tallied: *tallied, selected }
     }
 
-    /// The percentiles `ps` of values in µs; `odd` are those that do not fit 32 bits.
-    pub fn select(values: &mut [i32], mut odd: Vec<i64>, missing: u64, ps: &[f64]) -> Self {
+    /// The percentiles `ps` of values in µs; `wide` are those that do not fit 32 bits.
+    pub fn select(values: &mut [i32], mut wide: Vec<i64>, missing: u64, ps: &[f64]) -> Self {
         let mut tallied = Tallied { missing, ..Tallied::default() };
         tallied.count_small(values);
-        odd.iter().for_each(|&us| tallied.count(us));
-        odd.sort_unstable();
-        let below = odd.partition_point(|&us| us < 0);
+        wide.iter().for_each(|&us| tallied.count(us));
+        wide.sort_unstable();
+        let below = wide.partition_point(|&us| us < 0);
         let inner = below as u64..(below + values.len()) as u64;
         let needed = tallied.ranks(ps);
         let within: Vec<usize> =
@@ -102,9 +102,9 @@ impl Quantiles {
             let us = if inner.contains(&rank) {
                 i64::from(values[(rank - inner.start) as usize])
             } else if rank < inner.start {
-                odd[rank as usize]
+                wide[rank as usize]
             } else {
-                odd[rank as usize - values.len()]
+                wide[rank as usize - values.len()]
             };
             selected.push((rank, us));
         }
@@ -197,14 +197,14 @@ mod tests {
             ], 0..400),
             missing in 0_u64..4,
         ) {
-            let (mut small, mut odd) = (Vec::new(), Vec::new());
+            let (mut small, mut wide) = (Vec::new(), Vec::new());
             for &us in &values {
                 match i32::try_from(us) {
                     Ok(us) => small.push(us),
-                    Err(_) => odd.push(us),
+                    Err(_) => wide.push(us),
                 }
             }
-            let selected = Quantiles::select(&mut small, odd, missing, &PS);
+            let selected = Quantiles::select(&mut small, wide, missing, &PS);
             let sorted = Distribution::new(values, missing);
             prop_assert_eq!(
                 (selected.n(), selected.missing(), selected.over_slo(), selected.negative()),

@@ -1,9 +1,9 @@
 //! Carries out the faults of a run ([`crate::variant::fault`]), and starts again what ends by a hand that is not ours.
 //! What was done and when stands in the manifest ([`Record`]), with latencies before, during and after ([`impact`]).
 
-mod commands;
 pub mod impact;
 mod injector;
+mod pending_command;
 mod record;
 mod targets;
 

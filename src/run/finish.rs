@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Finished, Request, RunError,
+    Finished, RunError,
     context::{REDIS_TIMEOUT, RunContext},
     files::Files,
     topic_check::TopicAfter,
@@ -65,24 +65,24 @@ impl Measured {
     /// Whatever cannot be read or written by now, what was measured is returned.
     pub fn close(
         self,
-        request: &Request,
-        context: &RunContext,
+        context: &RunContext<'_>,
         cluster: &dyn Cluster,
         mut files: Files,
         counters: &Counters,
         mut collected: Collected,
     ) -> Finished {
+        let request = context.request;
         let [start_us, end_us] = self.window_us;
         let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
-        let worker_config = context.worker_config(&request.variant, 0);
+        let worker_config = context.worker_config(0);
         let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
         if request.keep_rows {
             warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
-        let topic = TopicAfter::look(context, &request.variant, self.gave_up, &mut collected, &mut warnings);
+        let topic = TopicAfter::look(context, self.gave_up, &mut collected, &mut warnings);
         let ledger = Ledger {
             planned: counters.planned.load(Relaxed),
             sent: counters.sent.load(Relaxed),
@@ -147,7 +147,7 @@ impl Measured {
 }
 
 /// How the clients of Kafka were set up.
-fn clients(context: &RunContext, worker: &worker::Config) -> serde_json::Value {
+fn clients(context: &RunContext<'_>, worker: &worker::Config) -> serde_json::Value {
     serde_json::json!({
         "producer": context.load.client_properties(),
         "consumer": worker.consumer_properties(),
@@ -165,7 +165,7 @@ fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Rec
     faults
 }
 
-fn clock_proof(context: &RunContext) -> ClockProof {
+fn clock_proof(context: &RunContext<'_>) -> ClockProof {
     ClockProof {
         source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
         error_ns: context.anchor.error_ns,
@@ -234,7 +234,7 @@ fn notes(ledger: &Ledger, foreign_runs: &BTreeMap<String, u64>) -> Vec<String> {
 
 /// What Redis evicted since the run's start: a problem where it was what it had acknowledged, else a warning, since others
 /// may have keys there.
-fn evicted(context: &RunContext, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
+fn evicted(context: &RunContext<'_>, noticed: bool, warnings: &mut Vec<String>) -> Option<String> {
     let before = context.evicted.as_ref().map_or(0, |before| before.keys);
     let now = context.evicted.as_ref().and_then(|_| {
         let mut redis = Primaries::connect(context.endpoints.redis().ok()?, REDIS_TIMEOUT).ok()?;

@@ -12,24 +12,24 @@ pub mod join;
 pub mod missing_records;
 mod monitor;
 pub(crate) mod null_run;
+mod producers;
 pub mod reader_process;
 mod readers;
+mod redis_claim;
+mod stop;
 mod topic_check;
+mod workers;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-pub use self::{cluster_session::ClusterSession, error::RunError};
+pub use self::{cluster_session::ClusterSession, error::RunError, stop::Stop};
 use self::{context::RunContext, files::Files, finish::Measured, monitor::Monitor};
 use crate::{
     cluster::{Addresses, Cluster},
-    machine::{clock::Anchor, harness::Harness, host::AwakeCores, sched_slice::SchedSlice},
+    machine::{harness::Harness, host::AwakeCores, sched_slice::SchedSlice},
     output::{
         manifest::{Conduct, Manifest, Throttling},
         progress::Progress,
@@ -86,51 +86,6 @@ pub struct Finished {
     pub unwritten: Option<RunError>,
 }
 
-/// The user's wish to end, from Ctrl-C or SIGTERM.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<StopRequests>);
-
-#[derive(Debug, Default)]
-struct StopRequests {
-    asked: OnceLock<Instant>,
-    insisted: OnceLock<Instant>,
-    /// A run is draining, and looks at both.
-    draining: AtomicBool,
-}
-
-/// What comes within this time of a wish is the same wish: some senders signal a process and its group.
-const ONE_REQUEST: Duration = Duration::from_secs(1);
-
-impl Stop {
-    /// Asks to stop; while a run drains, asking again gives up its drain. Returns whether the process should end at
-    /// once, because it was asked before and nothing is left to be given up.
-    pub fn request(&self) -> bool {
-        let StopRequests { asked, insisted, draining } = &*self.0;
-        if asked.get_or_init(Instant::now).elapsed() <= ONE_REQUEST {
-            return false;
-        }
-        !draining.load(Relaxed) || insisted.get_or_init(Instant::now).elapsed() > ONE_REQUEST
-    }
-
-    /// Whether it was asked.
-    pub fn requested(&self) -> bool {
-        self.0.asked.get().is_some()
-    }
-
-    /// Whether it was asked a second time, while a run drained.
-    pub fn insisted(&self) -> bool {
-        self.0.insisted.get().is_some()
-    }
-
-    fn draining(&self) {
-        self.0.draining.store(true, Relaxed);
-    }
-
-    fn check(&self) -> Result<(), RunError> {
-        if self.requested() { Err(RunError::Interrupted) } else { Ok(()) }
-    }
-}
-
 /// Runs an experiment. Call it from the main thread: its children live no longer than the thread that starts them.
 ///
 /// # Errors
@@ -171,18 +126,17 @@ fn measure(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Finished, RunError> {
-    let anchor = Anchor::read();
-    let context = RunContext::prepare(request, files.run(), anchor, session, stop)?;
+    let context = RunContext::prepare(request, stop, progress, files.run(), session)?;
     let ClusterSession { cluster, ready_s: cluster_ready_s, runs, before, .. } = session;
 
     context.remarks.iter().for_each(|remark| progress.step(remark));
     if request.keep_cluster {
         progress.step(&format!("Kafka is at {}, Redis at {}", context.bootstrap(), context.redis_shown()));
     }
-    let collector = context.collect(request, &mut files)?;
-    let (mut pool, assigned_s) = context.start_workers(request, &collector, stop, progress)?;
-    context.start_readers(request, &mut pool, &collector, stop, progress)?;
-    let (mut producers, connected_s) = context.connect(&collector, stop, progress)?;
+    let collector = context.collect(&mut files)?;
+    let (mut pool, assigned_s) = context.start_workers(&collector)?;
+    context.start_readers(&mut pool, &collector)?;
+    let (mut producers, connected_s) = context.connect(&collector)?;
     let partitions_per_worker = collector.status().partitions_per_worker();
 
     let awake = AwakeCores::hold(request.variant.cores_awake);
@@ -190,7 +144,7 @@ fn measure(
     let processes = [cluster.processes(), pool.processes()].concat();
     let harness = Harness::start(processes, context.clock, window_us.clone())?;
     let counters = Arc::clone(producers.counters());
-    let mut monitor = Monitor::new(request, &context, &window_us, (&collector, &harness), &counters, progress, stop);
+    let mut monitor = Monitor::new(&context, &window_us, &collector, &harness, &counters);
     let end_us = monitor.until_published(&producers, &mut **cluster, &mut pool)?;
     let lateness = producers.finish()?;
     monitor.until_drained(end_us, &mut **cluster, &mut pool)?;
@@ -201,7 +155,7 @@ fn measure(
     let collected = collector.finish();
     let verification = request.verify.then(|| match &topic_lost {
         Some(why) => Verification::impossible(why),
-        None => context.verify(request, &files, &collected, stop, progress),
+        None => context.verify(&files, &collected),
     });
     progress.clear();
 
@@ -238,16 +192,17 @@ fn measure(
         faults,
         verification,
     };
-    let finished = measured.close(request, &context, &**cluster, files, &counters, collected);
+    let finished = measured.close(&context, &**cluster, files, &counters, collected);
     *runs += 1;
     if request.keep_cluster {
-        keep(&context, &mut **cluster, progress)?;
+        keep(&context, &mut **cluster)?;
     }
     Ok(finished)
 }
 
 /// Leaves the cluster up, and says how to end it.
-fn keep(context: &RunContext, cluster: &mut dyn Cluster, progress: &Progress) -> Result<(), RunError> {
+fn keep(context: &RunContext<'_>, cluster: &mut dyn Cluster) -> Result<(), RunError> {
+    let progress = context.progress;
     progress.step(&format!("the cluster goes on: Kafka {}, Redis {}", context.bootstrap(), context.redis_shown()));
     progress.step(&format!("end it with: {}", cluster.keep()?));
     Ok(())

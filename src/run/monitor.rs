@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Request, RunError, Stop, context::RunContext};
+use super::{RunError, context::RunContext};
 use crate::{
     cluster::Cluster,
     fault::{Injector, Record, Targets},
     machine::harness::Harness,
-    output::progress::Progress,
     producer::{Counters, Producers},
     run::collector::{Collector, RunStatus},
     worker::pool::WorkerPool,
@@ -25,15 +24,12 @@ const TICK_MIN: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) struct Monitor<'a> {
-    context: &'a RunContext,
+    context: &'a RunContext<'a>,
     window_us: &'a Range<i64>,
     collector: &'a Collector,
     status: &'a Arc<RunStatus>,
     harness: &'a Harness,
     counters: &'a Arc<Counters>,
-    progress: &'a Progress,
-    stop: &'a Stop,
-    workers: u32,
     faults: Injector,
     /// When the last line was shown, and what had been sent, warm-up included, and stored then.
     shown: (Instant, u64, u64),
@@ -43,33 +39,16 @@ pub(super) struct Monitor<'a> {
 
 impl<'a> Monitor<'a> {
     pub fn new(
-        request: &Request,
-        context: &'a RunContext,
+        context: &'a RunContext<'a>,
         window_us: &'a Range<i64>,
-        (collector, harness): (&'a Collector, &'a Harness),
+        collector: &'a Collector,
+        harness: &'a Harness,
         counters: &'a Arc<Counters>,
-        progress: &'a Progress,
-        stop: &'a Stop,
     ) -> Self {
-        let faults = Injector::new(&request.variant.fault, window_us.start, context.endpoints.clone());
-        let (status, workers, troubles) = (collector.status(), request.variant.workers, Vec::new());
-        let shown = (Instant::now(), 0, 0);
-        let topic_lost = None;
-        Self {
-            context,
-            window_us,
-            collector,
-            status,
-            harness,
-            counters,
-            progress,
-            stop,
-            workers,
-            faults,
-            shown,
-            troubles,
-            topic_lost,
-        }
+        let faults = Injector::new(&context.request.variant.fault, window_us.start, context.endpoints.clone());
+        let (status, shown) = (collector.status(), (Instant::now(), 0, 0));
+        let (troubles, topic_lost) = (Vec::new(), None);
+        Self { context, window_us, collector, status, harness, counters, faults, shown, troubles, topic_lost }
     }
 
     /// Waits until the producers have ended, by themselves or because the user wants it. Returns the end of the window,
@@ -83,12 +62,12 @@ impl<'a> Monitor<'a> {
         let mut end_us = self.window_us.end;
         let mut stopped = false;
         while !producers.done() {
-            if (self.stop.requested() || self.topic_lost.is_some()) && !stopped {
+            if (self.context.stop.requested() || self.topic_lost.is_some()) && !stopped {
                 stopped = true;
                 producers.stop();
                 let now_us = self.context.clock.now_us();
                 if now_us < self.window_us.start {
-                    self.progress.step("stopping: nothing was measured yet");
+                    self.context.progress.step("stopping: nothing was measured yet");
                     return Err(self.topic_lost.take().map_or(RunError::Interrupted, RunError::TopicLost));
                 }
                 end_us = end_us.min(now_us);
@@ -98,7 +77,7 @@ impl<'a> Monitor<'a> {
                 self.undo(cluster, pool);
             }
             // Nothing is on its way to a topic that is gone.
-            if self.stop.insisted() || self.topic_lost.is_some() {
+            if self.context.stop.insisted() || self.topic_lost.is_some() {
                 producers.give_up();
             }
             self.look(cluster, pool)?;
@@ -116,17 +95,17 @@ impl<'a> Monitor<'a> {
         pool: &mut WorkerPool,
     ) -> Result<(), RunError> {
         let deadline_us = end_us + self.context.load.drain.as_micros() as i64;
-        let mut stopped = self.stop.requested();
+        let mut stopped = self.context.stop.requested();
         self.undo(cluster, pool);
         // The producers' last outcomes are counted before the collector has taken them.
         std::thread::sleep(TICK);
         // What was started again is waited for as well: a broker takes seconds.
         while (self.status.pending.load(Relaxed) > 0 || self.faults.is_active())
             && self.context.clock.now_us() < deadline_us
-            && !self.stop.insisted()
+            && !self.context.stop.insisted()
             && self.topic_lost.is_none()
         {
-            if self.stop.requested() && !stopped {
+            if self.context.stop.requested() && !stopped {
                 stopped = true;
                 self.stopping();
             }
@@ -139,9 +118,9 @@ impl<'a> Monitor<'a> {
     }
 
     fn stopping(&self) {
-        self.stop.draining();
+        self.context.stop.draining();
         let left_s = self.context.load.drain.as_secs_f64();
-        self.progress.step(&format!(
+        self.context.progress.step(&format!(
             "stopping: no new events; those on their way are awaited, {left_s:.0} s at most (press Ctrl-C again to give \
              up the drain)"
         ));
@@ -156,7 +135,7 @@ impl<'a> Monitor<'a> {
                 self.trouble(ended);
             }
         }
-        let workers = self.workers;
+        let workers = self.context.request.variant.workers;
         for (number, name, status) in pool.ended()?.into_iter().filter(|(number, ..)| *number >= workers) {
             // Its last words may come a moment after its end.
             let Some(why) = self.status.workers_ended().remove(&number) else { continue };
@@ -166,7 +145,7 @@ impl<'a> Monitor<'a> {
         if self.topic_lost.is_none()
             && let Some(text) = self.status.topic_lost()
         {
-            self.progress.step(&format!("the run ends here: {text}"));
+            self.context.progress.step(&format!("the run ends here: {text}"));
             self.topic_lost = Some(text);
         }
         if let Some(error) = self.status.rows_error() {
@@ -178,14 +157,14 @@ impl<'a> Monitor<'a> {
 
     /// Moves the faults on.
     fn inject(&mut self, cluster: &mut dyn Cluster, pool: &mut WorkerPool) {
-        let (status, disk, workers) = (self.status, self.collector.disk(), self.workers);
+        let (status, disk, workers) = (self.status, self.collector.disk(), self.context.request.variant.workers);
         let (now_us, network) = (self.context.clock.now_us(), cluster.network());
         let why_ended = |worker| status.workers_ended().remove(&worker).flatten();
         let mut targets = Targets { cluster, pool, workers, why_ended: &why_ended, disk, network: network.as_deref() };
         let told = self.faults.tick(&mut targets, now_us);
         if !told.is_empty() {
             self.harness.watch([targets.cluster.processes(), targets.pool.processes()].concat());
-            told.iter().for_each(|line| self.progress.step(line));
+            told.iter().for_each(|line| self.context.progress.step(line));
         }
     }
 
@@ -211,7 +190,7 @@ impl<'a> Monitor<'a> {
 
     fn trouble(&mut self, text: String) {
         if !self.troubles.contains(&text) {
-            self.progress.step(&text);
+            self.context.progress.step(&text);
             self.troubles.push(text);
         }
     }
@@ -227,7 +206,7 @@ impl<'a> Monitor<'a> {
         self.shown = (Instant::now(), sent, stored);
         let since_s = (self.context.clock.now_us() - self.window_us.start) as f64 / 1e6;
         if since_s < 0.0 {
-            self.progress.line(&format!("warming up, {:.0} s to go", -since_s));
+            self.context.progress.line(&format!("warming up, {:.0} s to go", -since_s));
             return;
         }
         let per_s = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed.as_secs_f64();
@@ -236,7 +215,7 @@ impl<'a> Monitor<'a> {
         });
         let window_s = (self.window_us.end - self.window_us.start) as f64 / 1e6;
         let at_s = since_s.min(window_s);
-        self.progress.line(&format!(
+        self.context.progress.line(&format!(
             "{at_s:>4.0} / {window_s:.0} s   sent {}/s   stored {}/s   in flight {}{latency}   unsent {}   late or lost {}",
             thousands(per_s(sent, sent_before).round() as u64),
             thousands(per_s(stored, stored_before).round() as u64),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    RunError,
-    context::{RunContext, load},
+    Request, RunError, Stop,
+    context::{RunContext, load, seed},
 };
 use crate::{
     cluster::{
@@ -12,6 +12,7 @@ use crate::{
         topic::{PartitionInfo, Topic},
     },
     machine::clock::{Anchor, Clock},
+    output::progress::Progress,
     producer::{Load, Outcome, PublishOutcome},
     variant::Variant,
     worker::{
@@ -20,16 +21,19 @@ use crate::{
     },
 };
 
-impl RunContext {
+impl<'a> RunContext<'a> {
     /// A context without a topic that anyone knows of.
     pub(super) fn of_nothing(
+        request: &'a Request,
+        stop: &'a Stop,
+        progress: &'a Progress,
         variant: &Variant,
         run: &str,
-        seed: u64,
         anchor: Anchor,
         endpoints: &Endpoints,
     ) -> Result<Self, RunError> {
         let clock = Clock::new(anchor);
+        let seed = seed(variant, clock);
         let partition = |id| PartitionInfo { id, leader: 0, replicas: Vec::new(), isr: Vec::new() };
         let topic = Topic {
             name: variant.topic.clone(),
@@ -45,6 +49,9 @@ impl RunContext {
         // Nobody is there to be spared a storm of sockets.
         let load = Arc::new(Load { ramp: u32::MAX, ..load });
         Ok(Self {
+            request,
+            stop,
+            progress,
             anchor,
             clock,
             seed,
@@ -90,11 +97,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         cluster::Addresses,
-        output::{
-            progress::Progress,
-            rows::{self, Format},
-        },
-        run::{Request, Stop, run, run_on},
+        output::rows::{self, Format},
+        run::{run, run_on},
         variant::{ClusterKind, Layer},
     };
     use shasta_model::slo::Verdict;

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Request, RunError, Stop, context::RunContext};
+use super::{RunError, context::RunContext};
 use crate::{
-    output::progress::Progress,
     run::{
         collector::{Collector, Input},
         reader_process,
@@ -15,10 +14,11 @@ use crate::{
     worker::pool::WorkerPool,
 };
 
-const SEAT_MAX: Duration = Duration::from_secs(60);
+/// How long the readers may take until they follow every tag.
+const FOLLOW_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
-impl RunContext {
+impl RunContext<'_> {
     /// Partition of each tag.
     pub(super) fn partitions_of_tags(&self) -> Vec<i32> {
         (0..self.tags()).map(|tag| self.load.partition(tag)).collect()
@@ -29,14 +29,8 @@ impl RunContext {
     }
 
     /// Starts the readers, if the run has any, and waits until they follow every tag.
-    pub(super) fn start_readers(
-        &self,
-        request: &Request,
-        pool: &mut WorkerPool,
-        collector: &Collector,
-        stop: &Stop,
-        progress: &Progress,
-    ) -> Result<(), RunError> {
+    pub(super) fn start_readers(&self, pool: &mut WorkerPool, collector: &Collector) -> Result<(), RunError> {
+        let request = self.request;
         let readers = request.variant.readers;
         if readers == 0 {
             return Ok(());
@@ -49,18 +43,19 @@ impl RunContext {
         pool.add(&request.program, ("reader", "readers".to_owned()), &self.readers, &config, sink)?;
         let status = collector.status();
         while status.followed.load(Relaxed) < tags {
-            stop.check()?;
+            self.stop.check()?;
             if let Some(why) = status.workers_ended().remove(&number) {
                 let why = why.unwrap_or_else(|| "their process has ended".to_owned());
                 return Err(RunError::Worker(format!("readers: {why}")));
             }
-            if started.elapsed() > SEAT_MAX {
-                let seconds = SEAT_MAX.as_secs();
+            if started.elapsed() > FOLLOW_MAX {
+                let seconds = FOLLOW_MAX.as_secs();
                 return Err(RunError::Worker(format!("readers: {tags} tags are not followed after {seconds} s")));
             }
             std::thread::sleep(TICK);
         }
-        progress.step(&format!("{readers} readers follow {tags} tags after {:.1} s", started.elapsed().as_secs_f64()));
+        self.progress
+            .step(&format!("{readers} readers follow {tags} tags after {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }
 }

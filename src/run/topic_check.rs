@@ -7,7 +7,7 @@ use crate::{
     cluster::{TopicNow, topic::Topic},
     run::collector::Collected,
     store::generation::Generation,
-    variant::{GroupProtocol, Variant},
+    variant::GroupProtocol,
 };
 use shasta_reader::topology::Primaries;
 
@@ -24,8 +24,7 @@ pub(super) struct TopicAfter {
 impl TopicAfter {
     /// Asks the brokers, keeps the topic's ends for the next run, and tells where the lost events are.
     pub fn look(
-        context: &RunContext,
-        variant: &Variant,
+        context: &RunContext<'_>,
         gave_up: bool,
         collected: &mut Collected,
         warnings: &mut Vec<String>,
@@ -37,13 +36,13 @@ impl TopicAfter {
         Self {
             records: records.unwrap_or(collected.ledger.consumed_records),
             lost: cut_off(&context.topic.name, &collected.reached, logs),
-            grown: now.and_then(|now| grown(&context.topic, now.partitions, variant)),
+            grown: now.and_then(|now| grown(&context.topic, now.partitions, context.request.variant.group_protocol)),
         }
     }
 }
 
 /// The topic as it is now; `None`, with a warning, where its brokers do not say or nobody wants to wait for them.
-fn topic_now(context: &RunContext, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
+fn topic_now(context: &RunContext<'_>, gave_up: bool, warnings: &mut Vec<String>) -> Option<TopicNow> {
     if context.load.null {
         return None;
     }
@@ -84,9 +83,9 @@ fn cut_off(topic: &str, reached: &[i64], logs: &[Range<i64>]) -> Option<String> 
 }
 
 /// Partitions that came while the run went on.
-fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
+fn grown(topic: &Topic, now: usize, group_protocol: GroupProtocol) -> Option<String> {
     let had = topic.partitions.len();
-    let read = match variant.group_protocol {
+    let read = match group_protocol {
         GroupProtocol::Assign => "nobody reads the new ones, since the workers are in no group",
         _ => "the new ones are read from their beginning",
     };
@@ -101,7 +100,7 @@ fn grown(topic: &Topic, now: usize, variant: &Variant) -> Option<String> {
 }
 
 /// Keeps where the topic ends, by which the next run knows whether it is still the same.
-fn remember(context: &RunContext, ends: &[i64]) -> redis::RedisResult<()> {
+fn remember(context: &RunContext<'_>, ends: &[i64]) -> redis::RedisResult<()> {
     let mut redis = Primaries::connect(context.endpoints.redis()?, REDIS_TIMEOUT)?;
     Generation::of(&context.topic).remember(&mut redis, ends)
 }

@@ -8,11 +8,11 @@ use shasta_reader::topology::{Primaries, Seeds};
 /// How long Redis may take to answer one command.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// Something that is being asked.
-pub(super) struct Order(JoinHandle<Result<String, String>>);
+/// A command whose reply is awaited.
+pub(super) struct PendingCommand(JoinHandle<Result<String, String>>);
 
-impl Order {
-    fn give(ask: impl FnOnce() -> Result<String, String> + Send + 'static) -> Result<Self, String> {
+impl PendingCommand {
+    fn spawn(ask: impl FnOnce() -> Result<String, String> + Send + 'static) -> Result<Self, String> {
         let thread = std::thread::Builder::new().name("fault".into()).spawn(ask);
         thread.map(Self).map_err(|error| format!("a thread could not be started: {error}"))
     }
@@ -20,7 +20,7 @@ impl Order {
     /// A command and its arguments, of each primary of Redis; the answer is the last one's.
     pub fn redis(url: &str, command: &[&str]) -> Result<Self, String> {
         let (url, command) = (url.to_owned(), command.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
-        Self::give(move || {
+        Self::spawn(move || {
             let asked = || {
                 let mut primaries = Primaries::connect(Seeds::parse(&url)?, ANSWER_MAX)?;
                 let mut answer = redis::Value::Nil;
@@ -42,9 +42,9 @@ impl Order {
     }
 
     /// Whether every replica of every partition is in sync; `no` otherwise.
-    pub fn in_sync(access: &KafkaAccess) -> Result<Self, String> {
+    pub fn all_in_sync(access: &KafkaAccess) -> Result<Self, String> {
         let access = access.clone();
-        Self::give(move || match topic::all_in_sync(&access, Duration::from_secs(1)) {
+        Self::spawn(move || match topic::all_in_sync(&access, Duration::from_secs(1)) {
             Ok(true) => Ok("yes".to_owned()),
             // A broker that is starting answers late or not at all.
             Ok(false) | Err(_) => Ok("no".to_owned()),

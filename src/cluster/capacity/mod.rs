@@ -3,37 +3,28 @@
 //! The costs are measured ones (2 cores, three local brokers at RF 3, acks=all) and rough: they are there to refuse
 //! what cannot work, not to promise that the rest does.
 
+mod cpu;
+mod disk;
+mod memory;
+mod open_files;
+mod partition_files;
+
 use std::{fmt, path::Path};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
-use super::{
-    advice::{Advice, Knob},
-    broker::NODES,
+use super::advice::{Advice, Knob};
+use crate::{
+    machine::limits::{self, Machine},
+    variant::Variant,
 };
-use crate::machine::limits::{self, Machine, Place, gib};
-use crate::variant::{Engine, RedisMode, Variant, fault::Scope};
 
-/// Broker CPU of one event at 24 partitions or fewer, in core-ms, where it matters: some 2,000 events/s, of which `goal` takes
-/// 0.43 to 0.53, and less than at fewer (campaign `headline`).
-const BROKER_MS_FEW: (f64, f64) = (24.0, 0.7);
-/// The same at 256 partitions or more.
-const BROKER_MS_MANY: (f64, f64) = (256.0, 1.3);
-/// CPU of one event in its worker and Redis, in core-ms.
-const WORKER_MS: f64 = 0.2;
-/// What a broker's JVM takes beside its heap.
-const JVM_BYTES: u64 = 150 << 20;
-const WORKER_BYTES: u64 = 60 << 20;
-/// Bytes of a row in CSV, and a little more.
-pub(crate) const ROW_BYTES: f64 = 150.0;
+pub(crate) use self::disk::ROW_BYTES;
+pub(super) use self::memory::{heap_bytes, redis_bytes_least, redis_bytes_of_one};
+pub use self::open_files::{NofileError, nofile_needed, raise_nofile};
+
 /// Stored bytes of an event for each of its own: keys, headers, batch overhead, indexes.
 const STORED: f64 = 1.3;
-/// Memory maps and open files of a broker that holds no partitions.
-const BROKER_BASE: u64 = 1500;
-/// Partitions of Kafka's own offsets topic, three times replicated.
-const OFFSETS_PARTITIONS: u64 = 50;
-
 /// Bytes that are free where `path` is, or will be; all there can be where the system does not say.
 pub(crate) fn free_bytes(path: &Path) -> u64 {
     limits::place(path).free_bytes
@@ -53,29 +44,6 @@ pub struct Shortage {
     advice: Advice,
     /// What helps besides.
     otherwise: &'static str,
-}
-
-/// The hard limit of open files is short.
-#[derive(Debug, Error)]
-pub enum NofileError {
-    /// Only the machine's administrator can help.
-    #[error(
-        "{needed} open files are needed and the hard limit is {hard}: use fewer --connections (--engine rskafka needs the fewest files), or raise it (`ulimit -Hn {needed}` as root, or LimitNOFILE)"
-    )]
-    Hard {
-        /// Files that the run needs.
-        needed: u64,
-        /// What the machine allows.
-        hard: u64,
-    },
-    /// The system refused to raise the soft limit.
-    #[error("the limit of open files could not be raised to {needed}: {source}")]
-    Refused {
-        /// Files that the run needs.
-        needed: u64,
-        /// The system's answer.
-        source: std::io::Error,
-    },
 }
 
 fn lines(shortages: &[Shortage]) -> String {
@@ -115,12 +83,12 @@ struct Check {
 
 const CHECKS: [Check; 5] = [
     Check {
-        short: cpu,
+        short: cpu::short,
         knobs: &[Knob::Connections, Knob::Rate, Knob::Partitions],
         otherwise: "use a machine with more cores, or give --overload to see what happens",
     },
     Check {
-        short: memory,
+        short: memory::short,
         knobs: &[
             Knob::Heap,
             Knob::TagsPerConnection,
@@ -133,17 +101,17 @@ const CHECKS: [Check; 5] = [
         otherwise: "use a machine with more memory (512m of heap are enough for most local runs)",
     },
     Check {
-        short: partitions,
+        short: partition_files::short,
         knobs: &[Knob::Partitions, Knob::Connections, Knob::Duration, Knob::Rate],
         otherwise: "raise the limit (vm.max_map_count, `ulimit -Hn`)",
     },
     Check {
-        short: own_files,
+        short: open_files::short,
         knobs: &[Knob::Connections, Knob::Workers],
         otherwise: "raise the limit (`ulimit -Hn` as root, or LimitNOFILE)",
     },
     Check {
-        short: disk,
+        short: disk::short,
         knobs: &[Knob::Duration, Knob::Connections, Knob::Rate],
         otherwise: "give another --out, or set TMPDIR or --data-dir to a larger file system",
     },
@@ -158,208 +126,14 @@ impl Check {
     }
 }
 
+/// Events/s of all connections.
 fn events_per_second(variant: &Variant) -> f64 {
     f64::from(variant.connections) * variant.rate
 }
 
+/// Events of a run, warm-up included.
 fn events(variant: &Variant) -> f64 {
     events_per_second(variant) * (variant.duration.0 + variant.warm.0).as_secs_f64()
-}
-
-/// Broker CPU of an event in core-ms, between the two measured numbers of partitions.
-fn broker_ms(partitions: u32) -> f64 {
-    let share = (f64::from(partitions) - BROKER_MS_FEW.0) / (BROKER_MS_MANY.0 - BROKER_MS_FEW.0);
-    BROKER_MS_FEW.1 + share.clamp(0.0, 1.0) * (BROKER_MS_MANY.1 - BROKER_MS_FEW.1)
-}
-
-fn cpu(variant: &Variant, machine: &Machine) -> Option<String> {
-    let rate = events_per_second(variant);
-    let broker_ms = broker_ms(variant.partitions);
-    let client_ms = WORKER_MS + if variant.engine == Engine::Librdkafka { 0.5 } else { 0.04 };
-    let cores = machine.cores;
-    let (brokers, all) = (rate * broker_ms / 1000.0, rate * (broker_ms + client_ms) / 1000.0);
-    if brokers <= 0.9 * cores && all <= cores {
-        return None;
-    }
-    Some(format!(
-        "CPU: {rate:.0} events/s × {broker_ms:.1} ms in the brokers ({} partitions) = {brokers:.1} cores, {all:.1} with producers and workers; this machine has {cores:.0}",
-        variant.partitions
-    ))
-}
-
-/// What a run takes of memory.
-struct Memory {
-    heap: u64,
-    producers: u64,
-    workers: u64,
-    redis: u64,
-}
-
-impl Memory {
-    /// None where the heap has a size that java does not understand: that is java's to refuse.
-    fn of(variant: &Variant) -> Option<Self> {
-        let connection = if variant.engine == Engine::Librdkafka { 760 << 10 } else { 90 << 10 };
-        Some(Self {
-            heap: heap_bytes(&variant.broker_heap)?,
-            producers: u64::from(variant.connections) * connection,
-            workers: u64::from(variant.workers) * WORKER_BYTES,
-            redis: redis_bytes(variant),
-        })
-    }
-
-    fn all(&self) -> u64 {
-        let brokers = self.heap.saturating_add(JVM_BYTES).saturating_mul(NODES as u64);
-        brokers.saturating_add(self.producers + self.workers).saturating_add(self.redis)
-    }
-}
-
-fn memory(variant: &Variant, machine: &Machine) -> Option<String> {
-    let needed = Memory::of(variant)?;
-    let (all, Memory { heap, producers, workers, redis }) = (needed.all(), needed);
-    (all > machine.memory_bytes).then(|| format!(
-            "memory: {NODES} × {} of heap and {} beside it, {} for {} producers, {} for {} workers, {} for Redis = {}; {} are available",
-            gib(heap), gib(JVM_BYTES), gib(producers), variant.connections, gib(workers), variant.workers, gib(redis), gib(all), gib(machine.memory_bytes)
-    ))
-}
-
-/// Redis that hold the same.
-fn copies(variant: &Variant) -> u64 {
-    if variant.redis_mode == RedisMode::Single { 1 } else { 2 }
-}
-
-fn redis_bytes(variant: &Variant) -> u64 {
-    redis_bytes_of_one(variant) * copies(variant)
-}
-
-/// What a run stores in Redis, once.
-pub(super) fn redis_bytes_of_one(variant: &Variant) -> u64 {
-    (redis_bytes_least(variant) as f64 * STORED) as u64
-}
-
-/// The events alone, without what Redis needs to keep them.
-pub(super) fn redis_bytes_least(variant: &Variant) -> u64 {
-    let tags = f64::from(variant.connections) * f64::from(variant.tags_per_connection);
-    let entries = (tags * f64::from(variant.stream_maxlen)).min(events(variant));
-    let snapshot = (tags * f64::from(variant.names_per_tag)).min(events(variant));
-    ((entries + snapshot) * variant.bytes as f64) as u64
-}
-
-/// `512m`, `64g`, as java's -Xmx takes it.
-pub(super) fn heap_bytes(size: &str) -> Option<u64> {
-    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match size[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-fn partitions(variant: &Variant, machine: &Machine) -> Option<String> {
-    let segment_bytes =
-        variant.broker.get("log.segment.bytes").and_then(|b| b.parse().ok()).unwrap_or(1_073_741_824.0_f64);
-    let partition_bytes = events(variant) * variant.bytes as f64 * STORED / f64::from(variant.partitions.max(1));
-    let segments = ((partition_bytes / segment_bytes.max(1.0)) as u64).saturating_add(1);
-    let spread = |partitions: u64, replicas: u64| (partitions * replicas).div_ceil(NODES as u64);
-    let replicas = spread(variant.partitions.into(), variant.replication_factor.into()) + spread(OFFSETS_PARTITIONS, 3);
-    // A segment maps its two indexes and holds its log open (seen at 1,024 partitions: 2.0 and 1.0 a replica).
-    let held = replicas.saturating_mul(segments);
-    let maps = held.saturating_mul(2).saturating_add(BROKER_BASE);
-    let sockets = u64::from(variant.connections) + u64::from(variant.workers);
-    let files = held.saturating_add(BROKER_BASE + sockets);
-    let (what, besides, needed, limit) = if maps > machine.maps_max {
-        ("memory maps", String::new(), maps, machine.maps_max)
-    } else if files > machine.nofile_hard {
-        ("open files", format!(" and {} connections", variant.connections), files, machine.nofile_hard)
-    } else {
-        return None;
-    };
-    Some(format!(
-        "{what}: {replicas} replicas × {segments} segments{besides} need {needed} of them in each broker; the limit is {limit}"
-    ))
-}
-
-fn own_files(variant: &Variant, machine: &Machine) -> Option<String> {
-    let (needed, limit) = (nofile_needed(variant), machine.nofile_hard);
-    let Variant { connections, workers, .. } = variant;
-    (needed > limit).then(|| {
-        format!("open files: {connections} connections and {workers} workers need {needed} here; the limit is {limit}")
-    })
-}
-
-fn disk(variant: &Variant, machine: &Machine) -> Option<String> {
-    let events = events(variant);
-    let bytes = variant.bytes as f64 * STORED;
-    let rows = events * ROW_BYTES;
-    let brokers = events * f64::from(variant.replication_factor) * bytes;
-    // Snapshot and delta each write the value to the append-only file.
-    let redis = if variant.redis.get("appendonly").is_some_and(|set| set == "yes") {
-        events * 2.0 * bytes * copies(variant) as f64
-    } else {
-        0.0
-    };
-    let (rows, data) = (rows as u64, (brokers + redis) as u64);
-    // Memory has room for what the run's processes leave of it.
-    let left = machine.memory_bytes.saturating_sub(Memory::of(variant).map_or(0, |memory| memory.all()));
-    let free = |place: &Place| if place.is_memory { left.min(place.free_bytes) } else { place.free_bytes };
-    let (out, temp) = (&machine.out, &machine.temp);
-    let shared = out.device == temp.device || (out.is_memory && temp.is_memory);
-    let both = if shared { rows.saturating_add(data) } else { 0 };
-    let places = [(both, temp, ""), (rows, out, " where the rows go"), (data, temp, " where the data goes")];
-    let (_, place, whose) = places.into_iter().find(|(bytes, place, _)| *bytes > free(place))?;
-    Some(format!(
-        "disk: {events:.0} events take {} of rows and {} in brokers and Redis; {} {}{whose}",
-        gib(rows),
-        gib(data),
-        gib(free(place)),
-        if place.is_memory { "of memory are left" } else { "are free" },
-    ))
-}
-
-/// Open files of the measuring process: the producers' sockets and what their clients open beside them.
-pub fn nofile_needed(variant: &Variant) -> u64 {
-    const OWN: u64 = 256;
-    let brokers_used = u64::from(variant.tags_per_connection.min(NODES as u32));
-    let connection = match variant.engine {
-        Engine::Rskafka => 1 + brokers_used,
-        // Seen: 11, for four sockets and the pipes of five threads.
-        Engine::Librdkafka => 12,
-    };
-    OWN + u64::from(variant.workers) * 4 + u64::from(variant.connections) * connection + proxied(variant)
-}
-
-/// Open files of the network's proxies, which have both ends of each connection.
-fn proxied(variant: &Variant) -> u64 {
-    let parties = u64::from(variant.workers) + u64::from(variant.readers);
-    let connections = match variant.network_scope() {
-        None => return 0,
-        Some(Scope::Redis) => parties,
-        // Each client has a socket to each broker and to the one that it started from, and so have brokers to each other.
-        Some(Scope::Whole) => (u64::from(variant.connections) + parties + NODES as u64) * (1 + NODES as u64),
-    };
-    const PROXIES: u64 = 14;
-    2 * connections + 4 * PROXIES
-}
-
-/// Raises the soft limit of open files to `needed` where it is lower; children inherit it. Returns the limit.
-///
-/// # Errors
-/// When the hard limit is lower than `needed`.
-pub fn raise_nofile(needed: u64) -> Result<u64, NofileError> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // No number means no limit.
-    let (soft, hard) = (current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX));
-    if soft >= needed {
-        return Ok(soft);
-    }
-    if hard < needed {
-        return Err(NofileError::Hard { needed, hard });
-    }
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum });
-    raised.map(|()| needed).map_err(|errno| NofileError::Refused { needed, source: errno.into() })
 }
 
 #[cfg(test)]
@@ -369,7 +143,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{cluster::tests::variant, variant::Span};
+    use crate::{
+        cluster::tests::variant,
+        machine::limits::Place,
+        variant::{Engine, Span},
+    };
 
     /// The machine that the costs were measured on.
     fn small() -> Machine {
@@ -519,24 +297,5 @@ mod tests {
             let left = check_on(&all, &machine).err();
             prop_assert!(left.as_ref().is_none_or(|left| left.0.iter().all(|s| s.advice.alternatives.is_empty() || all.planned() < f64::from(all.connections))), "{:?}", left);
         }
-    }
-
-    #[test]
-    fn sizes_are_read_as_java_reads_them() {
-        assert_eq!(
-            ["1k", "512m", "64G", "7", "x", "1q", ""].map(heap_bytes),
-            [Some(1024), Some(512 << 20), Some(64 << 30), Some(7), None, None, None]
-        );
-    }
-
-    #[test]
-    fn the_soft_limit_is_raised_and_a_short_hard_one_is_named() {
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        assert!(raise_nofile(64).unwrap() >= 64);
-        if let Some(hard) = maximum {
-            let text = raise_nofile(hard + 1).unwrap_err().to_string();
-            assert!(text.contains(&format!("the hard limit is {hard}")), "{text}");
-        }
-        assert!(nofile_needed(&Variant { connections: 1000, ..variant() }) < 3000);
     }
 }
