@@ -20,7 +20,7 @@ fn halves() -> Vec<(Outcome, Receipt)> {
             due,
             tag: connection.into(),
             partition: 0,
-            fate: PublishOutcome::Acked,
+            result: PublishOutcome::Acked,
             before_publish_us: Some(1_700_000_000_000_100),
             after_publish_us: Some(1_700_000_000_003_000),
             offset: Some(sequence as i64),

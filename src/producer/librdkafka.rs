@@ -402,8 +402,9 @@ mod tests {
         settle();
         outbox.flush();
         let outcomes = outcomes.borrow();
-        let with =
-            |fate| outcomes.iter().filter(move |outcome| outcome.fate == fate).map(|outcome| outcome.due.sequence);
+        let with = |result| {
+            outcomes.iter().filter(move |outcome| outcome.result == result).map(|outcome| outcome.due.sequence)
+        };
         let taken = 2 + EVENTS / 2;
         assert!(with(PublishOutcome::Acked).eq(0..taken), "in order, {} of them", with(PublishOutcome::Acked).count());
         assert!(with(PublishOutcome::Unsent).eq(taken..=EVENTS), "past the backlog");

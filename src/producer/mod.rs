@@ -4,7 +4,7 @@
 //! ```text
 //! Plan ──due──▶ Engine::hand_over ──▶ client ──▶ broker
 //!                    │ busy: bounded backlog, over it `unsent`      │
-//!                    └───────────── Outbox ◀── fate ◀── ack ────────┘ ──▶ the run's joiner, in batches
+//!                    └───────────── Outbox ◀── result ◀── ack ────────┘ ──▶ the run's joiner, in batches
 //! ```
 
 mod connection_ramp;
@@ -64,7 +64,7 @@ pub struct Outcome {
     /// Its partition.
     pub partition: i32,
     /// What became of it.
-    pub fate: PublishOutcome,
+    pub result: PublishOutcome,
     /// When it was first handed to the client, µs of the Unix epoch; `None` when it never was.
     pub before_publish_us: Option<i64>,
     /// When the ack was handled, µs of the Unix epoch.

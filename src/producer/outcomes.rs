@@ -92,16 +92,23 @@ impl Outbox {
         self.connected.borrow().contains(&connection)
     }
 
-    pub fn unacked(&self, due: Due, before_us: i64, fate: PublishOutcome, cause: &Cause) {
-        self.counters.refusals.add(cause, fate, due.warm);
-        self.put(due, fate, Some(before_us), None, None);
+    pub fn unacked(&self, due: Due, before_us: i64, result: PublishOutcome, cause: &Cause) {
+        self.counters.refusals.add(cause, result, due.warm);
+        self.put(due, result, Some(before_us), None, None);
     }
 
-    fn put(&self, due: Due, fate: PublishOutcome, before_us: Option<i64>, after_us: Option<i64>, offset: Option<i64>) {
+    fn put(
+        &self,
+        due: Due,
+        result: PublishOutcome,
+        before_us: Option<i64>,
+        after_us: Option<i64>,
+        offset: Option<i64>,
+    ) {
         let tag = self.load.shape.tag(due.connection, due.sequence);
         let partition = self.load.partition(tag);
         let outcome =
-            Outcome { due, tag, partition, fate, before_publish_us: before_us, after_publish_us: after_us, offset };
+            Outcome { due, tag, partition, result, before_publish_us: before_us, after_publish_us: after_us, offset };
         let mut batch = self.batch.borrow_mut();
         batch.push(outcome);
         if batch.len() >= BATCH {

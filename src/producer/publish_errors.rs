@@ -41,12 +41,12 @@ pub struct Refusal {
 }
 
 impl Refusals {
-    pub(super) fn add(&self, cause: &Cause, fate: PublishOutcome, warm: bool) {
+    pub(super) fn add(&self, cause: &Cause, result: PublishOutcome, warm: bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = cause.to_string();
         let text = if all.len() < CAUSES_MAX || all.contains_key(&text) { text } else { "other causes".into() };
         let refusal = all.entry(text.clone()).or_insert_with(|| Refusal { cause: text, ..Refusal::default() });
-        let count = match fate {
+        let count = match result {
             _ if warm => &mut refusal.warm,
             PublishOutcome::Failed => &mut refusal.failed,
             PublishOutcome::Acked | PublishOutcome::Maybe | PublishOutcome::Unsent => &mut refusal.maybe,

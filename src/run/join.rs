@@ -158,7 +158,7 @@ impl Join {
         if outcome.due.warm {
             return None;
         }
-        let count = match outcome.fate {
+        let count = match outcome.result {
             PublishOutcome::Acked => &mut self.ledger.acked,
             PublishOutcome::Failed => &mut self.ledger.failed,
             PublishOutcome::Maybe => &mut self.ledger.maybe,
@@ -244,7 +244,7 @@ impl Join {
     fn complete(&mut self, key: (u32, u64)) -> Option<Row> {
         let open = self.open.get(&key)?;
         let outcome = open.outcome?;
-        let complete = match outcome.fate {
+        let complete = match outcome.result {
             PublishOutcome::Unsent => true,
             PublishOutcome::Acked | PublishOutcome::Maybe => {
                 open.first.is_some_and(|(_, Receipt { partition, offset, .. })| {
@@ -265,7 +265,7 @@ impl Join {
         let first = open.first;
         self.closed[outcome.due.connection as usize].insert(outcome.due.sequence);
         let ledger = &mut self.ledger;
-        match (outcome.fate, first.is_some()) {
+        match (outcome.result, first.is_some()) {
             (PublishOutcome::Acked, true) => ledger.acked_consumed += 1,
             (PublishOutcome::Acked, false) => {
                 ledger.lost += 1;
@@ -310,13 +310,13 @@ impl Join {
 
     /// Events scheduled before `before_us` that are acked and not consumed yet: late, or lost.
     pub fn awaited(&self, before_us: i64) -> usize {
-        let acked = |outcome: &Outcome| outcome.fate == PublishOutcome::Acked && outcome.due.scheduled_us < before_us;
+        let acked = |outcome: &Outcome| outcome.result == PublishOutcome::Acked && outcome.due.scheduled_us < before_us;
         self.open.values().filter(|open| open.first.is_none() && open.outcome.as_ref().is_some_and(acked)).count()
     }
 
     /// Producer and sequence of the events that were proven unwritten, until the run is ended.
     pub fn failed(&self) -> Vec<(u32, u64)> {
-        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.fate == PublishOutcome::Failed);
+        let failed = |open: &Open| open.outcome.is_some_and(|outcome| outcome.result == PublishOutcome::Failed);
         self.open.iter().filter(|(_, open)| failed(open)).map(|(key, _)| *key).collect()
     }
 
@@ -348,15 +348,15 @@ mod tests {
     use super::*;
     use crate::producer::Due;
 
-    fn outcome(connection: u32, sequence: u64, fate: PublishOutcome) -> Outcome {
+    fn outcome(connection: u32, sequence: u64, result: PublishOutcome) -> Outcome {
         let due = Due { connection, sequence, scheduled_us: 1_000, warm: false };
-        let sent = fate != PublishOutcome::Unsent;
-        let acked = fate == PublishOutcome::Acked;
+        let sent = result != PublishOutcome::Unsent;
+        let acked = result == PublishOutcome::Acked;
         Outcome {
             due,
             tag: u64::from(connection),
             partition: 0,
-            fate,
+            result,
             before_publish_us: sent.then_some(1_010),
             after_publish_us: acked.then_some(1_500),
             offset: acked.then_some(sequence as i64),
@@ -530,11 +530,11 @@ mod tests {
 
     #[test]
     fn an_event_that_was_proven_unwritten_and_comes_all_the_same_is_invalid() {
-        for fate in [PublishOutcome::Failed, PublishOutcome::Unsent] {
+        for result in [PublishOutcome::Failed, PublishOutcome::Unsent] {
             let mut join = Join::new(1, 1, 10, vec![0]);
-            let rows = join.outcome(outcome(0, 0, fate)).into_iter().chain(join.receipt(0, receipt(0, 0))).count();
+            let rows = join.outcome(outcome(0, 0, result)).into_iter().chain(join.receipt(0, receipt(0, 0))).count();
             let Rest { rows: rest, ledger, .. } = join.finish();
-            assert_eq!((rows + rest.len(), ledger.impossible), (1, 1), "{fate:?}");
+            assert_eq!((rows + rest.len(), ledger.impossible), (1, 1), "{result:?}");
             assert!(!ledger.check().valid);
         }
     }

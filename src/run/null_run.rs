@@ -86,7 +86,7 @@ pub(super) fn receipts(outcomes: &[Outcome]) -> WorkerMessage {
             stored: Stored::Applied as i32,
         })
     };
-    let acked = outcomes.iter().filter(|outcome| outcome.fate == PublishOutcome::Acked);
+    let acked = outcomes.iter().filter(|outcome| outcome.result == PublishOutcome::Acked);
     WorkerMessage::Report(Box::new(Report { receipts: acked.filter_map(receipt).collect(), ..Report::default() }))
 }
 

@@ -171,13 +171,13 @@ fn work(config: &Config, pipe: &mut impl Write) -> Result<(), WorkerError> {
         scope.spawn(move || inspector.run(&asked, &answers));
         let recovery = Recovery::new(config, &consumer, questions, findings);
         let poll = scope.spawn(|| consume::poll(&consumer, (config, &clock), ahead, (&seeks, &stop), recovery));
-        let mut stock = store_loop::StoreLoop::new((config, &clock), &consumer, (store, &seeks), told, pipe);
-        let stocked = stock.run(taken, &stop);
+        let mut storing = store_loop::StoreLoop::new((config, &clock), &consumer, (store, &seeks), told, pipe);
+        let stored = storing.run(taken, &stop);
         // A store thread that has failed takes the poll thread with it.
         seeks.paid();
         stop.store(true, Relaxed);
         let polled = poll.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        stocked.and(polled)
+        stored.and(polled)
     })
     // Dropping the consumer commits what was stored and leaves the group.
 }

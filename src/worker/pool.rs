@@ -30,7 +30,7 @@ pub enum WorkerMessage {
     End(Option<String>),
 }
 
-/// All that a process of the crew is started with, and started again.
+/// All that a process of the pool is started with, and started again.
 #[derive(Clone)]
 struct Recipe {
     program: PathBuf,

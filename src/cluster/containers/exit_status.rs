@@ -21,7 +21,7 @@ impl ContainerCluster {
     /// The first that has ended, while none may.
     pub(super) fn check(&mut self) -> Result<(), ClusterError> {
         for i in 0..self.containers.len() {
-            if let Some(ended) = self.fate(i)? {
+            if let Some(ended) = self.exit_status(i)? {
                 return Err(ended);
             }
         }
@@ -33,7 +33,7 @@ impl ContainerCluster {
     pub(super) fn told_ended(&mut self) -> Result<Vec<String>, ClusterError> {
         for i in 0..self.containers.len() {
             if self.containers[i].ended.is_none()
-                && let Some(why) = self.fate(i)?
+                && let Some(why) = self.exit_status(i)?
             {
                 let name = &self.containers[i].name;
                 self.containers[i].ended = Some(match &why {
@@ -53,7 +53,7 @@ impl ContainerCluster {
     }
 
     /// How container `i` ended, if it did. A process that is visible here answers at once, others are asked of Docker.
-    fn fate(&self, i: usize) -> Result<Option<ClusterError>, ClusterError> {
+    fn exit_status(&self, i: usize) -> Result<Option<ClusterError>, ClusterError> {
         let running = &self.containers[i];
         let alive = match running.process {
             Some((pid, ticks)) => start_time_ticks(pid) == Some(ticks),
