@@ -28,6 +28,7 @@ mod reader_server_tests;
 #[cfg(test)]
 mod reader_shard_server_tests;
 mod reply;
+mod retry;
 mod rights;
 #[cfg(test)]
 mod server_tests;
@@ -41,6 +42,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{
     applied_offsets::{APPLIED_MAX, Verdict},
     pipeline::Store,
+    retry::Backoff,
     rights::{Missing, is_refusal, missing},
 };
 use shasta_model::tag_data::TagData;
@@ -48,10 +50,6 @@ use shasta_model::tag_data::TagData;
 /// What Redis runs for each event.
 const SCRIPT: &str = include_str!("store.lua");
 
-/// Pauses between tries.
-pub const RETRY_MIN: Duration = Duration::from_millis(10);
-/// The longest of them.
-pub const RETRY_MAX: Duration = Duration::from_millis(200);
 /// One event to be stored.
 #[derive(Debug)]
 pub struct Write {

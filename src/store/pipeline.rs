@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
 
 use super::{
-    BatchProgress, Effect, RETRY_MAX, RETRY_MIN, SCRIPT, Settings, Verdict, Write,
+    BatchProgress, Effect, SCRIPT, Settings, Verdict, Write,
     applied_offsets::AppliedOffsets,
     connections::answer,
     encode,
     reply::{Reply, judge},
-    rights::is_refusal,
 };
 use shasta_model::tag_data::RedisKeys;
 use shasta_reader::topology::{Address, Primaries, Seeds, slot};
@@ -49,22 +48,6 @@ struct Sent {
 }
 
 impl Store {
-    /// Connects as [`Store::connect`] does, while Redis may be away: tries again for as long as it may take to answer.
-    ///
-    /// # Errors
-    /// The last one, or at once one that will not pass.
-    pub fn connect_in_time(seeds: Seeds, settings: &Settings) -> RedisResult<Self> {
-        let started = std::time::Instant::now();
-        loop {
-            match Self::connect(seeds.clone(), settings.clone()) {
-                Err(error) if !is_refusal(&error) && started.elapsed() < settings.timeout => {
-                    std::thread::sleep(RETRY_MAX)
-                }
-                done => return done,
-            }
-        }
-    }
-
     /// Connects to all primaries and loads the script.
     ///
     /// # Errors
@@ -88,27 +71,6 @@ impl Store {
         store.doubt = false;
         store.has_evicted();
         Ok(store)
-    }
-
-    /// Stores a batch, in order, each event atomically, and tries for as long as [`Settings::timeout`]. Doing it again
-    /// after an error is harmless.
-    ///
-    /// # Errors
-    /// The last try's; or Redis has lost what it had acknowledged.
-    pub fn apply(&mut self, batch: &[Write]) -> RedisResult<Vec<Effect>> {
-        let (mut progress, started) = (BatchProgress::new(batch.len()), std::time::Instant::now());
-        let mut pause = RETRY_MIN;
-        loop {
-            match self.attempt(batch, &mut progress) {
-                Ok(Verdict::Intact) => return Ok(progress.effects().expect("an attempt without an error settles all")),
-                Ok(lost) => {
-                    return Err(RedisError::from((ErrorKind::Client, "Redis lost what it had", format!("{lost:?}"))));
-                }
-                Err(error) if started.elapsed() > self.settings.timeout || is_refusal(&error) => return Err(error),
-                Err(_) => std::thread::sleep(pause),
-            }
-            pause = (pause * 2).min(RETRY_MAX);
-        }
     }
 
     /// One try to store what is not settled of a batch: all of it is, where it returns [`Verdict::Intact`]. With any other

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     cluster::throttle::Throttled,
-    store::{BatchProgress, Effect, RETRY_MAX, RETRY_MIN, Store, Verdict, Write, is_refusal},
+    store::{Backoff, BatchProgress, Effect, Store, Verdict, Write, is_refusal},
 };
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
@@ -258,7 +258,7 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
         progress: &mut BatchProgress,
         stop: &AtomicBool,
     ) -> Result<Tried, WorkerError> {
-        let (mut backoff, mut last_tries) = (RETRY_MIN, None);
+        let (mut backoff, mut last_tries) = (Backoff::default(), None);
         loop {
             let error = match self.store.attempt(writes, progress) {
                 Ok(Verdict::Intact) => match std::mem::take(progress).effects() {
@@ -268,7 +268,7 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
                 Ok(lost) => return Ok(Tried::Lost(lost)),
                 Err(error) => error,
             };
-            if backoff == RETRY_MIN {
+            if backoff.is_first() {
                 if is_refusal(&error) {
                     self.report.refused = Some(self.store.refusal(&error));
                 } else {
@@ -280,8 +280,7 @@ impl<'a, P: Pipe> StoreLoop<'a, P> {
             if stop.load(Relaxed) && last_tries.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES {
                 return Ok(Tried::Stopped);
             }
-            std::thread::sleep(backoff);
-            backoff = (backoff * 2).min(RETRY_MAX);
+            backoff.wait();
         }
     }
 
