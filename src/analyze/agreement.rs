@@ -1,13 +1,10 @@
 //! Whether rows and manifest are of one run. Equal counts do not say so, since runs of one variant have them: the rows must
 //! lie in the manifest's window, have the names that its variant gives, and the percentiles that the run made of them.
 
-use crate::{
-    manifest::{Line, Manifest},
-    quantile::Quantiles,
-    row::Names,
-};
+use crate::{manifest::Manifest, quantile::Quantiles, row::Names};
 use shasta_model::{
     columns::{HEADLINES, Latency},
+    manifest::latency::Line,
     percentile::{Value, round_2},
 };
 
@@ -44,7 +41,11 @@ pub fn of_window(run: &str, manifest: &Manifest, rows: &Extent) -> Option<String
         us if us > end => format!("{:.3} s after it ends", s(us.saturating_sub(end))),
         us => format!("{:.3} s after it begins", s(us - start)),
     };
-    let named = if manifest.run == run { String::new() } else { format!(" (the manifest's is `{}`)", manifest.run) };
+    let named = if manifest.recorded.run == run {
+        String::new()
+    } else {
+        format!(" (the manifest's is `{}`)", manifest.recorded.run)
+    };
     Some(format!(
         "its rows lie outside of its manifest's window of {} s: the first is scheduled {}, the last {}; so rows and manifest \
          are not of one run{named}: put the manifest of these rows in its place, or move it away",
@@ -82,7 +83,7 @@ pub fn of_names(manifest: &Manifest, rows: &Extent) -> Vec<String> {
 /// That the run made other percentiles of its rows than these have, in words; none where they are the same. The percentiles
 /// `ps` of each latency are known.
 pub fn of_percentiles(manifest: &Manifest, rows: &[(&Latency, &Quantiles)], ps: &[f64]) -> Option<String> {
-    let line = |latency: &Latency| manifest.latencies.headlines.iter().find(|line| line.name == latency.name);
+    let line = |latency: &Latency| manifest.recorded.latencies.headlines.iter().find(|line| line.name == latency.name);
     let differ: Vec<String> =
         rows.iter().filter_map(|(latency, found)| Some(differences(line(latency)?, found, ps))).flatten().collect();
     let first = differ.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
@@ -106,9 +107,9 @@ fn differences(line: &Line, found: &Quantiles, ps: &[f64]) -> Vec<String> {
         let said = said.filter(|said| *said != counted)?;
         Some(format!("{what} of {name} {said} and {counted}"))
     });
-    let max = Some(Value::from(&line.max_ms)).filter(|max| *max != Value::Empty);
+    let max = Some(line.max_ms).filter(|max| *max != Value::Empty);
     let max = max.map(|max| ("max".to_owned(), 100.0, max));
-    let points = line.percentiles.iter().map(|at| (format!("p{}", at.percentile), at.percentile, Value::from(&at.ms)));
+    let points = line.percentiles.iter().map(|at| (format!("p{}", at.percentile), at.percentile, at.ms));
     let points = points.chain(max).filter(|(_, p, _)| ps.contains(p));
     let percentiles = points.filter_map(|(what, p, said)| {
         let value = found.percentile_ms(p).value;
@@ -116,7 +117,7 @@ fn differences(line: &Line, found: &Quantiles, ps: &[f64]) -> Vec<String> {
     });
     let moments = [("mean", line.mean_ms, found.mean_ms()), ("SD", line.sd_ms, found.sd_ms())];
     let moments = moments.into_iter().filter_map(|(what, said, value)| {
-        let (said, ms) = (said?, value.as_ms()?);
+        let (said, ms) = (said.as_ms()?, value.as_ms()?);
         (!is_near(said, ms)).then(|| format!("{what} of {name} {said} and {ms} ms"))
     });
     counts.chain(percentiles).chain(moments).collect()
@@ -137,7 +138,7 @@ fn is_near(a: f64, b: f64) -> bool {
 
 /// What the manifest lacks that rows could be held against, in words; empty where it lacks nothing.
 pub fn unchecked(manifest: &Manifest) -> String {
-    let headlines = &manifest.latencies.headlines;
+    let headlines = &manifest.recorded.latencies.headlines;
     let has_percentiles = HEADLINES.iter().all(|latency| headlines.iter().any(|line| line.name == latency.name));
     let lacks = [("window", manifest.events.window_us.is_some()), ("percentiles", has_percentiles)];
     let lacks: Vec<&str> = lacks.into_iter().filter(|(_, has)| !has).map(|(what, _)| what).collect();

@@ -207,7 +207,7 @@ pub fn of(recorded: &Recorded, options: &Options, progress: Progress) -> Result<
 
 /// What makes the run INVALID, as far as these columns tell.
 fn problems(manifest: &Manifest, rows: u64, extent: &Extent, pooled: (&Latency, &Quantiles)) -> Vec<String> {
-    let ledger = &manifest.ledger;
+    let ledger = &manifest.recorded.ledger;
     let mut problems = [ledger.problems.clone(), ledger.broken_sums()].concat();
     if ledger.rows != rows {
         problems.push(format!("the ledger says rows {}, the rows say {rows}", ledger.rows));

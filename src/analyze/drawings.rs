@@ -115,8 +115,8 @@ fn behind(run: &Run) -> String {
         if let Some(substrate) = manifest.substrate() {
             text += &format!(" · substrate {substrate}");
         }
-        if manifest.host.cores > 0 {
-            text += &format!(", {} cores", manifest.host.cores);
+        if manifest.recorded.host.cores > 0 {
+            text += &format!(", {} cores", manifest.recorded.host.cores);
         }
     }
     if !run.problems.is_empty() {
@@ -173,7 +173,7 @@ fn over_time(run: &Run, measured: &Measured, behind: &str) -> OverTime {
     let faults = events.iter().flat_map(|events| &events.faults).map(|fault| Span {
         what: fault.what.clone(),
         from_s: at_s(fault.start_us),
-        to_s: at_s(fault.end_us.unwrap_or(fault.start_us)),
+        to_s: at_s(fault.end_us),
     });
     let hiccups = events.iter().flat_map(|events| &events.seconds).filter(|second| second.hiccup_ms_max >= HICCUP_MS);
     OverTime {

@@ -9,7 +9,10 @@ use std::{
 use serde_json::Value;
 
 use crate::{difference::CAMPAIGN, manifest::Manifest};
-use shasta_model::overrides::{BESIDE, Settings, flat, title};
+use shasta_model::{
+    manifest as recorded,
+    overrides::{BESIDE, Settings, flat, title},
+};
 
 /// What a manifest does not say.
 pub const UNKNOWN: &str = "not recorded";
@@ -54,7 +57,7 @@ impl Identity {
     pub fn of(manifest: &Manifest) -> Self {
         let settings = manifest.variant.settings.clone();
         Self {
-            variant: manifest.variant_name.clone().unwrap_or_else(|| manifest.run.clone()),
+            variant: manifest.recorded.variant_name.clone().unwrap_or_else(|| manifest.recorded.run.clone()),
             overrides: overrides(manifest),
             settings,
             environment: environment(manifest),
@@ -113,9 +116,9 @@ impl Identity {
 }
 
 fn overrides(manifest: &Manifest) -> Settings {
-    match &manifest.overrides {
-        Value::Object(given) => flat(given),
-        _ => of_command_line(manifest),
+    match &manifest.recorded.overrides {
+        Some(given) => flat(given),
+        None => of_command_line(manifest),
     }
 }
 
@@ -131,7 +134,7 @@ fn of_command_line(manifest: &Manifest) -> Settings {
 }
 
 fn arguments(manifest: &Manifest) -> impl Iterator<Item = &str> {
-    manifest.command_line.as_array().into_iter().flatten().filter_map(Value::as_str)
+    manifest.recorded.command_line.iter().map(String::as_str)
 }
 
 /// The campaign of `--campaign FILE`, and the directory of the manifest.
@@ -147,9 +150,9 @@ fn campaign(manifest: &Manifest) -> Option<(String, PathBuf)> {
 }
 
 fn environment(manifest: &Manifest) -> [String; 6] {
-    let Manifest { host, cluster, security, versions, .. } = manifest;
+    let recorded::Manifest { host, cluster, security, versions, .. } = &manifest.recorded;
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let machine = (host.cores > 0).then(|| format!("{} × {}", host.cores, host.cpu));
+    let machine = (host.cores > 0).then(|| host.to_string());
     let security = security.as_object().map(|security| {
         let words = flat(security).into_iter().map(|(name, value)| format!("{name} {value}"));
         words.collect::<Vec<_>>().join(", ")
@@ -159,10 +162,10 @@ fn environment(manifest: &Manifest) -> [String; 6] {
     let java = java.map(|java| format!(" on Java {}", java.split('"').nth(1).unwrap_or(&java)));
     let kafka = text(&cluster["kafka_version"]).map(|kafka| kafka + &java.unwrap_or_default());
     let redis = text(&cluster["redis"]["server"]["redis_version"]);
-    let revision = text(&versions["git_revision"]).map(|revision| {
+    let revision = versions.git_revision.as_ref().map(|revision| {
         let revision: String = revision.chars().take(REVISION_CHARS).collect();
-        let is = |name: &str, words: &'static str| if versions[name] == true { words } else { "" };
-        revision + is("git_dirty", " with changes") + is("debug_assertions", " with debug assertions")
+        let changes = if versions.git_dirty == Some(true) { " with changes" } else { "" };
+        revision + changes + if versions.debug_assertions { " with debug assertions" } else { "" }
     });
     [machine, manifest.substrate(), security, kafka, redis, revision]
         .map(|known| known.filter(|known| !known.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned()))
@@ -190,7 +193,7 @@ pub(crate) mod tests {
     pub fn manifest(over: Value) -> Manifest {
         let mut fields = fields(over);
         fields["ledger"] = serde_json::from_str(crate::run::tests::LEDGER).unwrap();
-        serde_json::from_value(fields).unwrap()
+        Manifest::new(serde_json::from_value(fields).unwrap(), PathBuf::new()).unwrap()
     }
 
     pub fn merge(fields: &mut Value, over: Value) {

@@ -50,7 +50,6 @@ pub mod samples;
 pub mod scan;
 pub mod slowest;
 pub mod spread;
-pub mod write;
 
 #[cfg(test)]
 mod bad_input;

@@ -13,8 +13,8 @@ use crate::{
     render::{self, Format, html, markdown, splice, text},
     report::{self, Detail},
     run::Run,
-    write::write_atomically,
 };
+use shasta_model::atomic_file;
 
 /// Charts, by the run that they are of.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub fn all(
     let out = &arguments.out;
     let mut written = Vec::new();
     let mut write = |path: PathBuf, bytes: &str| -> anyhow::Result<()> {
-        write_atomically(&path, bytes.as_bytes())?;
+        atomic_file::write(&path, bytes.as_bytes())?;
         written.push(path);
         Ok(())
     };

@@ -157,7 +157,7 @@ impl<'a> Pool<'a> {
             let their = &pool.identities[0];
             let differ: Vec<bool> =
                 (0..ENVIRONMENT.len()).map(|k| own.environment[k] != their.environment[k]).collect();
-            let started = pool.runs.iter().filter_map(|run| run.manifest.as_ref()?.started.clone()).max();
+            let started = pool.runs.iter().filter_map(|run| run.manifest.as_ref()?.recorded.started.clone()).max();
             (differ[0], differ.iter().filter(|differs| **differs).count(), Reverse(started))
         };
         let same = |pool: &&Pool| pool.identities.first().is_some_and(|their| own.has_settings_of(their));

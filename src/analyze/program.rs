@@ -17,8 +17,8 @@ use crate::{
     run::{Error, Options, Run},
     run_comparison,
     scan::Progress,
-    write,
 };
+use shasta_model::atomic_file;
 
 /// All went well, INVALID runs included: that is a finding, told in words.
 pub const DONE: u8 = 0;
@@ -67,7 +67,7 @@ fn can_write(arguments: &Arguments) -> anyhow::Result<()> {
         splice::check(file)?;
     }
     if arguments.only != Some(Only::Deviations) {
-        write::check_directory(&arguments.out)?;
+        atomic_file::check_directory(&arguments.out)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     agreement, cause,
     document::{Block, Cell, Table},
     identity::Identity,
-    manifest::{Line, Manifest},
+    manifest::Manifest,
     markdown::{count, counted},
     pairs::{Metric, Pairs},
     published::tables as published,
@@ -15,9 +15,10 @@ use crate::{
     run_metrics,
     spread::Spread,
 };
-use shasta_model::ledger::{Ledger, Named};
 use shasta_model::{
     columns::{HEADLINES, SCHEDULED_TO_STORED},
+    ledger::{Ledger, Named},
+    manifest::latency::Line,
     percentile::{PERCENTILES, Percentile, Value, round_2},
     slo::SLO_MS,
 };
@@ -40,7 +41,7 @@ pub fn of(run: &Run, detail: Detail) -> Vec<Block> {
         blocks.push(Block::Prose(cause::paragraph(&measured.causes)));
     }
     if let Some(manifest) = &run.manifest {
-        blocks.push(Block::Lines(sums(&manifest.ledger)));
+        blocks.push(Block::Lines(sums(&manifest.recorded.ledger)));
     }
     match (&run.measured, &run.manifest) {
         (Some(measured), _) => {
@@ -85,7 +86,7 @@ pub fn cut_off(path: &Path) -> String {
 
 fn setting(manifest: &Manifest) -> String {
     let mut text = String::new();
-    if let Some(name) = &manifest.variant_name {
+    if let Some(name) = &manifest.recorded.variant_name {
         let changed = Identity::of(manifest).overrides;
         let changed = changed.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>();
         text += &format!(", variant `{name}`{changed}");
@@ -104,10 +105,10 @@ fn setting(manifest: &Manifest) -> String {
     if let Some(substrate) = manifest.substrate() {
         text += &format!("; substrate {substrate}");
     }
-    if manifest.host.cores > 0 {
-        text += &format!(", {} cores ({})", manifest.host.cores, manifest.host.cpu);
+    if manifest.recorded.host.cores > 0 {
+        text += &format!(", {} cores ({})", manifest.recorded.host.cores, manifest.recorded.host.cpu);
     }
-    if manifest.interrupted {
+    if manifest.recorded.interrupted {
         text += "; **interrupted**";
     }
     text
@@ -131,7 +132,7 @@ fn judgement(run: &Run) -> Vec<Block> {
         count(over),
         count(planned)
     )));
-    let caveats = run.manifest.iter().flat_map(|manifest| &manifest.caveats);
+    let caveats = run.manifest.iter().flat_map(|manifest| &manifest.recorded.caveats);
     blocks.extend(caveats.map(|caveat| Block::Prose(format!("**Beside it: {}.**", caveat.text))));
     if let (true, Some(manifest), Some(_)) = (run.problems.is_empty(), &run.manifest, &run.measured) {
         let unchecked = agreement::unchecked(manifest);
@@ -218,20 +219,20 @@ fn percentiles(run: &Run, measured: &Measured) -> Vec<Block> {
 /// What the run itself recorded, when its rows are not at hand.
 fn recorded(run: &Run, manifest: &Manifest) -> Vec<Block> {
     let cell = |line: &Line, p: f64| match line.percentiles.iter().find(|point| point.percentile == p) {
-        Some(point) => percentile(&Percentile { value: (&point.ms).into(), samples_past: point.samples_past }),
+        Some(point) => percentile(&Percentile { value: point.ms, samples_past: point.samples_past }),
         None => "–".into(),
     };
     let row = |line: &Line| {
         let mut row = vec![line.name.as_str().into(), Cell::count(line.n)];
         row.push(line.missing.map_or_else(|| "–".into(), Cell::count));
-        row.extend([line.mean_ms, line.sd_ms, line.min_ms].map(|ms| exact(ms.into())));
+        row.extend([line.mean_ms, line.sd_ms, line.min_ms].map(exact));
         row.extend(PERCENTILES.map(|p| cell(line, p)));
-        row.push(ms((&line.max_ms).into()));
+        row.push(ms(line.max_ms));
         let over = format!("{} of {}", count(line.over_slo), count(run.planned()));
         row.push(Cell::number(over, line.over_slo as f64));
         row
     };
-    let rows: Vec<_> = manifest.latencies.headlines.iter().map(row).collect();
+    let rows: Vec<_> = manifest.recorded.latencies.headlines.iter().map(row).collect();
     if rows.is_empty() {
         return vec![Block::Prose("The manifest holds no percentiles, and D2–D5 need the rows.".to_owned())];
     }

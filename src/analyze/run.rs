@@ -144,7 +144,7 @@ impl Run {
     /// Planned events: by the ledger, else as many as there are rows.
     pub fn planned(&self) -> u64 {
         let rows = self.measured.as_ref().map_or(0, |measured| measured.rows);
-        self.manifest.as_ref().map_or(rows, |manifest| manifest.ledger.planned)
+        self.manifest.as_ref().map_or(rows, |manifest| manifest.recorded.ledger.planned)
     }
 
     /// Planned events that were not stored in time; those without a row were not.
@@ -154,7 +154,9 @@ impl Run {
                 let stored = &measured.headlines[0];
                 stored.over_slo() + self.planned().saturating_sub(stored.n())
             }
-            (None, Some(manifest)) => manifest.latencies.headlines.first().map_or(self.planned(), |line| line.over_slo),
+            (None, Some(manifest)) => {
+                manifest.recorded.latencies.headlines.first().map_or(self.planned(), |line| line.over_slo)
+            }
             (None, None) => 0,
         }
     }
@@ -167,7 +169,7 @@ impl Run {
         let alone = || Verdict::new(self.planned(), self.over_slo(), None);
         let measured = self.measured.as_ref();
         match &self.manifest {
-            Some(manifest) if manifest.interrupted => Some("interrupted".to_owned()),
+            Some(manifest) if manifest.recorded.interrupted => Some("interrupted".to_owned()),
             _ if measured.is_some_and(|rows| !rows.skipped.is_empty()) => Some("read with bad rows skipped".to_owned()),
             _ if measured.is_some_and(|rows| !rows.cut_off.is_empty()) => Some("the rows end within a line".to_owned()),
             None => Some(format!(
@@ -326,7 +328,7 @@ fn problems(run: &str, measured: Option<&Measured>, manifest: Option<&Manifest>)
             .push("its rows are scheduled over more than 18 hours: what is past that counts as one second".to_owned());
     }
     let Some(manifest) = manifest else { return problems };
-    let ledger = &manifest.ledger;
+    let ledger = &manifest.recorded.ledger;
     let foreign = measured.and_then(|measured| agreement::of_window(run, manifest, &measured.extent));
     let is_foreign = foreign.is_some();
     problems.extend(foreign);

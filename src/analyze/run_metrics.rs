@@ -43,8 +43,8 @@ pub fn of(run: &Run) -> RunFigures {
     });
     RunFigures {
         run: run.name.clone(),
-        seed: run.manifest.as_ref().and_then(|manifest| manifest.seed),
-        started: run.manifest.as_ref().and_then(|manifest| manifest.started.clone()),
+        seed: run.manifest.as_ref().and_then(|manifest| manifest.recorded.seed),
+        started: run.manifest.as_ref().and_then(|manifest| manifest.recorded.started.clone()),
         valid: run.problems.is_empty(),
         unfit,
         endpoints: endpoints.collect(),
@@ -53,7 +53,7 @@ pub fn of(run: &Run) -> RunFigures {
 
 /// The variant that a run is of: by its manifest, else its name without what tells its time.
 pub fn variant(run: &Run) -> String {
-    let named = run.manifest.as_ref().and_then(|manifest| manifest.variant_name.clone());
+    let named = run.manifest.as_ref().and_then(|manifest| manifest.recorded.variant_name.clone());
     named.unwrap_or_else(|| run.name.rsplit_once('-').map_or(run.name.as_str(), |(variant, _)| variant).to_owned())
 }
 

@@ -75,6 +75,7 @@ pub fn stop_on_signals() -> Result<Stop, ctrlc::Error> {
 mod tests {
     use super::*;
     use crate::{output::progress::Progress, run, variant::Layer};
+    use shasta_model::manifest::verification::Verification;
 
     #[test]
     fn what_is_worst_of_a_run_decides() {
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(exits(&finished), [Exit::Invalid; 2]);
         stop.request();
         assert_eq!(exits(&finished), [Exit::Interrupted; 2]);
-        finished.manifest.verification = Some(crate::verify::Verification::default());
+        finished.manifest.verification = Some(Verification::default());
         assert_eq!(exits(&finished), [Exit::Damaged; 2]);
     }
 }

@@ -20,6 +20,7 @@ use super::{
     scratch::write,
 };
 use crate::machine::process::{Child, Spawn, Streams};
+use shasta_model::atomic_file;
 
 /// What all nodes of one new cluster share.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ fn cached(libs: &Path) -> PathBuf {
 
 /// Whole or not at all: other starts may read it at the same time.
 fn keep(cached: &Path, checkpoint: &[u8]) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(cached.parent().unwrap_or(Path::new(".")))?;
+    let mut file = atomic_file::beside(cached)?;
     file.write_all(checkpoint)?;
     file.as_file().sync_all()?;
     file.persist(cached)?;

@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use shasta_model::manifest::conduct::{Throttled, Throttling};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -26,67 +27,46 @@ pub const STATISTICS_MS: u32 = 2_000;
 /// Producing handles of librdkafka that are asked, the first ones: a thousand would be asked for megabytes.
 pub const PRODUCERS_ASKED: u32 = 16;
 
-/// What brokers held back of one kind of client.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Throttled {
-    /// Answers that told the client to wait.
-    pub responses: u64,
-    /// How long in all, in ms, over all connections.
-    pub total_ms: u64,
-    /// The longest, in ms.
-    pub max_ms: u64,
+/// One answer.
+pub fn once(wait: Duration) -> Throttled {
+    let ms = wait.as_millis() as u64;
+    Throttled { responses: 1, total_ms: ms, max_ms: ms }
 }
 
-impl Throttled {
-    /// Whether nothing was.
-    pub fn is_none(&self) -> bool {
-        self.responses == 0
+/// What librdkafka's statistics say of the time since the last ones. Only these few numbers are read of all.
+pub fn of_statistics(json: &[u8]) -> Throttled {
+    const NAME: &[u8] = br#""throttle":"#;
+    #[derive(Deserialize)]
+    struct Window {
+        max: u64,
+        sum: u64,
+        cnt: u64,
     }
-
-    /// One answer.
-    pub fn once(wait: Duration) -> Self {
-        let ms = wait.as_millis() as u64;
-        Self { responses: 1, total_ms: ms, max_ms: ms }
-    }
-
-    /// What librdkafka's statistics say of the time since the last ones. Only these few numbers are read of all.
-    pub fn of_statistics(json: &[u8]) -> Self {
-        const NAME: &[u8] = br#""throttle":"#;
-        #[derive(Deserialize)]
-        struct Window {
-            max: u64,
-            sum: u64,
-            cnt: u64,
+    let (mut all, mut rest) = (Throttled::default(), json);
+    while let Some(at) = rest.windows(NAME.len()).position(|window| window == NAME) {
+        rest = &rest[at + NAME.len()..];
+        let end = rest.iter().position(|byte| *byte == b'}').map_or(rest.len(), |end| end + 1);
+        if let Ok(Window { max, sum, cnt }) = serde_json::from_slice(&rest[..end]) {
+            all += Throttled { responses: cnt, total_ms: sum, max_ms: max };
         }
-        let (mut all, mut rest) = (Self::default(), json);
-        while let Some(at) = rest.windows(NAME.len()).position(|window| window == NAME) {
-            rest = &rest[at + NAME.len()..];
-            let end = rest.iter().position(|byte| *byte == b'}').map_or(rest.len(), |end| end + 1);
-            if let Ok(Window { max, sum, cnt }) = serde_json::from_slice(&rest[..end]) {
-                all += Self { responses: cnt, total_ms: sum, max_ms: max };
-            }
-            rest = &rest[end..];
-        }
-        all
+        rest = &rest[end..];
     }
+    all
 }
 
-impl std::ops::AddAssign for Throttled {
-    fn add_assign(&mut self, other: Self) {
-        self.responses += other.responses;
-        self.total_ms += other.total_ms;
-        self.max_ms = self.max_ms.max(other.max_ms);
-    }
+/// What is to be known of it beside the latencies, a line each.
+pub fn told(throttling: &Throttling) -> Vec<String> {
+    let sides = [("producers", throttling.producers), ("workers' consumers", throttling.consumers)];
+    let told = |(side, throttled): (&str, Throttled)| {
+        format!(
+            "a client quota held the {side} back ({throttled}); these latencies contain it; see `kafka-configs \
+             --describe --entity-type users` and `clients`"
+        )
+    };
+    sides.into_iter().filter(|(_, throttled)| !throttled.is_none()).map(told).collect()
 }
 
-impl fmt::Display for Throttled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { responses, total_ms, max_ms } = self;
-        write!(f, "{responses} answers, {total_ms} ms in all, {max_ms} ms at most")
-    }
-}
-
-/// The same while it is counted.
+/// What brokers held back while it is counted.
 #[derive(Debug, Default)]
 pub struct Throttles {
     responses: AtomicU64,
@@ -214,9 +194,9 @@ mod tests {
             broker(&window(0, 0, 0)),
             broker(&window(90, 90, 1))
         );
-        assert_eq!(Throttled::of_statistics(json.as_bytes()), Throttled { responses: 4, total_ms: 102, max_ms: 90 });
+        assert_eq!(of_statistics(json.as_bytes()), Throttled { responses: 4, total_ms: 102, max_ms: 90 });
         for broken in ["", r#""throttle":"#, r#""throttle": {"max":-1,"sum":2,"cnt":1}"#, r#""throttle": 5}"#] {
-            assert!(Throttled::of_statistics(broken.as_bytes()).is_none(), "{broken}");
+            assert!(of_statistics(broken.as_bytes()).is_none(), "{broken}");
         }
     }
 

@@ -9,12 +9,9 @@
 //! those who wait for events, at the moment from which for [`CALM_US`] (or to the end of *after*, if that comes first) no
 //! event is late on its way. Events that were never stored are counted, and do not put that off: they are over as well.
 
-use serde::{Serialize, Serializer};
-
-use super::Record;
-use crate::output::latency_tables::{exact_ms, ms};
 use shasta_model::{
-    percentile::{Distribution, Percentile, Value, round_2},
+    manifest::fault::{Figures, Period, Record},
+    percentile::{Distribution, round_2},
     slo::SLO_US,
 };
 
@@ -28,57 +25,6 @@ pub struct Event {
     pub scheduled_us: i64,
     /// When it was stored; none when it never was.
     pub stored_us: Option<i64>,
-}
-
-/// What one fault did to latencies.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figures {
-    /// Events before it.
-    pub before: Period,
-    /// Events that were on their way while it lasted.
-    pub during: Period,
-    /// Events after it.
-    pub after: Period,
-    /// Past this an event is late, in ms.
-    pub late_ms: f64,
-    /// From its start to the moment when it was over, in ms; 0 when no event was late, none when it was not over before
-    /// the next fault or the window's end.
-    pub disturbed_ms: Option<f64>,
-    /// From its end to that moment, in ms; 0 when that came first.
-    pub recovered_ms: Option<f64>,
-}
-
-/// Latencies of the events of one period, in ms.
-#[derive(Debug, Clone, Serialize)]
-pub struct Period {
-    /// Events.
-    pub n: u64,
-    /// Mean of those that were stored, not rounded.
-    #[serde(serialize_with = "exact_ms")]
-    pub mean_ms: Value,
-    /// Their standard deviation (ddof 0).
-    #[serde(serialize_with = "exact_ms")]
-    pub sd_ms: Value,
-    /// The smallest of them.
-    #[serde(serialize_with = "exact_ms")]
-    pub min_ms: Value,
-    /// Median.
-    #[serde(serialize_with = "ms")]
-    pub p50_ms: Value,
-    /// 99.99th percentile.
-    #[serde(serialize_with = "percentile_ms")]
-    pub p9999_ms: Percentile,
-    /// Largest.
-    #[serde(serialize_with = "ms")]
-    pub max_ms: Value,
-    /// Events that were not stored within 100 ms.
-    pub over_slo: u64,
-    /// Events that were never stored.
-    pub lost: u64,
-}
-
-fn percentile_ms<S: Serializer>(percentile: &Percentile, serializer: S) -> Result<S::Ok, S::Error> {
-    ms(&percentile.value, serializer)
 }
 
 impl Event {
@@ -181,7 +127,7 @@ fn period(events: &[Event]) -> Period {
         sd_ms: all.sd_ms(),
         min_ms: all.min_ms(),
         p50_ms: all.median_ms(),
-        p9999_ms: all.percentile_ms(99.99),
+        p9999_ms: all.percentile_ms(99.99).value,
         max_ms: all.max_ms(),
         over_slo: all.over_slo(),
         lost: all.missing(),
@@ -191,6 +137,7 @@ fn period(events: &[Event]) -> Period {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shasta_model::percentile::Value;
 
     const S: i64 = 1_000_000;
 

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use procfs::{Current, LoadAverage, process::Process};
-use serde::Serialize;
 
-use crate::machine::harness::{CpuTicks, Second, short};
+use crate::machine::harness::{CpuTicks, short};
+use shasta_model::manifest::harness::{Before, Second};
 
 /// What others take of the machine's CPU time where it is busy.
 const SHARE_MIN: f64 = 0.25;
@@ -21,61 +21,48 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often tasks are counted in that time.
 const LOOKS: u32 = 20;
 
-/// What else this machine had to do before the run started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Before {
-    /// Tasks of others that ran or wanted to: the mean over half a second.
-    pub runnable_tasks: f64,
-    /// CPU time that others used, in cores.
-    pub other_cores: f64,
-    /// The machine's cores.
-    pub cores: f64,
+/// Looks for half a second at what else this machine has to do. `own` are processes of the run's that are there already.
+pub fn look(own: &[(String, u32)]) -> Before {
+    let used = || {
+        let ticks = |process: Result<Process, _>| {
+            process.and_then(|process| process.stat()).map_or(0, |stat| stat.utime + stat.stime)
+        };
+        let children: u64 = own.iter().map(|(_, pid)| ticks(Process::new(*pid as i32))).sum();
+        CpuTicks::now().busy.saturating_sub(children + ticks(Process::myself()))
+    };
+    let (used_before, mut runnable) = (used(), 0);
+    for _ in 0..LOOKS {
+        std::thread::sleep(LOOK / LOOKS);
+        // This thread is one of them.
+        runnable += LoadAverage::current().map_or(0, |load| load.cur.saturating_sub(1));
+    }
+    let used_ticks = used().saturating_sub(used_before);
+    Before {
+        runnable_tasks: short(f64::from(runnable) / f64::from(LOOKS)),
+        other_cores: short(used_ticks as f64 / procfs::ticks_per_second() as f64 / LOOK.as_secs_f64()),
+        cores: CpuTicks::now().cores as f64,
+    }
 }
 
-impl Before {
-    /// Looks for half a second. `own` are processes of the run's that are there already.
-    pub fn look(own: &[(String, u32)]) -> Self {
-        let used = || {
-            let ticks = |process: Result<Process, _>| {
-                process.and_then(|process| process.stat()).map_or(0, |stat| stat.utime + stat.stime)
-            };
-            let children: u64 = own.iter().map(|(_, pid)| ticks(Process::new(*pid as i32))).sum();
-            CpuTicks::now().busy.saturating_sub(children + ticks(Process::myself()))
-        };
-        let (used_before, mut runnable) = (used(), 0);
-        for _ in 0..LOOKS {
-            std::thread::sleep(LOOK / LOOKS);
-            // This thread is one of them.
-            runnable += LoadAverage::current().map_or(0, |load| load.cur.saturating_sub(1));
-        }
-        let used_ticks = used().saturating_sub(used_before);
-        Self {
-            runnable_tasks: short(f64::from(runnable) / f64::from(LOOKS)),
-            other_cores: short(used_ticks as f64 / procfs::ticks_per_second() as f64 / LOOK.as_secs_f64()),
-            cores: CpuTicks::now().cores as f64,
-        }
-    }
+fn is_busy(before: &Before) -> bool {
+    before.other_cores >= SHARE_MIN * before.cores.max(1.0)
+}
 
-    fn is_busy(&self) -> bool {
-        self.other_cores >= SHARE_MIN * self.cores.max(1.0)
-    }
+/// A line for who starts a run on a busy machine.
+pub fn warning(before: &Before) -> Option<String> {
+    is_busy(before).then(|| {
+        format!(
+            "busy machine: {} use {:.1} of its {:.0} cores; what is measured beside them describes the machine, not Kafka",
+            tasks(before),
+            before.other_cores,
+            before.cores
+        )
+    })
+}
 
-    /// A line for who starts a run on a busy machine.
-    pub fn warning(&self) -> Option<String> {
-        self.is_busy().then(|| {
-            format!(
-                "busy machine: {} use {:.1} of its {:.0} cores; what is measured beside them describes the machine, not Kafka",
-                self.tasks(),
-                self.other_cores,
-                self.cores
-            )
-        })
-    }
-
-    fn tasks(&self) -> String {
-        let tasks = self.runnable_tasks.round();
-        format!("{tasks:.0} other runnable {}", if tasks == 1.0 { "task" } else { "tasks" })
-    }
+fn tasks(before: &Before) -> String {
+    let tasks = before.runnable_tasks.round();
+    format!("{tasks:.0} other runnable {}", if tasks == 1.0 { "task" } else { "tasks" })
 }
 
 /// That the machine was busy over the window, whose seconds these are, and with how much. The brokers of an external cluster may
@@ -88,7 +75,7 @@ pub fn over(seconds: &[Second], before: &Before, external: bool) -> Option<Strin
         return None;
     }
     let mean = |part: fn(&Second) -> f64| seconds.iter().map(part).sum::<f64>() / count;
-    let tasks = if before.is_busy() { format!("; {} before the start", before.tasks()) } else { String::new() };
+    let tasks = if is_busy(before) { format!("; {} before the start", tasks(before)) } else { String::new() };
     Some(format!(
         "busy machine: other processes used {:.1} of its {cores:.0} cores and CPU steal was {:.1}, a quarter or more of the \
          CPU time in {:.0} % of the seconds{tasks}; {}these figures describe the machine, not Kafka",
@@ -133,12 +120,12 @@ mod tests {
         );
         let of_many = Before { cores: 64.0, other_cores: 2.0, ..BEFORE };
         assert_eq!(
-            (over(&window(100), &of_many, false), of_many.warning()),
+            (over(&window(100), &of_many, false), warning(&of_many)),
             (None, None),
             "0.5 of 64 cores are nothing"
         );
         assert!(
-            BEFORE.warning().unwrap().starts_with("busy machine: 12 other runnable tasks use 2.0 of its 2 cores; ")
+            warning(&BEFORE).unwrap().starts_with("busy machine: 12 other runnable tasks use 2.0 of its 2 cores; ")
         );
     }
 
@@ -152,11 +139,11 @@ mod tests {
     fn a_known_load_is_seen_unless_it_is_the_runs_own() {
         let cores = CpuTicks::now().cores;
         let children: Vec<_> = (0..2 * cores).map(|_| busy_child()).collect();
-        let before = Before::look(&[]);
+        let before = look(&[]);
         assert!(before.runnable_tasks >= cores as f64 && before.cores == cores as f64, "{before:?}");
-        assert!(before.warning().unwrap().contains("runnable tasks"), "{before:?}");
+        assert!(warning(&before).unwrap().contains("runnable tasks"), "{before:?}");
         let own: Vec<_> = children.iter().map(|child| ("child".to_owned(), child.pid())).collect();
-        let beside = Before::look(&own);
+        let beside = look(&own);
         assert!(beside.other_cores < before.other_cores.max(beside.cores), "{beside:?} of {before:?}");
     }
 }

@@ -14,108 +14,23 @@ use std::{
 use hdrhistogram::Histogram;
 use procfs::{Current, CurrentSI, process::Process};
 use rustix::time::{ClockId, clock_gettime};
-use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{machine::clock::Clock, output::rows::Row};
+use shasta_model::manifest::harness::{Cost, Proof, Second, Spread};
 
 const HICCUP: Duration = Duration::from_millis(1);
 /// The producers among this process's own threads: those whose name begins so, ours and librdkafka's.
 const PRODUCERS: [&str; 2] = ["producer-", "rdk:"];
 
-/// What one process, or one group of threads, cost over the window.
-#[derive(Debug, Clone, Serialize)]
-pub struct Cost {
-    /// "harness", "producers", "worker 0", "broker 1", "redis" …
-    pub name: String,
-    /// Mean CPU use, in cores.
-    pub cpu_cores: f64,
-    /// Largest resident set, in bytes; none for a group of threads.
-    pub rss_bytes_max: Option<u64>,
-    /// Most threads.
-    pub threads_max: u64,
-}
-
-/// One second of the machine.
-#[derive(Debug, Clone, Copy)]
-pub struct Second {
-    /// Its end, µs of the Unix epoch.
-    pub at_us: i64,
-    /// CPU use of processes that are not part of the run.
-    pub foreign_cores: f64,
-    /// CPU time that the hypervisor gave to others.
-    pub steal_cores: f64,
-    /// Share of the second in which some task waited for a CPU (PSI), 0 to 1.
-    pub cpu_pressure: f64,
-    /// The longest that a 1 ms sleep overslept in it, in ms.
-    pub hiccup_ms_max: f64,
-    /// CPU time that a fixed piece of work took at its end, in µs: how fast a core is, which shares its units and its clock
-    /// with others on the host without anything being stolen.
-    pub work_us: f64,
-    /// What the machine wrote to its disks, in MB: the kernel writes back what was written to files in bursts, and a virtual
-    /// disk takes the cores' time for it.
-    pub written_mb: f64,
-}
-
-/// Percentiles of a live histogram, in ms.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Spread {
-    /// Median.
-    pub p50_ms: f64,
-    /// 99th percentile.
-    pub p99_ms: f64,
-    /// 99.9th percentile.
-    pub p999_ms: f64,
-    /// 99.99th percentile.
-    pub p9999_ms: f64,
-    /// Largest.
-    pub max_ms: f64,
-}
-
-impl From<&Histogram<u64>> for Spread {
-    fn from(us: &Histogram<u64>) -> Self {
-        let ms = |quantile| us.value_at_quantile(quantile) as f64 / 1000.0;
-        Self {
-            p50_ms: ms(0.5),
-            p99_ms: ms(0.99),
-            p999_ms: ms(0.999),
-            p9999_ms: ms(0.9999),
-            max_ms: us.max() as f64 / 1000.0,
-        }
-    }
-}
-
-/// The proof, over the window.
-#[derive(Debug, Clone, Serialize)]
-pub struct Proof {
-    /// What each process cost.
-    pub costs: Vec<Cost>,
-    /// How much a 1 ms sleep overslept.
-    pub hiccup: Spread,
-    /// The machine, second by second; in a manifest an array for each part of them.
-    #[serde(serialize_with = "by_part")]
-    pub seconds: Vec<Second>,
-    /// What a row takes to become text, in ns: the mean of 10,000 after the drain.
-    pub row_ns: f64,
-}
-
-/// The names are written once and not with each second, which takes a third of the room.
-fn by_part<S: Serializer>(seconds: &[Second], serializer: S) -> Result<S::Ok, S::Error> {
-    let part = |of: fn(&Second) -> f64| seconds.iter().map(of).collect::<Vec<_>>();
-    let mut parts = serializer.serialize_struct("Seconds", 7)?;
-    parts.serialize_field("at_us", &seconds.iter().map(|second| second.at_us).collect::<Vec<_>>())?;
-    parts.serialize_field("foreign_cores", &part(|second| second.foreign_cores))?;
-    parts.serialize_field("steal_cores", &part(|second| second.steal_cores))?;
-    parts.serialize_field("cpu_pressure", &part(|second| second.cpu_pressure))?;
-    parts.serialize_field("hiccup_ms_max", &part(|second| second.hiccup_ms_max))?;
-    parts.serialize_field("work_us", &part(|second| second.work_us))?;
-    parts.serialize_field("written_mb", &part(|second| second.written_mb))?;
-    parts.end()
-}
-
-impl Proof {
-    /// Mean over the seconds of one of their parts; 0 where there are none.
-    pub fn mean(&self, part: fn(&Second) -> f64) -> f64 {
-        self.seconds.iter().map(part).sum::<f64>() / self.seconds.len().max(1) as f64
+/// Percentiles of a live histogram of µs.
+pub fn spread(us: &Histogram<u64>) -> Spread {
+    let ms = |quantile| us.value_at_quantile(quantile) as f64 / 1000.0;
+    Spread {
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        p999_ms: ms(0.999),
+        p9999_ms: ms(0.9999),
+        max_ms: us.max() as f64 / 1000.0,
     }
 }
 
@@ -177,7 +92,7 @@ impl Harness {
             .iter()
             .filter(|sample| (window.start - margin_us..window.end + margin_us).contains(&sample.at_us))
             .collect();
-        Proof { costs: costs(&inside), hiccup: Spread::from(&hiccup), seconds: seconds(&inside), row_ns: row_ns() }
+        Proof { costs: costs(&inside), hiccup: spread(&hiccup), seconds: seconds(&inside), row_ns: Some(row_ns()) }
     }
 }
 
@@ -506,7 +421,7 @@ mod tests {
         let proof = harness.finish(window);
         let cost = proof.costs.iter().find(|cost| cost.name == "child").unwrap();
         assert!(cost.cpu_cores > 0.01 && cost.rss_bytes_max > Some(0), "{cost:?}");
-        assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0 && proof.row_ns > 0.0);
+        assert!(proof.seconds.len() >= 2 && proof.hiccup.max_ms > 0.0 && proof.row_ns > Some(0.0));
         assert!(proof.seconds.iter().all(|second| second.work_us > 1.0), "{proof:?}");
         let written = serde_json::to_value(&proof).unwrap();
         assert_eq!(written["seconds"]["at_us"][1], proof.seconds[1].at_us);

@@ -1,7 +1,6 @@
 //! The machine and the program that a run was measured with.
 
 use std::{
-    fmt,
     fs::{File, OpenOptions},
     io::Write,
     path::Path,
@@ -9,72 +8,23 @@ use std::{
 };
 
 use procfs::Current;
-use serde::{Deserialize, Serialize};
+use shasta_model::manifest::machine::{Cores, Host, Versions};
 
-/// The machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Host {
-    /// CPU model.
-    pub cpu: String,
-    /// CPUs that this process may use.
-    pub cores: usize,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-    /// Kernel release.
-    pub kernel: String,
-}
-
-/// The program.
-#[derive(Debug, Clone, Serialize)]
-pub struct Versions {
-    /// This package.
-    pub shasta: &'static str,
-    /// The librdkafka that it was linked with.
-    pub librdkafka: String,
-    /// Git revision of the source tree; none outside of a checkout.
-    pub git_revision: Option<String>,
-    /// Whether the source tree had changes that are not committed.
-    pub git_dirty: Option<bool>,
-    /// Whether it was built with optimizations off or debug assertions on.
-    pub debug_assertions: bool,
-}
-
-impl Host {
-    /// Reads /proc; what it does not tell is empty.
-    pub fn read() -> Self {
-        let cpu = procfs::CpuInfo::current().ok();
-        let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0).map(str::to_owned));
-        Self {
-            cpu: model.unwrap_or_default(),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-        }
-    }
-}
-
-/// Cores and their model. Not the memory, of which a kernel takes more or less for itself.
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} × {}", self.cores, self.cpu)
+/// This machine, by /proc; what that does not tell is empty.
+pub fn read() -> Host {
+    let cpu = procfs::CpuInfo::current().ok();
+    let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0).map(str::to_owned));
+    Host {
+        cpu: model.unwrap_or_default(),
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
     }
 }
 
 /// How long a core may take to wake up, in µs: the kernel keeps what processes wrote there for as long as they hold it
 /// open (Linux, Documentation/power/pm_qos_interface.rst).
 const WAKE_UP_LATENCY: &str = "/dev/cpu_dma_latency";
-
-/// Whether the cores of this machine were kept from sleeping between two events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cores {
-    /// They slept as the kernel saw fit.
-    AsTheyAre,
-    /// They did not sleep.
-    KeptAwake,
-    /// They should not have slept, and the kernel has no such device or did not allow it: why not.
-    Refused(String),
-}
 
 /// Keeps all cores of this machine from sleeping, as long as it is there.
 #[derive(Debug)]
@@ -107,18 +57,16 @@ fn no_latency(device: &Path) -> Result<File, String> {
     asked.map_err(|error| format!("{}: {error}", device.display()))
 }
 
-impl Versions {
-    /// Asks git about the tree that this program was built from.
-    pub fn read() -> Self {
-        // A campaign's results change the tree while it goes on, and nothing of the program.
-        let status = git(&["status", "--porcelain", "--", ".", ":(exclude)results"]);
-        Self {
-            shasta: env!("CARGO_PKG_VERSION"),
-            librdkafka: rdkafka::util::get_rdkafka_version().1,
-            git_revision: git(&["rev-parse", "HEAD"]),
-            git_dirty: status.map(|changes| !changes.is_empty()),
-            debug_assertions: cfg!(debug_assertions),
-        }
+/// This program; git is asked about the tree that it was built from.
+pub fn versions() -> Versions {
+    // A campaign's results change the tree while it goes on, and nothing of the program.
+    let status = git(&["status", "--porcelain", "--", ".", ":(exclude)results"]);
+    Versions {
+        shasta: env!("CARGO_PKG_VERSION").to_owned(),
+        librdkafka: rdkafka::util::get_rdkafka_version().1,
+        git_revision: git(&["rev-parse", "HEAD"]),
+        git_dirty: status.map(|changes| !changes.is_empty()),
+        debug_assertions: cfg!(debug_assertions),
     }
 }
 

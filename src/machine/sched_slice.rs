@@ -6,19 +6,7 @@
 
 use std::{io, time::Duration};
 
-use serde::Serialize;
-
-/// Whose slices the tasks of a run had: those of the harness, of workers and of what a local cluster starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slices {
-    /// The kernel's.
-    Kernels,
-    /// Those that the variant asks for.
-    Ours,
-    /// They should have been the variant's, but the kernel did not do it: why not.
-    Refused(String),
-}
+use shasta_model::manifest::machine::Slices;
 
 /// Keeps the slice of this thread, and of all that it starts meanwhile, at a length.
 #[derive(Debug)]

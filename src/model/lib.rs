@@ -1,8 +1,11 @@
-//! What one program writes and another reads: the row, the ledger, percentiles, the SLO. `experiment` and `analyze` share
-//! these definitions, so that a figure means the same in both.
+//! What one program writes and another reads: the row, the manifest with its ledger, percentiles, the SLO. `experiment` and
+//! `analyze` share these definitions, so that a figure means the same in both.
 
+pub mod atomic_file;
 pub mod columns;
 pub mod ledger;
+pub mod manifest;
+pub mod marked_block;
 pub mod moments;
 pub mod number;
 pub mod overrides;

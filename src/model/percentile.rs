@@ -13,13 +13,14 @@ pub const FEW: u64 = 10;
 pub const PERCENTILES: [f64; 6] = [50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
 
 /// A latency, or why there is none.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Value {
     /// Milliseconds, not rounded.
     Finite(f64),
     /// +∞: the event had not arrived when the drain after the window ended.
     PastDrain,
     /// There are no events.
+    #[default]
     Empty,
 }
 

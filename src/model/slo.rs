@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::number::thousands;
 
 /// An event keeps the promise when its latency is strictly below this, in µs, as stamps are.
@@ -26,6 +28,26 @@ pub enum Verdict {
     NotResolvable,
     /// The run cannot be judged, for this reason (interrupted, INVALID, read with rows skipped).
     None(String),
+}
+
+/// The verdict for programs: beside what the sentence says, why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// At least 99.99 % of the planned events were in time.
+    Met,
+    /// Fewer were.
+    Missed,
+    /// Too few events were planned to tell.
+    NotResolvable,
+    /// The ledger does not balance.
+    Invalid,
+    /// The run was ended before its time.
+    Interrupted,
+    /// Some of its hosts left no rows.
+    Partial,
+    /// It was read with rows skipped that are none.
+    BadRows,
 }
 
 /// Whether `over` of `planned` events are more than the promise allows, however few were planned.

@@ -17,7 +17,10 @@ use parquet::{
     schema::{parser::parse_message_type, types::ColumnPath},
 };
 
-use shasta_model::columns::{COLUMNS, DESTINATION, PARTITION, PRODUCER, SCHEDULED_US, SEQUENCE, SOURCE, TAG};
+use shasta_model::{
+    atomic_file,
+    columns::{COLUMNS, DESTINATION, PARTITION, PRODUCER, SCHEDULED_US, SEQUENCE, SOURCE, TAG},
+};
 
 /// Rows of a group, of which one is in memory at a time: about 120 bytes a row.
 const GROUP_ROWS: usize = 1 << 20;
@@ -61,11 +64,7 @@ pub enum ConvertError {
 /// # Errors
 /// A line is not a row, the disk is full, or `parquet` exists. `csv` is never touched.
 pub fn to_parquet(csv: &Path, parquet: &Path) -> Result<u64, ConvertError> {
-    let directory = parquet.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .prefix(".parquet-")
-        .tempfile_in(directory)?;
+    let mut file = atomic_file::beside(parquet)?;
     let rows = convert(csv::Reader::from_path(csv)?, file.as_file_mut(), GROUP_ROWS)?;
     file.persist_noclobber(parquet).map_err(|error| error.error)?;
     Ok(rows)

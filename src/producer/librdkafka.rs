@@ -29,7 +29,7 @@ use super::{Counters, Due, Load, PublishOutcome, outcomes::Outbox, publish_error
 use crate::{
     cluster::{
         Complaints, producer_defaults,
-        throttle::{PRODUCERS_ASKED, STATISTICS_MS, Throttled},
+        throttle::{self, PRODUCERS_ASKED, STATISTICS_MS},
     },
     machine::clock::Clock,
     variant,
@@ -111,7 +111,7 @@ impl ClientContext for AckContext {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.counters.throttled.add(Throttled::of_statistics(statistics));
+        self.counters.throttled.add(throttle::of_statistics(statistics));
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 pub use self::{
     merged_schedule::{Due, Plan},
-    publish_errors::{Refusal, Refusals},
+    publish_errors::Refusals,
 };
 use crate::{
     cluster::{KafkaAccess, throttle::Throttles},

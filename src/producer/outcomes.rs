@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Counters, Due, Load, Outcome, PublishOutcome, publish_errors::Cause};
-use crate::cluster::throttle::Throttled;
+use crate::cluster::throttle;
 
 const BATCH: usize = 256;
 const AGE_MAX_US: i64 = 20_000;
@@ -75,7 +75,7 @@ impl Outbox {
 
     /// A broker has answered these, and holds the connection back for so long.
     pub fn throttled(&self, batch: &[Due], wait: Duration) {
-        self.counters.throttled.add(Throttled::once(wait));
+        self.counters.throttled.add(throttle::once(wait));
         batch.iter().for_each(|due| self.answered(due));
     }
 

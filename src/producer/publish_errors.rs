@@ -6,9 +6,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use serde::Serialize;
-
 use super::PublishOutcome;
+use shasta_model::manifest::record::Refusal;
 
 /// Most causes that are told apart; their texts may come from a broker.
 const CAUSES_MAX: usize = 32;
@@ -26,19 +25,6 @@ pub(super) struct Cause {
 /// All causes of a run. Counted by the producing threads.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<BTreeMap<String, Refusal>>);
-
-/// A cause and how many events of the window it had.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// In words, with Kafka's name of the error.
-    pub cause: String,
-    /// Events that are proven unwritten.
-    pub failed: u64,
-    /// Events that may be written.
-    pub maybe: u64,
-    /// Warm-up events, which are in no ledger.
-    pub warm: u64,
-}
 
 impl Refusals {
     pub(super) fn add(&self, cause: &Cause, result: PublishOutcome, warm: bool) {

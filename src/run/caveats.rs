@@ -1,40 +1,20 @@
 //! What stands beside a verdict because it bounds what the figures say: the machine or the harness is what a run measured, or
 //! its events came more than once.
 
-use serde::Serialize;
-
-use crate::machine::{
-    contention::{self, Before},
-    harness::{Proof, Spread},
+use crate::machine::contention;
+use shasta_model::{
+    ledger::Ledger,
+    manifest::{
+        caveat::{Caveat, Kind},
+        harness::{Before, Proof, Spread},
+    },
+    number::thousands,
 };
-use shasta_model::ledger::Ledger;
-use shasta_model::number::thousands;
 
 /// How late the schedule may run in its 99th percentile, in ms: a fifth of the SLO.
 const LATENESS_P99_MS_MAX: f64 = 20.0;
 /// One further delivery is tolerated for so many planned events.
 const ONE_COPY_IN: u64 = 100;
-
-/// What a caveat is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Other work on the machine.
-    BusyMachine,
-    /// The harness did not keep its own schedule.
-    LateHarness,
-    /// Further deliveries of events.
-    SecondCopies,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Caveat {
-    /// What it is about.
-    pub kind: Kind,
-    /// A sentence for people, without its full stop.
-    pub text: String,
-}
 
 /// All that hold of a run.
 pub fn of(substrate: &str, before: &Before, proof: &Proof, lateness: &Spread, ledger: &Ledger) -> Vec<Caveat> {
@@ -43,7 +23,7 @@ pub fn of(substrate: &str, before: &Before, proof: &Proof, lateness: &Spread, le
         (Kind::LateHarness, late_harness(lateness)),
         (Kind::SecondCopies, second_copies(ledger)),
     ];
-    told.into_iter().filter_map(|(kind, text)| Some(Caveat { kind, text: text? })).collect()
+    told.into_iter().filter_map(|(kind, text)| Some(Caveat { kind: Some(kind), text: text? })).collect()
 }
 
 fn late_harness(lateness: &Spread) -> Option<String> {
@@ -90,11 +70,5 @@ mod tests {
         let of = |p99_ms| Spread { p50_ms: 0.1, p99_ms, p999_ms: p99_ms, p9999_ms: p99_ms, max_ms: p99_ms };
         assert_eq!(late_harness(&of(19.9)), None);
         assert!(late_harness(&of(39.8)).unwrap().contains("handed over 40 ms or more"));
-    }
-
-    #[test]
-    fn kinds_are_words_of_the_manifest() {
-        let caveat = Caveat { kind: Kind::BusyMachine, text: "x".to_owned() };
-        assert_eq!(serde_json::to_value(&caveat).unwrap(), serde_json::json!({ "kind": "busy_machine", "text": "x" }));
     }
 }

@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::{Request, RunError, Stop};
 use crate::{
     cluster::{self, Cluster, capacity},
-    machine::{contention::Before, process::Lifetime},
+    machine::{contention, process::Lifetime},
     output::progress::Progress,
     variant::{ClusterKind, Variant},
 };
+use shasta_model::manifest::harness::Before;
 
 /// A cluster, and what has been made on it. What was started for it ends when it drops.
 pub struct ClusterSession {
@@ -37,8 +38,8 @@ impl ClusterSession {
             *there = None;
         }
         let own = there.as_ref().map_or_else(Vec::new, |session| session.cluster.processes());
-        let before = Before::look(&own);
-        let told = [before.warning(), request.variant.engine_for_size()];
+        let before = contention::look(&own);
+        let told = [contention::warning(&before), request.variant.engine_for_size()];
         told.into_iter().flatten().for_each(|line| progress.step(&line));
         let session = match there.take() {
             Some(session) => Self { before, ..session },

@@ -19,8 +19,9 @@ use crate::{
         join::Join,
     },
     variant::{ClusterKind, Variant, fault::Party},
-    verify::{self, Subject, Verification},
+    verify::{self, Subject},
 };
+use shasta_model::manifest::verification::Verification;
 use shasta_reader::topology::{Evicted, Seeds};
 
 /// How long Redis may take to answer.

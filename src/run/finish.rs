@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
+    io,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::{
     Finished, RunError,
@@ -16,30 +18,33 @@ use super::{
     topic_check::TopicAfter,
 };
 use crate::{
-    cluster::Cluster,
-    fault::{Record, impact},
-    machine::{
-        clock::Anchor,
-        contention::Before,
-        harness::{Proof, Spread, each_ns},
-        host::{Host, Versions},
-    },
-    output::{
-        latency_tables::Tables,
-        manifest::{ClockProof, Conduct, Manifest},
-        rows,
-    },
+    cluster::{Cluster, throttle},
+    fault::impact,
+    machine::{clock::Anchor, harness::each_ns, host},
+    output::{latency_tables, rows},
     producer::Counters,
     run::{
         caveats,
         collector::{Collected, LISTED_MAX},
     },
     variant::Variant,
-    verify::Verification,
     worker,
 };
-use shasta_model::number::thousands;
-use shasta_model::{ledger::Ledger, slo::Verdict};
+use shasta_model::{
+    atomic_file::{self, Prepared},
+    ledger::Ledger,
+    manifest::{
+        Manifest, SCHEMA_VERSION,
+        conduct::Conduct,
+        fault::Record,
+        harness::{Before, Proof, Spread},
+        latency::Tables,
+        machine::ClockProof,
+        verification::Verification,
+    },
+    number::thousands,
+    slo::{Verdict, VerdictKind},
+};
 use shasta_reader::topology::{Evicted, Primaries};
 
 /// What the run itself has left.
@@ -76,7 +81,7 @@ impl Measured {
         let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
         let worker_config = context.worker_config(0);
-        let (latencies, unread) = Tables::read(files.rows_path(), start_us.midpoint(end_us));
+        let (latencies, unread) = latency_tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
         if request.keep_rows {
@@ -97,30 +102,32 @@ impl Measured {
         let ledger = checked(ledger, self.topic_lost.or(topic.lost), problems);
         warnings.extend(notes(&ledger, &collected.foreign_runs));
         warnings.extend(topic.grown);
-        warnings.extend(self.conduct.throttled.told());
-        let verdict = verdict(&ledger, &latencies, self.interrupted);
-        let time = |us| Timestamp::from_microsecond(us).map(|time| time.to_string()).unwrap_or_default();
+        warnings.extend(self.conduct.throttled.iter().flat_map(throttle::told));
+        let (verdict, verdict_kind) = verdict(&ledger, &latencies, self.interrupted);
+        let time = |us| Timestamp::from_microsecond(us).ok().map(|time| time.to_string());
         let manifest = Manifest {
+            schema_version: SCHEMA_VERSION,
             run: files.run().to_owned(),
             rows_file: files.rows_file(),
-            variant_name: request.name.clone(),
+            variant_name: Some(request.name.clone()),
             interrupted: self.interrupted,
             verdict: verdict.to_string(),
+            verdict_kind: Some(verdict_kind),
             caveats: caveats::of(cluster.substrate(), &self.before, &self.proof, &self.lateness, &ledger),
             planned: ledger.planned,
             over_slo: latencies.headlines[0].over_slo,
             ledger,
             latencies,
-            window_us: self.window_us,
+            window_us: Some(self.window_us),
             started: time(start_us),
             ended: time(end_us),
-            seed: context.seed,
-            substrate: cluster.substrate(),
-            security: if context.load.null { serde_json::Value::Null } else { context.endpoints.security() },
+            seed: Some(context.seed),
+            substrate: Some(cluster.substrate().to_owned()),
+            security: if context.load.null { Value::Null } else { context.endpoints.security() },
             conduct: self.conduct,
             lateness: self.lateness,
             harness: self.proof,
-            machine_before: self.before,
+            machine_before: Some(self.before),
             clock: clock_proof(context),
             faults,
             verification: self.verification,
@@ -128,17 +135,17 @@ impl Measured {
             refusals: counters.refusals.all(),
             undecodable: collected.passages.undecodable().take(LISTED_MAX).collect(),
             warnings,
-            variant: Variant { seed: Some(context.seed), ..request.variant.clone() },
-            overrides: request.overrides.clone(),
+            variant: settings(&Variant { seed: Some(context.seed), ..request.variant.clone() }),
+            overrides: Some(request.overrides.clone()),
             clients: clients(context, &worker_config),
-            cluster: if self.gave_up { serde_json::Value::Null } else { cluster.settings() },
-            topic: serde_json::to_value(&context.topic).unwrap_or_default(),
+            cluster: if self.gave_up { Value::Null } else { cluster.settings() },
+            topic: Some(context.topic.recorded()),
             command_line: request.command_line.clone(),
-            versions: Versions::read(),
-            host: Host::read(),
+            versions: host::versions(),
+            host: host::read(),
         };
         let paths: [PathBuf; 2] = [files.rows_path().to_owned(), files.manifest_path().to_owned()];
-        let written = manifest.write(&paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
+        let written = write(&manifest, &paths[1]).map_err(|source| RunError::File { path: paths[1].clone(), source });
         if written.is_ok() && !request.keep_rows {
             files.discard().inspect(|trouble| tracing::warn!("{trouble}"));
         }
@@ -146,8 +153,21 @@ impl Measured {
     }
 }
 
+/// Writes the manifest: it is there whole or not at all, and in the place of no other.
+fn write(manifest: &Manifest, path: &Path) -> io::Result<()> {
+    Ok(Prepared::new(path, &atomic_file::json_line(manifest)?)?.place_new()?)
+}
+
+/// The resolved variant as a manifest has it.
+fn settings(variant: &Variant) -> Map<String, Value> {
+    match serde_json::to_value(variant) {
+        Ok(Value::Object(settings)) => settings,
+        _ => Map::new(),
+    }
+}
+
 /// How the clients of Kafka were set up.
-fn clients(context: &RunContext<'_>, worker: &worker::Config) -> serde_json::Value {
+fn clients(context: &RunContext<'_>, worker: &worker::Config) -> Value {
     serde_json::json!({
         "producer": context.load.client_properties(),
         "consumer": worker.consumer_properties(),
@@ -167,12 +187,12 @@ fn figured(mut faults: Vec<Record>, rows: &Path, window_us: [i64; 2]) -> Vec<Rec
 
 fn clock_proof(context: &RunContext<'_>) -> ClockProof {
     ClockProof {
-        source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent",
+        source: "CLOCK_MONOTONIC, anchored once to CLOCK_REALTIME by the parent".to_owned(),
         error_ns: context.anchor.error_ns,
         drift_ns: Anchor::read().offset_ns - context.anchor.offset_ns,
-        read_ns: each_ns(10_000, || {
+        read_ns: Some(each_ns(10_000, || {
             black_box(context.clock.now_us());
-        }),
+        })),
     }
 }
 
@@ -256,13 +276,20 @@ fn evicted(context: &RunContext<'_>, noticed: bool, warnings: &mut Vec<String>) 
     None
 }
 
-fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> Verdict {
+fn verdict(ledger: &Ledger, latencies: &Tables, interrupted: bool) -> (Verdict, VerdictKind) {
     let unfit = match (interrupted, ledger.valid) {
-        (true, _) => Some("interrupted"),
-        (false, false) => Some("INVALID, the ledger does not balance"),
+        (true, _) => Some(("interrupted", VerdictKind::Interrupted)),
+        (false, false) => Some(("INVALID, the ledger does not balance", VerdictKind::Invalid)),
         (false, true) => None,
     };
-    Verdict::new(ledger.planned, latencies.headlines[0].over_slo, unfit)
+    let verdict = Verdict::new(ledger.planned, latencies.headlines[0].over_slo, unfit.map(|(words, _)| words));
+    let kind = match &verdict {
+        Verdict::Met => VerdictKind::Met,
+        Verdict::Missed => VerdictKind::Missed,
+        Verdict::NotResolvable => VerdictKind::NotResolvable,
+        Verdict::None(_) => unfit.map_or(VerdictKind::Invalid, |(_, kind)| kind),
+    };
+    (verdict, kind)
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use serde::Serialize;
-
 use crate::worker::report::{Absent, Passage};
-use shasta_model::ledger::Ledger;
+use shasta_model::{ledger::Ledger, manifest::record::Undecodable};
 
 /// Most passages that are kept; workers have no reason to tell of more.
 const KEPT_MAX: usize = 1_000_000;
@@ -13,19 +11,6 @@ const KEPT_MAX: usize = 1_000_000;
 /// What all workers have passed by: partition, first offset, the one after the last and why, with the client's words.
 #[derive(Debug, Default)]
 pub struct Passages(BTreeMap<(i32, i64, i64, Absent), String>);
-
-/// A batch that the client could not decode, for the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Undecodable {
-    /// Partition.
-    pub partition: i32,
-    /// Its first offset that was not read.
-    pub from: i64,
-    /// The one after its last.
-    pub to: i64,
-    /// What the client says.
-    pub reason: String,
-}
 
 impl Passages {
     /// Takes a worker's word.

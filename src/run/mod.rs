@@ -29,16 +29,22 @@ pub use self::{cluster_session::ClusterSession, error::RunError, stop::Stop};
 use self::{context::RunContext, files::Files, finish::Measured, monitor::Monitor};
 use crate::{
     cluster::{Addresses, Cluster},
-    machine::{harness::Harness, host::AwakeCores, sched_slice::SchedSlice},
-    output::{
-        manifest::{Conduct, Manifest, Throttling},
-        progress::Progress,
-        rows::Format,
+    machine::{
+        harness::{self, Harness},
+        host::AwakeCores,
+        sched_slice::SchedSlice,
     },
+    output::{progress::Progress, rows::Format},
     variant::Variant,
-    verify::Verification,
 };
-use shasta_model::slo::Verdict;
+use shasta_model::{
+    manifest::{
+        Manifest,
+        conduct::{Conduct, Throttling},
+        verification::Verification,
+    },
+    slo::Verdict,
+};
 
 /// What a person asked for.
 #[derive(Debug, Clone)]
@@ -161,7 +167,7 @@ fn measure(
 
     let conduct = Conduct {
         cluster_ready_s: *cluster_ready_s,
-        runs_before: *runs,
+        runs_before: Some(*runs),
         assigned_s,
         connected_s,
         partitions_per_worker,
@@ -169,16 +175,16 @@ fn measure(
         rebalances: collected.rebalances.clone(),
         waited: counters.waited.load(Relaxed),
         retries: counters.retries.load(Relaxed),
-        throttled: Throttling { producers: counters.throttled.now(), consumers: collected.throttled },
+        throttled: Some(Throttling { producers: counters.throttled.now(), consumers: collected.throttled }),
         header_bytes: context.header_bytes(),
         group: context.group.clone(),
         generation: context.generation,
-        cores: awake.cores(),
-        slices: slice.slices(),
+        cores: Some(awake.cores()),
+        slices: Some(slice.slices()),
     };
     let interrupted = (end_us < window_us.end && topic_lost.is_none()) || stop.insisted();
     let window_us = [window_us.start, end_us];
-    let (lateness, gave_up) = ((&lateness).into(), stop.insisted());
+    let (lateness, gave_up) = (harness::spread(&lateness), stop.insisted());
     let measured = Measured {
         window_us,
         interrupted,

@@ -9,12 +9,13 @@ use std::{
 use super::{RunError, context::RunContext};
 use crate::{
     cluster::Cluster,
-    fault::{Injector, Record, Targets},
+    fault::{Injector, Targets},
     machine::harness::Harness,
     producer::{Counters, Producers},
     run::collector::{Collector, RunStatus},
     worker::pool::WorkerPool,
 };
+use shasta_model::manifest::fault::Record;
 use shasta_model::number::thousands;
 
 const TICK: Duration = Duration::from_millis(100);

@@ -7,10 +7,7 @@ use super::{
     context::{RunContext, load, seed},
 };
 use crate::{
-    cluster::{
-        Endpoints,
-        topic::{PartitionInfo, Topic},
-    },
+    cluster::{Endpoints, topic::Topic},
     machine::clock::{Anchor, Clock},
     output::progress::Progress,
     producer::{Load, Outcome, PublishOutcome},
@@ -20,6 +17,7 @@ use crate::{
         report::{Kind, Receipt, Report, Stored},
     },
 };
+use shasta_model::manifest::topic::PartitionInfo;
 
 impl<'a> RunContext<'a> {
     /// A context without a topic that anyone knows of.
@@ -101,7 +99,10 @@ pub(crate) mod tests {
         run::{run, run_on},
         variant::{ClusterKind, Layer},
     };
-    use shasta_model::slo::Verdict;
+    use shasta_model::{
+        manifest::Manifest,
+        slo::{Verdict, VerdictKind},
+    };
 
     /// A run against nothing: no part of it needs Kafka, Redis or another process.
     pub(crate) fn request(out: &Path, overrides: Layer) -> Request {
@@ -137,15 +138,28 @@ pub(crate) mod tests {
         let ledger = &first.manifest.ledger;
         assert!(ledger.valid, "{:?}", ledger.problems);
         assert_eq!((ledger.planned, ledger.stored, ledger.rows), (1_000, 1_000, 1_000));
-        assert_eq!((first.manifest.substrate, first.manifest.conduct.runs_before), ("null", 0));
-        assert_eq!(first.verdict, Verdict::NotResolvable);
+        assert_eq!((first.manifest.substrate.as_deref(), first.manifest.conduct.runs_before), (Some("null"), Some(0)));
+        assert_eq!(
+            (first.verdict, first.manifest.verdict_kind),
+            (Verdict::NotResolvable, Some(VerdictKind::NotResolvable))
+        );
+        let read = Manifest::read(&first.files[1]).unwrap();
+        assert_eq!(
+            (&read.ledger, read.window_us, &read.variant),
+            (ledger, first.manifest.window_us, &first.manifest.variant)
+        );
+        assert_eq!(
+            (&read.conduct.rebalances, &read.topic),
+            (&first.manifest.conduct.rebalances, &first.manifest.topic)
+        );
+        assert!(!read.harness.costs.is_empty() && read.machine_before == first.manifest.machine_before);
         assert_eq!(rows::read(&first.files[0]).unwrap().count(), 1_000);
         let tail_us = &first.manifest.latencies.tail_us;
         assert!(tail_us.len() == 1_000 && tail_us.is_sorted_by(|a, b| a >= b));
 
         let manifest_only = Request { keep_rows: false, ..request.clone() };
         let second = run_on(&mut session, &manifest_only, &stop, &progress).unwrap();
-        assert_eq!((second.manifest.planned, second.manifest.conduct.runs_before), (1_000, 1));
+        assert_eq!((second.manifest.planned, second.manifest.conduct.runs_before), (1_000, Some(1)));
         assert!(!second.files[0].exists() && second.files[1].exists());
 
         let verified = Request { verify: true, ..request };

@@ -25,10 +25,13 @@ use shasta::{
     },
     run::{Finished, Request, RunError, Stop, run},
     variant::{Engine, GroupProtocol, Layer, Variant},
-    verify::{Kind, Subject, verify},
+    verify::{Subject, verify},
 };
-use shasta_model::slo::Verdict;
-use shasta_model::tag_data::{Identifier, TagData};
+use shasta_model::{
+    manifest::verification::Kind,
+    slo::Verdict,
+    tag_data::{Identifier, TagData},
+};
 
 fn layer() -> Layer {
     let span = |text: &str| text.parse().ok();
@@ -117,12 +120,12 @@ fn books_balance(finished: &Finished) {
     let ledger = &finished.manifest.ledger;
     assert!(ledger.valid, "{:?}", ledger.problems);
     let verification = finished.manifest.verification.as_ref().unwrap();
-    assert!(verification.passed, "{verification}");
+    assert!(verification.passed, "{verification:?}");
     assert_eq!((verification.checked.rows, verification.checked.acked), (500, 500));
     assert_eq!((ledger.planned, ledger.acked_consumed, ledger.stored, ledger.rows), (500, 500, 500, 500));
     assert_eq!(finished.verdict, Verdict::NotResolvable);
-    let topic = finished.manifest.topic["partitions"].as_array().unwrap();
-    assert!(topic.iter().all(|partition| partition["isr"].as_array().unwrap().len() == 3), "RF 3, all in sync");
+    let partitions = &finished.manifest.topic.as_ref().unwrap().partitions;
+    assert!(partitions.iter().all(|partition| partition.isr.len() == 3), "RF 3, all in sync");
 }
 
 /// Checks the first run again, whole and with a change, a value and a row of it damaged.
@@ -142,7 +145,7 @@ fn damage_is_found(endpoints: &Endpoints, request: &Request, finished: &Finished
         set_aside: &finished.manifest.set_aside,
     };
     let again = verify(&subject, &|_| (), &|| false);
-    assert!(again.passed && again.checked.set_aside == 2 && again.checked.foreign == 3, "{again}");
+    assert!(again.passed && again.checked.set_aside == 2 && again.checked.foreign == 3, "{again:?}");
 
     let mut redis = redis::Client::open(endpoints.redis_url.as_str()).unwrap().get_connection().unwrap();
     let key = "shasta:{shasta/3/load}:delta";
@@ -263,7 +266,7 @@ fn interrupted(out: &Path, endpoints: &Endpoints) {
     waiting.join().unwrap();
     let manifest = &finished.manifest;
     assert!(manifest.interrupted && manifest.ledger.valid, "{:?}", manifest.ledger.problems);
-    assert!(manifest.verification.as_ref().unwrap().passed, "{}", manifest.verification.as_ref().unwrap());
+    assert!(manifest.verification.as_ref().unwrap().passed, "{:?}", manifest.verification.as_ref().unwrap());
     assert!((1..6_000).contains(&manifest.ledger.planned));
     assert_eq!(manifest.ledger.stored, manifest.ledger.planned);
     assert_eq!(finished.verdict, Verdict::None("interrupted".into()));

@@ -12,7 +12,6 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use shasta::{
     cluster::Addresses,
-    fault::Record,
     output::{
         progress::Progress,
         rows::{self, Format},
@@ -20,6 +19,7 @@ use shasta::{
     run::{Finished, Request, Stop, run},
     variant::{Layer, Variant, fault::Fault},
 };
+use shasta_model::manifest::fault::Record;
 
 const FAULTS: [&str; 10] = [
     "pause broker 1 at 1s for 300ms",
@@ -102,7 +102,7 @@ fn nothing_is_missing(finished: &Finished) {
     assert_eq!(ledger.planned, ledger.stored + ledger.unsent + ledger.failed);
     assert_eq!((ledger.unsent, ledger.failed), (0, 0));
     let verification = finished.manifest.verification.as_ref().unwrap();
-    assert!(verification.passed && verification.checked.acked == ledger.planned, "{verification}");
+    assert!(verification.passed && verification.checked.acked == ledger.planned, "{verification:?}");
     let rows: Vec<_> = rows::read(&finished.files[0]).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(rows.iter().all(|row| row.after_store_us.is_some()));
 }

@@ -173,7 +173,7 @@ fn balanced(finished: &Finished) {
     let manifest = &finished.manifest;
     let verification = manifest.verification.as_ref().unwrap();
     assert!(manifest.ledger.valid, "{:?} {:?}", manifest.ledger.problems, manifest.warnings);
-    assert!(verification.passed, "{verification}");
+    assert!(verification.passed, "{verification:?}");
 }
 
 /// The run's own topic does not hear of its broker's defaults; both engines, workers, readers, proof and Redis go by IPv6.
@@ -187,7 +187,8 @@ fn addresses_of_ipv6_are_gone_by(others: &Others, redis: &Redis) {
         assert_eq!(manifest.cluster["addresses"], serde_json::json!([others.bootstrap]));
         assert_eq!(manifest.security["kafka"]["protocol"], "PLAINTEXT");
         assert_eq!(manifest.security["redis"], serde_json::json!({ "tls": false, "user": "default" }));
-        assert!(manifest.conduct.throttled.producers.is_none() && manifest.conduct.throttled.consumers.is_none());
+        let throttled = manifest.conduct.throttled.unwrap();
+        assert!(throttled.producers.is_none() && throttled.consumers.is_none());
         assert!(manifest.warnings.is_empty(), "{:?}", manifest.warnings);
     }
 }
@@ -250,7 +251,7 @@ fn quotas_are_named(others: &Others, redis: &Redis) {
         });
         let finished = run(&request, &Stop::default(), &Progress::default()).unwrap();
         let manifest = &finished.manifest;
-        let throttled = manifest.conduct.throttled;
+        let throttled = manifest.conduct.throttled.unwrap();
         assert!(throttled.producers.responses > 0 && throttled.producers.max_ms > 0, "{name}: {throttled:?}");
         assert!(throttled.consumers.responses > 0, "{name}: {throttled:?}");
         let told = manifest.warnings.iter().filter(|text| text.contains("client quota")).count();

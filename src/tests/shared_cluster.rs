@@ -178,7 +178,7 @@ fn nothing_is_lost(finished: &Finished) {
     assert!(ledger.valid, "{:?} {:?}", ledger.problems, finished.manifest.warnings);
     assert_eq!((ledger.stored, ledger.lost, ledger.failed), (ledger.planned, 0, 0), "{ledger:?}");
     let verification = finished.manifest.verification.as_ref().unwrap();
-    assert!(verification.passed, "{verification}");
+    assert!(verification.passed, "{verification:?}");
 }
 
 #[test]

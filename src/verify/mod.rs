@@ -24,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::report::Told;
 use self::{
     damage::Findings,
     redis_read::Stored,
@@ -31,14 +32,13 @@ use self::{
     topic_read::Part,
     topic_records::{Settled, Written},
 };
-pub use self::{
-    damage::{Damage, Kind, Place},
-    report::{Checked, Verification},
-};
 use crate::{
     cluster::{ClusterError, Endpoints, topic::Topic},
     output::rows::{self, Row},
-    worker::report::SetAside,
+};
+use shasta_model::manifest::{
+    record::SetAside,
+    verification::{Checked, Verification},
 };
 use shasta_model::number::thousands;
 

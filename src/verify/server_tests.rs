@@ -17,7 +17,10 @@ use crate::{
     store::{Author, Settings, Store, Write},
     variant::RedisMode,
 };
-use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
+use shasta_model::{
+    manifest::verification::{Kind, Place},
+    tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData},
+};
 use shasta_reader::StreamId;
 
 const KEY: &str = "shasta:{shasta/3/load}";

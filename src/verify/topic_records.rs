@@ -10,13 +10,12 @@ use std::{
 
 use prost::Message;
 
-use super::{
-    damage::{Findings, Kind, Place},
-    report::Checked,
-    topic_read::Undecodable,
-};
+use super::{damage::Findings, topic_read::Undecodable};
 use crate::{event::headers::Stamps, output::rows::Row, store::Author};
-use shasta_model::tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData};
+use shasta_model::{
+    manifest::verification::{Checked, Kind, Place},
+    tag_data::{Identifier, LOAD_APP, LOAD_SCOPE, TagData},
+};
 
 /// 64 bits that tell contents apart: two that differ agree once in 2^64.
 pub(super) fn digest(bytes: &[u8]) -> u64 {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cluster::{
         Complaints, KafkaAccess, consumer_defaults, readable,
-        throttle::{STATISTICS_MS, Throttled, Throttles},
+        throttle::{self, STATISTICS_MS, Throttles},
     },
     variant::GroupProtocol,
 };
@@ -66,7 +66,7 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.throttles.add(Throttled::of_statistics(statistics));
+        self.throttles.add(throttle::of_statistics(statistics));
     }
 }
 

@@ -191,7 +191,7 @@ pub enum Absent {
 }
 
 /// A record that cannot be stored.
-#[derive(Clone, PartialEq, Message, serde::Serialize)]
+#[derive(Clone, PartialEq, Message)]
 pub struct SetAside {
     /// Partition.
     #[prost(int32, tag = "1")]
@@ -202,6 +202,12 @@ pub struct SetAside {
     /// Why.
     #[prost(string, tag = "3")]
     pub reason: String,
+}
+
+impl From<SetAside> for shasta_model::manifest::record::SetAside {
+    fn from(SetAside { partition, offset, reason }: SetAside) -> Self {
+        Self { partition, offset, reason }
+    }
 }
 
 impl Report {

@@ -24,10 +24,8 @@ use super::{
     report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside, Stored},
     seek::{Rebuilding, Seeks},
 };
-use crate::{
-    cluster::throttle::Throttled,
-    store::{Backoff, BatchProgress, Effect, Store, Verdict, Write, is_refusal},
-};
+use crate::store::{Backoff, BatchProgress, Effect, Store, Verdict, Write, is_refusal};
+use shasta_model::manifest::conduct::Throttled;
 
 /// Receipts are told in bundles: few wake-ups of the parent matter more than their promptness.
 const TELL: Duration = Duration::from_millis(20);

@@ -37,6 +37,16 @@ fn what_is_no_manifest() {
 }
 
 #[test]
+fn a_manifest_of_a_later_version_needs_a_newer_analyze() {
+    for more in [r#""schema_version":2,"#, r#""schema_version":2,"caveats":"elsewhere","#] {
+        let held =
+            ["a.json: is a manifest of schema version 2, and this program reads versions up to 1; use a newer analyze"];
+        beside(manifest(20, more).as_bytes()).refuses(&["a.csv"], &held);
+    }
+    beside(manifest(20, r#""schema_version":1,"#).as_bytes()).says(&["a.csv"], &[], &["| D2     |"]);
+}
+
+#[test]
 fn a_huge_manifest_is_not_read_whole() {
     let case = beside(b"");
     // A hole: no disk is used.

@@ -19,8 +19,8 @@ use shasta_analyze::{
     compare::Allowance,
     document::Document,
     markdown,
-    write::write_atomically,
 };
+use shasta_model::atomic_file;
 
 /// Report of a run of the benches, or the gate between two revisions; called by scripts/bench
 #[derive(Parser)]
@@ -73,9 +73,9 @@ fn main() -> anyhow::Result<ExitCode> {
         chart.draw(&out.join("charts"), store::CHART)?;
     }
     let text = markdown::of(&report::of(&kept), "charts");
-    write_atomically(&out.join("benches.md"), text.as_bytes())?;
+    atomic_file::write(&out.join("benches.md"), text.as_bytes())?;
     let json = serde_json::to_string(&kept)?.replace("{\"group\"", "\n{\"group\"");
-    write_atomically(&out.join("tables/benches.json"), (json + "\n").as_bytes())?;
+    atomic_file::write(&out.join("tables/benches.json"), (json + "\n").as_bytes())?;
     writeln!(stdout(), "{text}\nWritten: {}", out.join("benches.md").display())?;
     Ok(ExitCode::SUCCESS)
 }

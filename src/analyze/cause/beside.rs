@@ -14,7 +14,7 @@ pub fn happened(events: &Events, window_us: [i64; 2], late: &[Late]) -> Vec<(i64
         late.iter().filter(|late| late.start_us() <= to_us && late.end_us() >= from_us).count() as u64
     };
     let faults = events.faults.iter().map(|fault| {
-        let late = waiting(fault.start_us, fault.end_us.unwrap_or(fault.start_us));
+        let late = waiting(fault.start_us, fault.end_us);
         (fault.start_us, format!("fault: {}", fault.what), late)
     });
     let within = events.rebalances.iter().filter(|rebalance| (window_us[0]..window_us[1]).contains(&rebalance.at_us));

@@ -21,7 +21,7 @@ pub enum Coincidence {
     /// A fault that was injected.
     Fault(String),
     /// A worker was given partitions.
-    Rebalance(i64),
+    Rebalance(u32),
     /// A second in which the harness's own 1 ms sleep took this much longer, in ms.
     Hiccup(f64),
     /// A second in which the hypervisor took this many cores.
@@ -50,7 +50,7 @@ pub fn with(events: &Events, start_us: i64, end_us: i64) -> Vec<Coincidence> {
     let near = |from_us: i64, to_us: i64| {
         from_us <= end_us.saturating_add(NEAR_US) && to_us >= start_us.saturating_sub(NEAR_US)
     };
-    let faults = events.faults.iter().filter(|fault| near(fault.start_us, fault.end_us.unwrap_or(fault.start_us)));
+    let faults = events.faults.iter().filter(|fault| near(fault.start_us, fault.end_us));
     let mut found: Vec<Coincidence> = faults.map(|fault| Coincidence::Fault(fault.what.clone())).collect();
     let rebalances = events.rebalances.iter().filter(|rebalance| near(rebalance.at_us, rebalance.at_us));
     found.extend(rebalances.map(|rebalance| Coincidence::Rebalance(rebalance.worker)));
@@ -125,8 +125,8 @@ mod tests {
             ..Second::default()
         };
         Events {
-            faults: vec![Fault { what: "broker 1 killed".into(), start_us: 20_000_000, end_us: Some(22_000_000) }],
-            rebalances: vec![Rebalance { worker: 1, at_us: 40_000_000 }],
+            faults: vec![Fault { end_us: 22_000_000, ..Fault::new("broker 1 killed".into(), 20_000_000, false) }],
+            rebalances: vec![Rebalance { worker: 1, at_us: 40_000_000, partitions: 3 }],
             seconds: (1..=60).map(|k| second(k, if k == 31 { 9.0 } else { 1.0 })).collect(),
             ..Events::default()
         }

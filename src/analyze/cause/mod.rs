@@ -241,8 +241,8 @@ mod tests {
         let second = |k: i64| Second { at_us: k * 1_000_000, cpu_pressure: 0.5, ..Second::default() };
         let events = Events {
             window_us: Some([0, 200_000_000]),
-            faults: vec![Fault { what: "broker 2 paused".into(), start_us: 190_000_000, end_us: Some(190_100_000) }],
-            rebalances: vec![Rebalance { worker: 0, at_us: -5_000_000 }],
+            faults: vec![Fault { end_us: 190_100_000, ..Fault::new("broker 2 paused".into(), 190_000_000, false) }],
+            rebalances: vec![Rebalance { worker: 0, at_us: -5_000_000, partitions: 3 }],
             seconds: (1..=200).map(second).collect(),
             leaders: [(0, 1), (1, 2), (2, 3)].into(),
         };

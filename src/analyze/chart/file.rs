@@ -9,14 +9,14 @@ use super::{
     png,
     scene::{SIZE, Scene},
 };
-use crate::write::{self, Prepared};
+use shasta_model::atomic_file::{self, Prepared};
 
 /// Why there is no chart.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of it cannot be written.
     #[error(transparent)]
-    Unwritable(#[from] write::Error),
+    Unwritable(#[from] atomic_file::Error),
     /// It cannot be drawn: a fault of this program.
     #[error("chart `{stem}` cannot be drawn: {what}; this is a fault of `analyze`, please report it")]
     Undrawable {

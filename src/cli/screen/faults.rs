@@ -5,11 +5,14 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::ms;
-use crate::{
-    fault::{Record, impact::Period},
-    output::manifest::Manifest,
+use shasta_model::{
+    manifest::{
+        Manifest,
+        fault::{Period, Record},
+    },
+    number::thousands,
+    percentile::{FEW, ranks},
 };
-use shasta_model::number::thousands;
 
 /// Nothing in a run without faults.
 pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
@@ -20,7 +23,7 @@ pub(super) fn write(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     write!(f, "{title}{:>9}{:>10}{:>10}{:>10}", "n", "mean", "SD", "min")?;
     writeln!(f, "{:>10}{:>10}{:>10}{:>10}{:>10}", "p50", "p99.99", "max", "≥ 100 ms", "lost")?;
     for record in &m.faults {
-        fault(f, record, m.window_us[0])?;
+        fault(f, record, m.window_us.map_or(record.start_us, |[start_us, _]| start_us))?;
     }
     writeln!(f)
 }
@@ -75,8 +78,9 @@ fn noun(record: &Record) -> &'static str {
 
 fn period(f: &mut impl Write, name: &str, period: &Period) -> fmt::Result {
     let Period { n, mean_ms, sd_ms, min_ms, p50_ms, p9999_ms, max_ms, over_slo, lost } = period;
-    let mark = if p9999_ms.few() && *n > 0 { "†" } else { "" };
-    let p9999 = format!("{}{mark}", ms(p9999_ms.value));
+    let past = ranks(*n, 99.99).map(|[below, _]| n - 1 - below);
+    let mark = if past.is_some_and(|past| past < FEW) { "†" } else { "" };
+    let p9999 = format!("{}{mark}", ms(*p9999_ms));
     write!(f, "  {name:<29}{:>9}{:>10}{:>10}{:>10}", thousands(*n), ms(*mean_ms), ms(*sd_ms), ms(*min_ms))?;
     write!(f, "{:>10}{p9999:>10}{:>10}", ms(*p50_ms), ms(*max_ms))?;
     writeln!(f, "{:>10}{:>10}", thousands(*over_slo), thousands(*lost))

@@ -5,9 +5,11 @@ use std::fmt::{self, Write};
 use console::style;
 
 use super::ms;
-use crate::output::latency_tables::{Cell, Line, Tables};
-use shasta_model::number::thousands;
-use shasta_model::percentile::{FEW, PERCENTILES};
+use shasta_model::{
+    manifest::latency::{Cell, Line, Tables},
+    number::thousands,
+    percentile::{FEW, PERCENTILES},
+};
 
 /// Left out of a name, so that a line fits a screen; said below the tables.
 const AS_PUBLISHED: &str = " (as published)";
@@ -65,7 +67,7 @@ fn header(title: &str) -> Vec<String> {
 
 fn cells(line: &Line) -> Vec<String> {
     let name = line.name.strip_suffix(AS_PUBLISHED).unwrap_or(&line.name);
-    let mut cells = vec![name.to_owned(), thousands(line.n), thousands(line.without_end)];
+    let mut cells = vec![name.to_owned(), thousands(line.n), line.missing.map_or_else(|| "–".to_owned(), thousands)];
     cells.extend([line.mean_ms, line.sd_ms, line.min_ms].map(ms));
     cells.extend(line.percentiles.iter().map(percentile));
     cells.extend([ms(line.max_ms), thousands(line.over_slo)]);
@@ -80,7 +82,7 @@ fn percentile(cell: &Cell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::rows::Row;
+    use crate::output::{latency_tables, rows::Row};
     use shasta_model::columns::PUBLISHED_TO_CONSUMED;
 
     #[test]
@@ -93,7 +95,7 @@ mod tests {
             after_store_us: (sequence > 9).then_some(sequence * 1_000 + 12_345_678),
             ..Row::default()
         };
-        let tables = Tables::of((0..1_200).map(row), 600_000);
+        let tables = latency_tables::of((0..1_200).map(row), 600_000);
         let mut text = String::new();
         write(&mut text, &tables).unwrap();
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();

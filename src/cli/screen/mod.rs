@@ -9,15 +9,17 @@ use std::fmt::{self, Write};
 use console::style;
 
 use crate::{
-    machine::{harness::Cost, host::Cores, sched_slice::Slices},
-    output::{
-        manifest::Manifest,
-        terminal::{print, say},
-    },
+    output::terminal::{print, say},
     run::Finished,
+    verify::Told,
 };
 use shasta_model::{
     ledger::Ledger,
+    manifest::{
+        Manifest,
+        harness::Cost,
+        machine::{Cores, Slices},
+    },
     number::thousands,
     overrides::{flat, title},
     percentile::{Value, round_2},
@@ -55,8 +57,10 @@ impl fmt::Display for Screen<'_> {
         let m = self.manifest;
         let interrupted = if m.interrupted { ", interrupted" } else { "" };
         let stand_ins = if m.cluster["stand_ins"] == true { " of stand-in images" } else { "" };
-        let cluster = format!("{} cluster{stand_ins}{interrupted}", m.substrate);
-        let variant = title(&m.variant_name, &flat(&m.overrides));
+        let substrate = m.substrate.as_deref().unwrap_or("unknown");
+        let cluster = format!("{substrate} cluster{stand_ins}{interrupted}");
+        let variant =
+            title(m.variant_name.as_deref().unwrap_or(&m.run), &m.overrides.as_ref().map(flat).unwrap_or_default());
         writeln!(f, "\n{}: variant {variant}, {cluster}\n", style(&m.run).bold())?;
         ledger(f, &m.ledger)?;
         latencies::write(f, &m.latencies)?;
@@ -72,7 +76,7 @@ impl Screen<'_> {
         let m = self.manifest;
         warnings::write(f, m)?;
         if let Some(check) = &m.verification {
-            let text = style(check.to_string());
+            let text = style(Told(check).to_string());
             writeln!(f, "{}\n", if check.passed { text.green() } else { text.red() })?;
         }
         let text = format!("{}: {}", self.verdict, warnings::over_slo(m));
@@ -176,20 +180,24 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     let mean = |part| m.harness.mean(part);
     let (foreign, steal) = (mean(|second| second.foreign_cores), mean(|second| second.steal_cores));
     writeln!(f, "other processes used {foreign:.2} cores, CPU steal {steal:.2}")?;
-    let c = &m.conduct;
+    let (c, settings) = (&m.conduct, flat(&m.variant));
+    let setting = |name: &str| settings.get(name).map_or("–", String::as_str);
     writeln!(
         f,
         "cluster ready in {:.1} s, workers assigned in {:.1} s, {} connections open and acked in {:.1} s",
-        c.cluster_ready_s, c.assigned_s, m.variant.connections, c.connected_s
+        c.cluster_ready_s,
+        c.assigned_s,
+        setting("connections"),
+        c.connected_s
     )?;
     if c.waited + c.retries > 0 {
         writeln!(f, "{} hand-overs waited for an earlier one, {} requests were tried again", c.waited, c.retries)?;
     }
-    if let Cores::Refused(why) = &c.cores {
+    if let Some(Cores::Refused(why)) = &c.cores {
         writeln!(f, "the cores could not be kept from sleeping, so that a wake-up costs more: {why}")?;
     }
-    if let Slices::Refused(why) = &c.slices {
-        writeln!(f, "a core stays with a task as long as the kernel pleases, not {}: {why}", m.variant.slice)?;
+    if let Some(Slices::Refused(why)) = &c.slices {
+        writeln!(f, "a core stays with a task as long as the kernel pleases, not {}: {why}", setting("slice"))?;
     }
     if c.rebalances_in_window > 0 {
         let text =

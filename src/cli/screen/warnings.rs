@@ -4,12 +4,13 @@ use std::fmt::{self, Write};
 
 use console::style;
 
-use crate::{
-    output::{manifest::Manifest, terminal},
-    producer::Refusal,
-    run::collector::LISTED_MAX,
+use crate::{output::terminal, run::collector::LISTED_MAX};
+use shasta_model::{
+    ledger::Ledger,
+    manifest::{Manifest, record::Refusal},
+    number::thousands,
+    slo,
 };
-use shasta_model::{ledger::Ledger, number::thousands, slo};
 
 /// Most warnings on the screen; the manifest has more.
 const SHOWN_MAX: usize = 10;

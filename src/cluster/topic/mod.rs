@@ -14,13 +14,13 @@ use rdkafka::{
     metadata::MetadataTopic,
     topic_partition_list::Offset,
 };
-use serde::Serialize;
 
 use super::{
     ClusterError, KafkaAccess,
     admin::{ANSWER_MAX, Admin},
 };
 use crate::variant::Variant;
+use shasta_model::manifest::{self, topic::PartitionInfo};
 
 const READY_MAX: Duration = Duration::from_secs(30);
 const READY_MAX_EACH: Duration = Duration::from_millis(20);
@@ -28,21 +28,8 @@ const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 const LOG_APPEND_TIME: &str = "LogAppendTime";
 const MIN_INSYNC: &str = "min.insync.replicas";
 
-/// One partition as the brokers describe it; ids of brokers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PartitionInfo {
-    /// The partition.
-    pub id: i32,
-    /// Its leader.
-    pub leader: i32,
-    /// All replicas.
-    pub replicas: Vec<i32>,
-    /// Those in sync.
-    pub isr: Vec<i32>,
-}
-
 /// The topic, with every partition led and fully in sync.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// Its name.
     pub name: String,
@@ -57,14 +44,24 @@ pub struct Topic {
     /// Its settings in force, but for those of Kafka's own defaults.
     pub settings: BTreeMap<String, String>,
     /// What these do to the latencies and guarantees of a run.
-    #[serde(skip)]
     pub remarks: Vec<String>,
     /// With which of them the run's records are gone before its proof.
-    #[serde(skip)]
     pub unprovable: Vec<String>,
 }
 
 impl Topic {
+    /// What the manifest has of it.
+    pub fn recorded(&self) -> manifest::topic::Topic {
+        manifest::topic::Topic {
+            name: self.name.clone(),
+            created: self.created,
+            partitions: self.partitions.clone(),
+            cluster_id: self.cluster_id.clone(),
+            log_append_time: self.log_append_time,
+            settings: self.settings.clone(),
+        }
+    }
+
     /// What is to be known of its settings before a run, which is to be proven or not.
     ///
     /// # Errors

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     cluster::network::Condition,
-    fault::{Record, Targets, pending_command::PendingCommand},
+    fault::{Targets, pending_command::PendingCommand},
     variant::fault::{Action, Link, Target},
 };
+use shasta_model::manifest::fault::Record;
 
 impl Injector {
     /// Begins a fault; none for a state when that is all there is to it. The text is the first step of its record.

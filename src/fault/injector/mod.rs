@@ -11,12 +11,13 @@ use self::{
     process_restart::{CRASH_RESTART_DELAY_US, CRASH_RESTARTS_MAX, next_of_rolling_restart},
     state::{State, Transition},
 };
-use super::{Record, Targets};
+use super::Targets;
 use crate::{
     cluster::Endpoints,
     output::terminal::first_line,
     variant::fault::{Action, BROKERS_LOCAL, Fault, Target},
 };
+use shasta_model::manifest::fault::Record;
 
 /// The faults of a run, and what has become of them.
 pub struct Injector {
@@ -113,7 +114,7 @@ impl Injector {
             }
             Err(error) => record.error = Some(error),
         }
-        let told = record.told();
+        let told = in_words(&record);
         self.records.push(record);
         told
     }
@@ -141,7 +142,7 @@ impl Injector {
                 let (record, brokers_left) = (self.records.len(), VecDeque::new());
                 self.active.push(ActiveFault { record, state, brokers_left, is_rolling: false });
             }
-            told.push(record.told());
+            told.push(in_words(&record));
             self.records.push(record);
         }
     }
@@ -160,19 +161,19 @@ impl Injector {
                 Transition::Stay(state) => return self.active.push(ActiveFault { state, ..active }),
                 Transition::To(state, said) => {
                     record.step(now_us, said);
-                    told.push(record.told());
+                    told.push(in_words(record));
                     active.state = state;
                 }
                 Transition::Done(said) => {
                     record.step(now_us, said);
-                    told.push(record.told());
+                    told.push(in_words(record));
                     record.done = record.error.is_none();
                     return;
                 }
                 Transition::Failed(error) => {
                     record.end_us = now_us;
                     record.error = Some(error);
-                    told.push(record.told());
+                    told.push(in_words(record));
                     return;
                 }
             }
@@ -182,4 +183,13 @@ impl Injector {
 
 fn us(length: std::time::Duration) -> i64 {
     i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// In words, for the screen while the run goes on.
+fn in_words(record: &Record) -> String {
+    match (&record.error, record.steps.last()) {
+        (Some(error), _) => format!("fault: {}: {error}", record.what),
+        (None, Some(step)) => format!("fault: {}: {}", record.what, step.what),
+        (None, None) => format!("fault: {}", record.what),
+    }
 }

@@ -12,19 +12,22 @@ use std::{
     thread::JoinHandle,
 };
 
-use serde::Serialize;
-
 use self::state::CollectorState;
 pub use self::status::RunStatus;
 use super::{join::Join, missing_records::Passages};
 use crate::{
-    cluster::throttle::Throttled,
     machine::clock::Clock,
     output::rows::{Disk, Rows},
     producer::Outcome,
-    worker::{pool::WorkerMessage, report::SetAside},
+    worker::pool::WorkerMessage,
 };
-use shasta_model::ledger::Ledger;
+use shasta_model::{
+    ledger::Ledger,
+    manifest::{
+        conduct::{Rebalance, Throttled},
+        record::SetAside,
+    },
+};
 
 /// Most set-aside records and warnings that the manifest lists; all are counted.
 pub const LISTED_MAX: usize = 1_000;
@@ -38,17 +41,6 @@ pub enum Input {
     Worker(u32, WorkerMessage),
     /// From the readers' process, which has a number among the children as workers have.
     Readers(u32, WorkerMessage),
-}
-
-/// A rebalance as a worker told it.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rebalance {
-    /// Worker.
-    pub worker: u32,
-    /// When, µs of the Unix epoch.
-    pub at_us: i64,
-    /// How many partitions it had then.
-    pub partitions: usize,
 }
 
 /// Everything that was collected.

@@ -12,9 +12,8 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use super::{Collected, Input, LISTED_MAX, Rebalance, RunStatus};
+use super::{Collected, Input, LISTED_MAX, RunStatus};
 use crate::{
-    cluster::throttle::Throttled,
     machine::clock::Clock,
     output::rows::{Row, Rows},
     run::{
@@ -23,10 +22,16 @@ use crate::{
     },
     worker::{
         pool::WorkerMessage,
-        report::{Assignment, ForeignRun, Kind, Receipt, Report, SetAside},
+        report::{Assignment, ForeignRun, Kind, Receipt, Report},
     },
 };
-use shasta_model::columns::SCHEDULED_TO_STORED;
+use shasta_model::{
+    columns::SCHEDULED_TO_STORED,
+    manifest::{
+        conduct::{Rebalance, Throttled},
+        record::SetAside,
+    },
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// An event that was acked and is not consumed so long after is awaited.
@@ -122,7 +127,7 @@ impl CollectorState {
             self.status.slow().assigned.insert(worker, partitions);
         }
         let listed_left = LISTED_MAX.saturating_sub(self.set_aside.len());
-        self.set_aside.extend(report.set_aside.into_iter().take(listed_left));
+        self.set_aside.extend(report.set_aside.into_iter().take(listed_left).map(SetAside::from));
         report.passages.into_iter().for_each(|passage| self.join.passed(passage));
         if let Some(text) = report.topic_lost {
             self.status.slow().topic_lost.get_or_insert(text);

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Campaign, CampaignError, run_order::Slot, validity::Validity};
-use crate::output::manifest::whole_json;
+use shasta_model::atomic_file;
 
 /// So many runs are made of one that does not count, all with its seed.
 pub const TRIES_MAX: usize = 3;
@@ -197,10 +197,8 @@ impl Journal {
     pub fn add(&mut self, entry: Entry, path: &Path) -> Result<(), CampaignError> {
         self.entries.push(entry);
         let failed = |source| CampaignError::File { path: path.into(), source };
-        let directory = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).map_err(failed)?;
-        whole_json(self, directory).map_err(failed)?.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let line = atomic_file::json_line(self).map_err(failed)?;
+        atomic_file::write(path, &line).map_err(|error| failed(error.into()))
     }
 }
 

@@ -1,168 +1,118 @@
 //! What a table needs of a run, read back from its manifest.
 
-use std::{fs, path::Path};
-
-use serde::Deserialize;
-use serde_json::Value;
+use std::path::Path;
 
 use super::{
     pooled::Tail,
     table::{median, sorted},
 };
-use crate::machine::host::Host;
+use shasta_model::manifest::Manifest;
 
-/// The part of a manifest that tables are made of.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Recorded {
-    /// Planned events.
-    pub planned: u64,
-    /// Planned events that were not stored in time.
-    pub over_slo: u64,
-    /// Start and end of the window, µs of the Unix epoch.
-    pub window_us: [i64; 2],
-    conduct: Conduct,
-    latencies: Latencies,
-    harness: Harness,
-    host: Host,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Conduct {
-    runs_before: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Latencies {
-    headlines: Vec<Line>,
-    tail_us: Vec<i64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Line {
-    n: u64,
-    missing: u64,
-    /// Runs of earlier versions have none of the three.
-    mean_ms: Option<f64>,
-    sd_ms: Option<f64>,
-    min_ms: Option<f64>,
-    percentiles: Vec<Cell>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Cell {
-    percentile: f64,
-    /// A number, or `> drain`.
-    ms: Value,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Harness {
-    costs: Vec<Cost>,
-    seconds: Seconds,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Cost {
-    name: String,
-    cpu_cores: f64,
-}
-
-/// Parts of the seconds, each in their order.
-#[derive(Debug, Clone, Deserialize)]
-struct Seconds {
-    steal_cores: Vec<f64>,
-    /// Runs of earlier versions have none.
-    #[serde(default)]
-    work_us: Vec<f64>,
-}
+/// The manifest of a run, which tables are made of.
+#[derive(Debug, Clone)]
+pub struct Recorded(Manifest);
 
 impl Recorded {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// In words: it cannot be read, or was not written by this program.
+    /// In words: it cannot be read, or has no latencies.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let read: Self = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let read = Manifest::read(path).map_err(|error| error.to_string())?;
         let empty = read.latencies.headlines.is_empty();
-        if empty { Err(format!("{}: it has no latencies", path.display())) } else { Ok(read) }
+        if empty { Err(format!("{}: it has no latencies", path.display())) } else { Ok(Self(read)) }
+    }
+
+    /// Planned events.
+    pub fn planned(&self) -> u64 {
+        self.0.planned
+    }
+
+    /// Planned events that were not stored in time.
+    pub fn over_slo(&self) -> u64 {
+        self.0.over_slo
     }
 
     /// A percentile of scheduled → stored, in ms with 2 places: infinite past the drain, none when it is not kept.
     pub fn headline_ms(&self, percentile: f64) -> Option<f64> {
-        let cells = &self.latencies.headlines[0].percentiles;
-        match &cells.iter().find(|cell| cell.percentile == percentile)?.ms {
-            Value::String(_) => Some(f64::INFINITY),
-            other => other.as_f64(),
-        }
+        self.0.latencies.headline_ms(percentile)
     }
 
     /// Mean, standard deviation and minimum of scheduled → stored in ms, of the events that have both stamps; none where
     /// there is no such event, or the run was not asked.
     pub fn moments_ms(&self) -> [Option<f64>; 3] {
-        let Line { mean_ms, sd_ms, min_ms, .. } = self.latencies.headlines[0];
-        [mean_ms, sd_ms, min_ms]
+        self.0.latencies.headline_moments_ms()
     }
 
     /// The machine that it was made on, in words.
     pub fn machine(&self) -> String {
-        self.host.to_string()
+        self.0.host.to_string()
     }
 
-    /// Runs that its brokers had behind them.
-    pub fn runs_before(&self) -> u32 {
-        self.conduct.runs_before
+    /// Runs that its brokers had behind them; none where the first manifests do not say it.
+    pub fn runs_before(&self) -> Option<u32> {
+        self.0.conduct.runs_before
     }
 
     /// Its slowest events.
     pub fn tail(&self) -> Tail {
-        let Line { n, missing, .. } = self.latencies.headlines[0];
-        Tail { n, missing, largest_us: self.latencies.tail_us.clone() }
+        let latencies = &self.0.latencies;
+        let [n, missing] = latencies.headlines.first().map_or([0; 2], |line| [line.n, line.missing.unwrap_or(0)]);
+        Tail { n, missing, largest_us: latencies.tail_us.clone() }
     }
 
     /// Mean CPU use of all parts whose name begins so, in cores; none when there are none.
     pub fn cores(&self, prefix: &str) -> Option<f64> {
-        let own = self.harness.costs.iter().filter(|cost| cost.name.starts_with(prefix)).map(|cost| cost.cpu_cores);
+        let own = self.0.harness.costs.iter().filter(|cost| cost.name.starts_with(prefix)).map(|cost| cost.cpu_cores);
         own.reduce(|a, b| a + b)
     }
 
     /// Mean CPU time that the hypervisor gave to others, in cores; none without a whole second.
     pub fn steal_cores(&self) -> Option<f64> {
-        let seconds = &self.harness.seconds.steal_cores;
-        (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
+        let harness = &self.0.harness;
+        (!harness.seconds.is_empty()).then(|| harness.mean(|second| second.steal_cores))
     }
 
-    /// CPU time that a fixed piece of work took in the middle one of its seconds, in µs: how fast the cores were.
+    /// CPU time that a fixed piece of work took in the middle one of its seconds, in µs: how fast the cores were. None where
+    /// that was not measured.
     pub fn work_us(&self) -> Option<f64> {
-        median(&sorted(self.harness.seconds.work_us.iter().copied()))
+        let work_us = self.0.harness.seconds.iter().map(|second| second.work_us);
+        median(&sorted(work_us.filter(|work_us| *work_us > 0.0)))
     }
 
     /// CPU time of the brokers for each event of the window, in core-ms.
     pub fn broker_ms(&self) -> Option<f64> {
-        let [start_us, end_us] = self.window_us;
-        let per_s = self.planned as f64 / ((end_us - start_us) as f64 / 1e6);
+        let per_s = self.planned() as f64 / self.0.window_s()?;
         Some(self.cores("broker ")? * 1000.0 / per_s)
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::*;
+    use shasta_model::ledger::Ledger;
 
     /// A manifest of 1,000 events in 10 s on two cores of this model, with its p99.99 and its largest latency.
     pub(in crate::study::campaign) fn write(path: &Path, cpu: &str, p9999_ms: serde_json::Value, largest_us: i64) {
-        let cell = |percentile: f64, ms: serde_json::Value| json!({ "percentile": percentile, "ms": ms });
+        let cell =
+            |percentile: f64, ms: serde_json::Value| json!({ "percentile": percentile, "ms": ms, "samples_past": 10 });
+        let percentiles = [cell(50.0, json!(4.5)), cell(99.9, json!(9)), cell(99.99, p9999_ms)];
         let line = json!({
-            "n": 1000, "missing": 0, "percentiles": [cell(50.0, json!(4.5)), cell(99.9, json!(9)), cell(99.99, p9999_ms)],
+            "name": "scheduled → stored", "n": 1000, "missing": 0, "over_slo": 3, "percentiles": percentiles,
+            "max_ms": largest_us as f64 / 1000.0,
         });
         let cost = |name: &str, cores: f64| json!({ "name": name, "cpu_cores": cores });
         let costs = [cost("broker 1", 0.05), cost("broker 2", 0.07), cost("producers", 0.04), cost("worker 0", 0.02)];
         let tail_us: Vec<i64> = (0..100).map(|i| largest_us - i).collect();
-        let seconds = json!({ "steal_cores": [0.1, 0.3, 0.2, 0.2], "work_us": [50.0, 90.0, 60.0] });
+        let seconds =
+            json!({ "at_us": [1, 2, 3, 4], "steal_cores": [0.1, 0.3, 0.2, 0.2], "work_us": [50.0, 90.0, 60.0, 0.0] });
+        let ledger = Ledger { planned: 1000, ..Ledger::default() };
         let manifest = json!({
-            "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "conduct": { "runs_before": 2 },
+            "run": "r", "ledger": ledger, "planned": 1000, "over_slo": 3, "window_us": [5_000_000, 15_000_000], "conduct": { "runs_before": 2 },
             "harness": { "costs": costs, "seconds": seconds },
             "latencies": { "headlines": [line], "tail_us": tail_us },
             "host": { "cpu": cpu, "cores": 2, "memory_bytes": 65_536, "kernel": "CP/M" },

@@ -23,6 +23,7 @@ use crate::{
     run::{ClusterSession, Request, RunError, Stop, run_on},
     variant::Variant,
 };
+use shasta_model::atomic_file;
 
 /// Makes the runs that are left; `like` has all of a run but its name and its variant. Ends early when `stop` says so.
 ///
@@ -119,8 +120,8 @@ pub fn report(campaign: &Campaign, journal: &Journal, out: &Path, splice: Option
 /// The file and what is in it now.
 fn write(tables: &Tables, campaign: &Campaign, out: &Path) -> Result<(PathBuf, String), CampaignError> {
     let (path, page) = (Journal::path(campaign, out).with_extension("md"), tables.page());
-    let written = fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).and_then(|()| fs::write(&path, &page));
-    written.map_err(|source| CampaignError::File { path: path.clone(), source })?;
+    let written = atomic_file::write(&path, page.as_bytes());
+    written.map_err(|error| CampaignError::File { path: path.clone(), source: error.into() })?;
     Ok((path, page))
 }
 

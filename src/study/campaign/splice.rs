@@ -8,9 +8,10 @@
 //! <!-- /campaign headline -->
 //! ```
 
-use std::{fs, io::Write, path::Path};
+use std::{fs, path::Path};
 
 use super::CampaignError;
+use shasta_model::{atomic_file, marked_block::markers};
 
 /// Replaces what stands between the markers of the campaign `name` by `table`.
 ///
@@ -21,23 +22,17 @@ pub fn splice(page: &Path, name: &str, table: &str) -> Result<(), CampaignError>
     let text = fs::read_to_string(page).map_err(failed)?;
     let spliced = spliced(&text, name, table)
         .ok_or_else(|| CampaignError::Unmarked { page: page.into(), name: name.to_owned() })?;
-    let directory = page.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    file.write_all(spliced.as_bytes()).map_err(failed)?;
-    let permissions = fs::metadata(page).map_err(failed)?.permissions();
-    file.as_file().set_permissions(permissions).map_err(failed)?;
-    file.persist(page).map(drop).map_err(|error| failed(error.error))
+    atomic_file::write(page, spliced.as_bytes()).map_err(|error| failed(error.into()))
 }
 
 fn spliced(text: &str, name: &str, table: &str) -> Option<String> {
-    let only = |marker: String| {
-        let mut at = text.match_indices(&marker).map(|(at, _)| at..at + marker.len());
-        let found = at.next().filter(|_| at.next().is_none())?;
-        let alone = (found.start == 0 || text[..found.start].ends_with('\n')) && text[found.end..].starts_with('\n');
-        alone.then_some(found)
-    };
-    let (open, close) = (only(format!("<!-- campaign {name} -->"))?, only(format!("<!-- /campaign {name} -->"))?);
-    (open.end < close.start).then(|| format!("{}\n\n{}\n\n{}", &text[..open.end], table.trim(), &text[close.start..]))
+    let [opening, closing] = [format!("<!-- campaign {name} -->"), format!("<!-- /campaign {name} -->")];
+    match markers(text, |line| line == opening, |line| line == closing)[..] {
+        [open, close] if open.opens && !close.opens => {
+            Some(format!("{}\n\n{}\n\n{}", &text[..open.end], table.trim(), &text[close.line_at..]))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -177,7 +177,8 @@ fn cells(own: &[&Recorded]) -> [String; OF_AN_ARM.len()] {
     let tails: Vec<_> = own.iter().map(|run| run.tail()).collect();
     let pooled = pooled::percentile(&tails, 99.999).map_or("–".to_owned(), |found| found.to_string());
     let missing = tails.iter().map(|tail| tail.missing).sum();
-    let (over, planned) = own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo, planned + run.planned));
+    let (over, planned) =
+        own.iter().fold((0, 0), |(over, planned), run| (over + run.over_slo(), planned + run.planned()));
     [
         own.len().to_string(),
         thousands(missing),
@@ -244,12 +245,13 @@ fn each(page: &mut String, runs: &[Run], has_moments: bool) {
          |---|---:|---:|---:|{rule}---:|---:|---:|---:|---:|---:|---|"
     );
     for Run { entry, recorded } in runs {
-        let before = recorded.as_ref().map_or("–".to_owned(), |run| run.runs_before().to_string());
+        let before = recorded.as_ref().ok().and_then(Recorded::runs_before);
+        let before = before.map_or("–".to_owned(), |before| before.to_string());
         let name = entry.run.clone().unwrap_or_else(|| format!("{}, {}", entry.arm, entry.repetition + 1));
         let figures = match recorded {
             Ok(run) => {
                 let percentiles = [50.0, 99.9, 99.99].map(|p| ms(run.headline_ms(p))).join(" | ");
-                let (planned, over, stolen) = (thousands(run.planned), thousands(run.over_slo), run.steal_cores());
+                let (planned, over, stolen) = (thousands(run.planned()), thousands(run.over_slo()), run.steal_cores());
                 let moments = if has_moments {
                     format!("{} | {} | ", thousands(run.tail().missing), run.moments_ms().map(ms).join(" | "))
                 } else {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::output::manifest::Manifest;
+use shasta_model::manifest::Manifest;
 
 /// The limits. A run whose ledger does not balance, or that was interrupted, never counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,13 +2,12 @@
 
 use std::{
     fmt::Write,
-    fs,
     path::{Path, PathBuf},
 };
 
 use super::{Bisection, Search, SearchError, Side};
 use crate::{
-    machine::host::Host,
+    machine::host,
     output::{
         progress::Progress,
         terminal::{print, say},
@@ -19,7 +18,7 @@ use crate::{
         validity::{Seen, Validity},
     },
 };
-use shasta_model::number::thousands;
+use shasta_model::{atomic_file, number::thousands};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ impl SearchResult {
     /// Nothing yet; the page will be in `directory`.
     pub(super) fn new(search: &Search, name: String, directory: &Path, bisection: Bisection) -> Self {
         let path = directory.join(format!("{name}.md"));
-        let (search, machine) = (search.clone(), Host::read().to_string());
+        let (search, machine) = (search.clone(), host::read().to_string());
         Self { search, name, machine, path, bisection, steps: Vec::new(), interrupted: None }
     }
 
@@ -78,7 +77,7 @@ impl SearchResult {
         let manifest = finished.manifest;
         let ms = [50.0, 99.0, self.search.percentile].map(|p| manifest.latencies.headline_ms(p).unwrap_or(f64::NAN));
         let side = if ms[2] <= self.search.limit_ms { Side::Within } else { Side::Past };
-        let seconds = (manifest.window_us[1] - manifest.window_us[0]) as f64 / 1e6;
+        let seconds = manifest.window_s().unwrap_or(f64::NAN);
         // Near the limit the harness has less to run on as well: told, and no reason to look away.
         let remark = Validity::default().against(&Seen::of(&manifest)).unwrap_or_default();
         progress.step(&format!("p{} {:.2} ms: {}", self.search.percentile, ms[2], word(side)));
@@ -99,9 +98,8 @@ impl SearchResult {
 
     /// Writes the page.
     pub(super) fn write(&self) -> Result<(), SearchError> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let written = fs::create_dir_all(directory).and_then(|()| fs::write(&self.path, self.markdown()));
-        written.map_err(|source| SearchError::File { path: self.path.clone(), source })
+        let written = atomic_file::write(&self.path, self.markdown().as_bytes());
+        written.map_err(|error| SearchError::File { path: self.path.clone(), source: error.into() })
     }
 
     /// Prints the page, and which file has it.

@@ -11,12 +11,14 @@ mod stream_check;
 use self::expected_effect::{ExpectedEffect, expected_effects};
 use super::{
     Bounds, VerifyError,
-    damage::{Findings, Kind, Place},
+    damage::Findings,
     redis_read::{Found, Stored},
-    report::Checked,
     topic_records::{Record, shown},
 };
-use shasta_model::tag_data::{Identifier, RedisKeys};
+use shasta_model::{
+    manifest::verification::{Checked, Kind, Place},
+    tag_data::{Identifier, RedisKeys},
+};
 use shasta_reader::StreamId;
 
 /// The check of one tag.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::{ExpectedEffect, TagCheck};
 use crate::verify::{
     VerifyError,
-    damage::Kind,
     redis_read::{Found, Stored},
     topic_records::digest,
 };
+use shasta_model::manifest::verification::Kind;
 use shasta_reader::StreamId;
 
 impl TagCheck<'_> {

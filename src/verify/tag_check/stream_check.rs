@@ -5,11 +5,11 @@ use crate::{
     store::Author,
     verify::{
         Bounds, VerifyError,
-        damage::Kind,
         redis_read::{Field, Found, Stored},
         topic_records::{Record, digest},
     },
 };
+use shasta_model::manifest::verification::Kind;
 use shasta_reader::StreamId;
 
 impl TagCheck<'_> {

@@ -7,8 +7,6 @@
 //!
 //! <!-- /analyze -->
 //! ```
-//!
-//! A marker stands alone on its line, indented by three spaces at most. In a fenced code block it is an example and no marker.
 
 use std::{
     fs, io,
@@ -16,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::write::{self, write_atomically};
+use shasta_model::{
+    atomic_file,
+    marked_block::{Marker, markers},
+};
 
 /// Ends the block; on a line of its own.
 const CLOSING: &str = "<!-- /analyze -->";
@@ -62,7 +63,7 @@ pub enum Error {
     Command(String),
     /// The new file was not written.
     #[error(transparent)]
-    Write(#[from] write::Error),
+    Write(#[from] atomic_file::Error),
 }
 
 /// Replaces the marked block of a Markdown file by `block` (Markdown), and writes the command that made it, as a shell
@@ -71,7 +72,7 @@ pub fn splice(path: &Path, block: &str, command: &[String]) -> Result<(), Error>
     let text = text_of(path)?;
     let spliced = spliced(path, &text, block, &quoted(command)?)?;
     if spliced != text {
-        write_atomically(path, spliced.as_bytes())?;
+        atomic_file::write(path, spliced.as_bytes())?;
     }
     Ok(())
 }
@@ -112,7 +113,7 @@ fn spliced(path: &Path, text: &str, block: &str, command: &str) -> Result<String
 
 /// From the opening marker to the line of the closing one.
 fn the_block(path: &Path, text: &str) -> Result<Range<usize>, Error> {
-    match markers(text).as_slice() {
+    match markers(text, opening, |line| line == CLOSING).as_slice() {
         [] => Err(Error::NoBlock { path: path.to_owned() }),
         [open, close] if open.opens && !close.opens => Ok(open.at..close.line_at),
         markers => {
@@ -122,47 +123,6 @@ fn the_block(path: &Path, text: &str) -> Result<Range<usize>, Error> {
             Err(Error::NotOneBlock { path: path.to_owned(), found: found.join(", ") })
         }
     }
-}
-
-struct Marker {
-    opens: bool,
-    /// Counted from 1.
-    line: usize,
-    line_at: usize,
-    /// Where the comment begins, after its indentation.
-    at: usize,
-}
-
-fn markers(text: &str) -> Vec<Marker> {
-    let (mut markers, mut line_at) = (Vec::new(), 0);
-    let mut fence: Option<(char, usize)> = None;
-    for (line, content) in text.split_inclusive('\n').enumerate() {
-        // An editor's byte order mark is no part of the first line.
-        let unindented = content.trim_start_matches('\u{feff}').trim_start_matches(' ');
-        let indent = content.len() - unindented.len();
-        let comment = unindented.trim_end();
-        if content.trim_start_matches('\u{feff}').len() - unindented.len() <= 3 {
-            fence = match (fence, fence_of(comment)) {
-                (None, Some((c, length, info))) => (c == '~' || !info.contains('`')).then_some((c, length)),
-                (Some((open, least)), Some((c, length, ""))) if c == open && length >= least => None,
-                (fence, _) => fence,
-            };
-            let opens = opening(comment);
-            if fence.is_none() && (opens || comment == CLOSING) {
-                markers.push(Marker { opens, line: line + 1, line_at, at: line_at + indent });
-            }
-        }
-        line_at += content.len();
-    }
-    markers
-}
-
-/// A fence's character, its length, and what follows it on the line.
-fn fence_of(line: &str) -> Option<(char, usize, &str)> {
-    let c = line.chars().next().filter(|c| "`~".contains(*c))?;
-    let info = line.trim_start_matches(c);
-    let length = line.len() - info.len();
-    (length >= 3).then_some((c, length, info.trim()))
 }
 
 /// `<!-- analyze -->`, or with a colon and whatever command.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 /// Why a file was not written; what stood in its place stands there still.
@@ -28,10 +29,47 @@ pub enum Error {
     },
 }
 
+/// What the system said, for errors that name the file themselves.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { source, .. } => source,
+            Error::NoFile { .. } => Self::other("is no file, so it is not replaced"),
+        }
+    }
+}
+
 /// Writes a file, and the directories above it where they are missing. A file that is replaced keeps its permissions;
 /// a symbolic link stays one, and the file that it names is replaced.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+///
+/// # Errors
+/// The system refuses, or a directory or a device has the place.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Prepared::new(path, bytes)?.place()
+}
+
+/// A value in JSON on one line, as it is written to a file.
+///
+/// # Errors
+/// It cannot be JSON.
+pub fn json_line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// An unnamed file beside `path`, to be filled and then moved there; readable by all that may read any new file.
+///
+/// # Errors
+/// The system refuses.
+pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unfinished-");
+    // A temporary file is for its owner's eyes only unless told otherwise; the umask still applies to this.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory)
 }
 
 /// Finds out whether files can be written below a directory, and leaves nothing behind; the directory need not be there yet.
@@ -58,7 +96,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Writes the bytes beside `path`, as [`write_atomically`] does.
+    /// Writes the bytes beside `path`, as [`write`] does.
     ///
     /// # Errors
     /// The system refused, or a directory or a device has the place.
@@ -69,7 +107,7 @@ impl Prepared {
             return Err(Error::NoFile { path: path.to_owned() });
         }
         let path = path.to_owned();
-        match beside(&target, before, bytes) {
+        match filled(&target, before, bytes) {
             Ok(file) => Ok(Self { path, target, file }),
             Err(source) => Err(Error::Refused { path, source }),
         }
@@ -83,17 +121,21 @@ impl Prepared {
         let Self { path, target, file } = self;
         file.persist(target).map(drop).map_err(|error| Error::Refused { path, source: error.error })
     }
+
+    /// Puts the file into its place, if that is free.
+    ///
+    /// # Errors
+    /// A file is there already, or the system refused.
+    pub fn place_new(self) -> Result<(), Error> {
+        let Self { path, target, file } = self;
+        file.persist_noclobber(target).map(drop).map_err(|error| Error::Refused { path, source: error.error })
+    }
 }
 
-fn beside(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Result<NamedTempFile> {
+fn filled(target: &Path, before: Option<fs::Metadata>, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".analyze-");
-    // A temporary file is for its owner's eyes only unless told otherwise; the umask still applies to this.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory)?;
+    let mut file = beside(target)?;
     file.write_all(bytes)?;
     if let Some(before) = before {
         file.as_file().set_permissions(before.permissions())?;
@@ -129,8 +171,11 @@ mod tests {
     fn a_new_file_comes_with_its_directories_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tables/run.md");
-        write_atomically(&path, b"one").unwrap();
-        write_atomically(&path, b"two").unwrap();
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let taken = Prepared::new(&path, b"three").unwrap().place_new().unwrap_err();
+        assert_eq!(io::Error::from(taken).kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
     }
@@ -144,12 +189,12 @@ mod tests {
         fs::write(&file, "old").unwrap();
         fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
         symlink("file", &link).unwrap();
-        write_atomically(&link, b"new").unwrap();
+        write(&link, b"new").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         let fresh = home.path().join("fresh");
-        write_atomically(&fresh, b"").unwrap();
+        write(&fresh, b"").unwrap();
         fs::write(home.path().join("usual"), "").unwrap();
         let mode = |name: &str| fs::metadata(home.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode("fresh"), mode("usual"), "others may read it as they may read any new file");
@@ -158,7 +203,7 @@ mod tests {
     #[test]
     fn errors_name_the_path_and_what_to_do() {
         let home = tempfile::tempdir().unwrap();
-        let said = |path: &Path| write_atomically(path, b"").unwrap_err().to_string();
+        let said = |path: &Path| write(path, b"").unwrap_err().to_string();
         let directory = said(home.path());
         assert!(directory.contains(&*home.path().to_string_lossy()) && directory.contains("is no file"), "{directory}");
         fs::write(home.path().join("file"), "").unwrap();
