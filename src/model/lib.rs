@@ -1,6 +1,7 @@
 //! What one program writes and another reads: the row, the manifest with its ledger, percentiles, the SLO. `experiment` and
 //! `analyze` share these definitions, so that a figure means the same in both.
 
+#[cfg(feature = "files")]
 pub mod atomic_file;
 pub mod columns;
 pub mod ledger;
