@@ -28,7 +28,6 @@ use crate::{
         collector::{Collected, LISTED_MAX},
     },
     variant::Variant,
-    worker,
 };
 use shasta_model::{
     atomic_file::{self, Prepared},
@@ -80,7 +79,6 @@ impl Measured {
         let [start_us, end_us] = self.window_us;
         let (mut warnings, faults) = (self.troubles, figured(self.faults, files.rows_path(), self.window_us));
         warnings.append(&mut collected.warnings);
-        let worker_config = context.worker_config(0);
         let (latencies, unread) = latency_tables::read(files.rows_path(), start_us.midpoint(end_us));
         let unread = unread.map(|error| format!("{} cannot be read back: {error}", files.rows_path().display()));
         // Only now, since the percentiles are read from the CSV.
@@ -88,13 +86,9 @@ impl Measured {
             warnings.extend(files.settle(request.format).inspect(|trouble| tracing::warn!("{trouble}")));
         }
         let topic = TopicAfter::look(context, self.gave_up, &mut collected, &mut warnings);
-        let ledger = Ledger {
-            planned: counters.planned.load(Relaxed),
-            sent: counters.sent.load(Relaxed),
-            rows: latencies.rows,
-            topic_records: topic.records,
-            ..collected.ledger
-        };
+        let (planned, sent) = (counters.planned.load(Relaxed), counters.sent.load(Relaxed));
+        let (rows, topic_records) = (latencies.rows, topic.records);
+        let ledger = Ledger { planned, sent, rows, topic_records, ..collected.ledger };
         let unwritten =
             collected.rows_error.map(|error| format!("rows are missing, they could not be written: {error}"));
         let evicted = evicted(context, collected.evicted, &mut warnings);
@@ -104,7 +98,6 @@ impl Measured {
         warnings.extend(topic.grown);
         warnings.extend(self.conduct.throttled.iter().flat_map(throttle::told));
         let (verdict, verdict_kind) = verdict(&ledger, &latencies, self.interrupted);
-        let time = |us| Timestamp::from_microsecond(us).ok().map(|time| time.to_string());
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,
             run: files.run().to_owned(),
@@ -119,8 +112,8 @@ impl Measured {
             ledger,
             latencies,
             window_us: Some(self.window_us),
-            started: time(start_us),
-            ended: time(end_us),
+            started: rfc_3339(start_us),
+            ended: rfc_3339(end_us),
             seed: Some(context.seed),
             substrate: Some(cluster.substrate().to_owned()),
             security: if context.load.null { Value::Null } else { context.endpoints.security() },
@@ -137,7 +130,7 @@ impl Measured {
             warnings,
             variant: settings(&Variant { seed: Some(context.seed), ..request.variant.clone() }),
             overrides: Some(request.overrides.clone()),
-            clients: clients(context, &worker_config),
+            clients: clients(context),
             cluster: if self.gave_up { Value::Null } else { cluster.settings() },
             topic: Some(context.topic.recorded()),
             command_line: request.command_line.clone(),
@@ -158,6 +151,11 @@ fn write(manifest: &Manifest, path: &Path) -> io::Result<()> {
     Ok(Prepared::new(path, &atomic_file::json_line(manifest)?)?.place_new()?)
 }
 
+/// A time in µs of the Unix epoch.
+fn rfc_3339(us: i64) -> Option<String> {
+    Timestamp::from_microsecond(us).ok().map(|time| time.to_string())
+}
+
 /// The resolved variant as a manifest has it.
 fn settings(variant: &Variant) -> Map<String, Value> {
     match serde_json::to_value(variant) {
@@ -167,7 +165,8 @@ fn settings(variant: &Variant) -> Map<String, Value> {
 }
 
 /// How the clients of Kafka were set up.
-fn clients(context: &RunContext<'_>, worker: &worker::Config) -> Value {
+fn clients(context: &RunContext<'_>) -> Value {
+    let worker = context.worker_config(0);
     serde_json::json!({
         "producer": context.load.client_properties(),
         "consumer": worker.consumer_properties(),

@@ -155,7 +155,7 @@ fn damage_is_found(endpoints: &Endpoints, request: &Request, finished: &Finished
     let _: () = redis.hset("shasta:{shasta/4/load}:snapshot", "n00", "damaged").unwrap();
     let damaged = verify(&subject, &|_| (), &|| false);
     let kinds = [Kind::WrongPrevious, Kind::Missing, Kind::SnapshotWrong];
-    assert!(!damaged.passed && damaged.damage_counts.keys().eq(&kinds), "{damaged}");
+    assert!(!damaged.passed && damaged.damage_counts.keys().eq(&kinds), "{damaged:?}");
     let missing = damaged.damages.iter().find(|damage| damage.kind == Kind::Missing).unwrap();
     assert_eq!(missing.place.tag.as_deref(), Some("shasta/3/load"));
 
@@ -164,9 +164,9 @@ fn damage_is_found(endpoints: &Endpoints, request: &Request, finished: &Finished
     let path = finished.files[0].with_extension("changed");
     std::fs::write(&path, rows + "p0,w0,19,19,0,999,25,1,2,3,4,5,6,\n").unwrap();
     let changed = verify(&Subject { rows: &path, ..subject }, &|_| (), &|| false);
-    assert!(changed.damage_counts.contains_key(&Kind::NotInTopic), "{changed}");
+    assert!(changed.damage_counts.contains_key(&Kind::NotInTopic), "{changed:?}");
     let given_up = verify(&Subject { rows: &path, ..subject }, &|_| (), &|| true);
-    assert!(given_up.given_up && !given_up.passed, "{given_up}");
+    assert!(given_up.given_up && !given_up.passed, "{given_up:?}");
 }
 
 fn everything_was_read(finished: &Finished) {
