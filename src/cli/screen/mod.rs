@@ -206,3 +206,18 @@ fn conduct(f: &mut impl Write, m: &Manifest) -> fmt::Result {
     }
     writeln!(f)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_recorded_run_reads_as_it_was_reviewed() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/results/laptop-20261125T123217Z.json");
+        let manifest = Manifest::read(Path::new(path)).unwrap();
+        let screen = Screen { manifest: &manifest, verdict: &Verdict::Met }.to_string();
+        insta::assert_snapshot!("recorded-run", console::strip_ansi_codes(&screen));
+    }
+}
