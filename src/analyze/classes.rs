@@ -36,7 +36,7 @@ pub fn stolen(events: &Events, start_us: i64, seconds: usize) -> Option<Classes>
 }
 
 /// By how fast a core was, in four classes with as many seconds each: the mean CPU time of a fixed piece of work in the
-/// machine's seconds around one, in µs. `None` where that is always the same or not known of [`SECONDS_MIN`] seconds.
+/// machine's seconds around one, in µs. `None` where that is always the same or not known of `SECONDS_MIN` seconds.
 pub fn speed(events: &Events, start_us: i64, seconds: usize) -> Option<Classes> {
     let work_us = |second: i64| {
         let around = overlapping(events, start_us, second, BESIDE);

@@ -10,10 +10,9 @@
 //! JSON and HTML, and [`output`] puts them where the [`arguments`] want them. [`deviations`] is the short way to D2–D5 alone.
 //!
 //! [`program`] is all of that in one function.
-//! Beside all that, [`bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
+//! Beside all that, [`mod@bench`] reports what `cargo bench` measured, with the same tables, charts and tests.
 //!
-//! [`columns`], [`moments`], [`overrides`], [`percentile`] and [`slo`] are the harness's own files, so that both programs print the
-//! same figures.
+//! What both programs agree in, from the names of columns to the exact percentile, is in the crate [`shasta_model`].
 
 pub mod accumulator;
 pub mod agreement;

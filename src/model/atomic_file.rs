@@ -96,7 +96,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Writes the bytes beside `path`, as [`write`] does.
+    /// Writes the bytes beside `path`, as [`write()`] does.
     ///
     /// # Errors
     /// The system refused, or a directory or a device has the place.

@@ -63,7 +63,7 @@ pub fn all(tail: &Tail, n: u64) -> Vec<Level> {
 }
 
 /// The places of the level to speak of, and of the level whose stalls are listed: the highest percentile with at least
-/// [`FEW`] events past it, all at hand; and the same, but not above [`LISTED`].
+/// [`FEW`] events past it, all at hand; and the same, but not above `LISTED`.
 pub fn choose(levels: &[Level]) -> (Option<usize>, Option<usize>) {
     let enough = |up_to: f64| {
         levels.iter().rposition(|level| {

@@ -2,7 +2,7 @@
 //!
 //! The harness writes it; `analyze`, campaigns and searches read it, also those of earlier versions and those that somebody
 //! has changed. What a run is judged by must have its shape, or the manifest is refused: name, ledger, caveats, headline
-//! latencies, window, variant, machine. All else is left out where it is missing or odd: [`lenient`].
+//! latencies, window, variant, machine. All else is left out where it is missing or odd: `lenient`.
 
 pub mod caveat;
 pub mod conduct;
