@@ -37,7 +37,7 @@ struct Arguments {
     /// It was a short run
     #[arg(long)]
     quick: bool,
-    /// Directory with <ROUND>/old and <ROUND>/new: exits with 4 where the newer is slower
+    /// Directory with ROUND/old and ROUND/new: exits with 4 where the newer is slower
     #[arg(long, value_name = "DIR", conflicts_with = "criterion", requires = "count")]
     rounds: Option<PathBuf>,
     /// How many rounds there are
