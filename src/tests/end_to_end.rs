@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod request;
+
+use std::{fs::File, path::Path, time::Duration};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use prost::Message;
@@ -16,7 +14,7 @@ use rdkafka::{
 };
 use redis::Commands;
 use shasta::{
-    cluster::{self, Addresses, Cluster, Endpoints},
+    cluster::{self, Cluster, Endpoints},
     event::headers::Stamps,
     machine::process::Lifetime,
     output::{
@@ -54,27 +52,7 @@ fn local() -> Box<dyn Cluster> {
 fn request(name: &str, out: &Path, endpoints: &Endpoints, more: impl FnOnce(&mut Layer)) -> Request {
     let mut overrides = Layer { cluster: Some(shasta::variant::ClusterKind::External), ..layer() };
     more(&mut overrides);
-    let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
-    Request {
-        name: variant_name,
-        variant,
-        overrides: overrides.given(),
-        run: Some(name.to_owned()),
-        out: out.to_owned(),
-        addresses: Addresses {
-            bootstrap: Some(endpoints.kafka.bootstrap.join(",")),
-            redis_url: Some(endpoints.redis_url.clone()),
-            ..Addresses::default()
-        },
-        format: Format::Csv,
-        keep_rows: true,
-        overload: false,
-        verify: true,
-        keep_cluster: false,
-        reuse_redis: true,
-        program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
-        command_line: Vec::new(),
-    }
+    request::request(name, out, Some(request::addresses(endpoints)), &overrides)
 }
 
 /// Records that no producer of ours writes: bytes that are no event, with the headers of the window's event 3 of

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
+mod request;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,13 +13,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use shasta::{
-    cluster::Addresses,
     output::{
         progress::Progress,
-        rows::{self, Format},
+        rows::{self},
     },
     run::{Finished, Request, Stop, run},
-    variant::{Layer, Variant, fault::Fault},
+    variant::{Layer, fault::Fault},
 };
 use shasta_model::manifest::fault::Record;
 
@@ -50,23 +51,7 @@ fn request(name: &str, out: &Path, faults: &[&str], duration: &str) -> Request {
         fault: Some(faults),
         ..Layer::default()
     };
-    let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
-    Request {
-        name: variant_name,
-        variant,
-        overrides: overrides.given(),
-        run: Some(name.to_owned()),
-        out: out.to_owned(),
-        addresses: Addresses::default(),
-        format: Format::Csv,
-        keep_rows: true,
-        overload: false,
-        verify: true,
-        keep_cluster: false,
-        reuse_redis: false,
-        program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
-        command_line: Vec::new(),
-    }
+    request::request(name, out, None, &overrides)
 }
 
 /// Processes whose parent is this one and whose command line contains all parts.

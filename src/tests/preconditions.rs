@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
+mod request;
+
 use std::{
     fs,
     io::Write as _,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,9 +22,9 @@ use rdkafka::{
 use shasta::{
     cli,
     cluster::{Addresses, Site},
-    output::{progress::Progress, rows::Format},
+    output::progress::Progress,
     run::{Finished, Request, RunError, Stop, run},
-    variant::{ClusterKind, Engine, Layer, Variant},
+    variant::{ClusterKind, Engine, Layer},
 };
 
 /// A process that ends with the test.
@@ -117,27 +119,12 @@ impl Others {
             ..Layer::default()
         };
         more(&mut layer);
-        let (variant_name, variant) = Variant::load("laptop", &layer).unwrap();
-        Request {
-            name: variant_name,
-            overrides: layer.given(),
-            variant,
-            run: Some(name.to_owned()),
-            out: self.dir.path().join("results"),
-            addresses: Addresses {
-                bootstrap: Some(self.bootstrap.clone()),
-                redis_url: Some(redis_url.to_owned()),
-                ..Addresses::default()
-            },
-            format: Format::Csv,
-            keep_rows: true,
-            overload: false,
-            verify: true,
-            keep_cluster: false,
-            reuse_redis: true,
-            program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
-            command_line: Vec::new(),
-        }
+        let addresses = Addresses {
+            bootstrap: Some(self.bootstrap.clone()),
+            redis_url: Some(redis_url.to_owned()),
+            ..Addresses::default()
+        };
+        request::request(name, &self.dir.path().join("results"), Some(addresses), &layer)
     }
 }
 

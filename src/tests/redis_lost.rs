@@ -2,19 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
+mod request;
+
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use redis::Commands;
 use shasta::{
-    cluster::{self, Addresses, Cluster, Endpoints},
+    cluster::{self, Cluster, Endpoints},
     machine::process::Lifetime,
     output::{
         progress::Progress,
-        rows::{self, Format, Row},
+        rows::{self, Row},
     },
     run::{Finished, Request, Stop, run},
     variant::{ClusterKind, Layer, RedisMode, Variant},
@@ -41,27 +43,7 @@ fn layer(mode: RedisMode) -> Layer {
 
 fn request(name: &str, out: &Path, endpoints: &Endpoints) -> Request {
     let overrides = Layer { cluster: Some(ClusterKind::External), ..layer(RedisMode::Single) };
-    let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
-    Request {
-        name: variant_name,
-        variant,
-        overrides: overrides.given(),
-        run: Some(name.to_owned()),
-        out: out.to_owned(),
-        addresses: Addresses {
-            bootstrap: Some(endpoints.kafka.bootstrap.join(",")),
-            redis_url: Some(endpoints.redis_url.clone()),
-            ..Addresses::default()
-        },
-        format: Format::Csv,
-        keep_rows: true,
-        overload: false,
-        keep_cluster: false,
-        reuse_redis: true,
-        verify: true,
-        program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
-        command_line: Vec::new(),
-    }
+    request::request(name, out, Some(request::addresses(endpoints)), &overrides)
 }
 
 /// Runs while `disturb` does something in the middle of the window.

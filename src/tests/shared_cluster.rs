@@ -4,9 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
+mod request;
+
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
@@ -23,12 +25,12 @@ use rdkafka::{
 };
 use rustix::process::Signal;
 use shasta::{
-    cluster::{self, Addresses, Cluster, Endpoints, topic},
+    cluster::{self, Cluster, Endpoints, topic},
     machine::{
         clock::{Anchor, Clock},
         process::Lifetime,
     },
-    output::{progress::Progress, rows::Format},
+    output::progress::Progress,
     run::{Finished, Request, RunError, Stop, consumer_group, run},
     variant::{ClusterKind, Engine, Layer, Variant},
     worker::{
@@ -77,27 +79,7 @@ impl Bed {
         // Each run has a topic of its own, named as it is.
         let mut overrides = Layer { cluster: Some(ClusterKind::External), ..layer(name) };
         more(&mut overrides);
-        let (variant_name, variant) = Variant::load("laptop", &overrides).unwrap();
-        Request {
-            overrides: overrides.given(),
-            name: variant_name,
-            variant,
-            run: Some(name.to_owned()),
-            out: self.out.path().to_owned(),
-            addresses: Addresses {
-                bootstrap: Some(self.endpoints.kafka.bootstrap.join(",")),
-                redis_url: Some(self.endpoints.redis_url.clone()),
-                ..Addresses::default()
-            },
-            format: Format::Csv,
-            keep_rows: true,
-            overload: false,
-            keep_cluster: false,
-            reuse_redis: true,
-            verify: true,
-            program: PathBuf::from(env!("CARGO_BIN_EXE_experiment")),
-            command_line: Vec::new(),
-        }
+        request::request(name, self.out.path(), Some(request::addresses(&self.endpoints)), &overrides)
     }
 
     /// Runs while others do something in its window, and ends a second after that.
