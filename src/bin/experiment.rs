@@ -10,7 +10,6 @@ use shasta::{
         exit::Exit,
         log,
     },
-    cluster::ClusterError,
     output::terminal::{say, with_causes},
     run::{RunError, reader_process},
     worker,
@@ -28,8 +27,7 @@ fn main() -> ExitCode {
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         say(format_args!("error: {}", with_causes(error.chain())));
-        let interrupted = error.downcast_ref().is_some_and(RunError::is_interrupted)
-            || matches!(error.downcast_ref(), Some(ClusterError::Interrupted));
+        let interrupted = error.downcast_ref().is_some_and(RunError::is_interrupted);
         if interrupted { Exit::Interrupted } else { Exit::Failed }
     }))
 }

@@ -9,12 +9,13 @@ use super::{
     exit::{Exit, stop_on_signals},
 };
 use crate::{
-    cluster::{self, KeptCluster, capacity},
+    cluster::{self, KeptCluster},
     machine::process::Lifetime,
     output::{
         progress::Progress,
         terminal::{print, say},
     },
+    run::{RunError, prepare_machine},
     variant::{ClusterKind, Variant},
 };
 
@@ -26,13 +27,11 @@ pub(super) fn up(arguments: &UpArguments) -> anyhow::Result<Exit> {
         "`cluster up` starts a cluster on this machine, and this variant's is not; give --cluster local or containers"
     );
     let stop = stop_on_signals()?;
-    if let Some(data) = cluster::data_dir(&variant)? {
-        capacity::check(&variant, Path::new("."), &data, true)?;
-    }
-    capacity::raise_nofile(capacity::nofile_needed(&variant))?;
+    prepare_machine(&variant, Path::new("."), true)?;
     let progress = Progress::default();
     let step = |text: &str| progress.step(text);
-    let mut cluster = cluster::start(&variant, None, Lifetime::Detached, &|| stop.requested(), &step)?;
+    let started = cluster::start(&variant, None, Lifetime::Detached, &|| stop.requested(), &step);
+    let mut cluster = started.map_err(RunError::from)?;
     let (kafka, redis) = (cluster.endpoints().kafka.bootstrap.join(","), cluster.endpoints().redis_shown());
     let down = cluster.keep()?;
     print(format_args!(

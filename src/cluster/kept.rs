@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::{
     ClusterError,
-    scratch::{CHILDREN, KEPT, is_ours, parents, same},
+    scratch::{KEPT, is_ours, parents, running_children, signal_children},
 };
 
 /// How long brokers and Redis have to end in good order. Their data goes anyway.
@@ -55,26 +55,14 @@ impl KeptCluster {
     /// The directory cannot be removed.
     pub fn stop(&self) -> Result<(), ClusterError> {
         let started = Instant::now();
-        self.signal(Signal::TERM);
-        while !self.running().is_empty() && started.elapsed() < END_MAX {
+        signal_children(&self.dir, Signal::TERM);
+        while !running_children(&self.dir).is_empty() && started.elapsed() < END_MAX {
             std::thread::sleep(POLL);
         }
-        self.signal(Signal::KILL);
-        while !self.running().is_empty() {
+        signal_children(&self.dir, Signal::KILL);
+        while !running_children(&self.dir).is_empty() {
             std::thread::sleep(POLL);
         }
         fs::remove_dir_all(&self.dir).map_err(super::error::file_error(&self.dir, "removed"))
-    }
-
-    fn signal(&self, signal: Signal) {
-        for pid in self.running() {
-            // It may end by itself at this moment.
-            let _ = kill_process(pid, signal);
-        }
-    }
-
-    fn running(&self) -> Vec<Pid> {
-        let children = fs::read_to_string(self.dir.join(CHILDREN)).unwrap_or_default();
-        children.lines().filter_map(same).collect()
     }
 }

@@ -20,7 +20,7 @@ const PREFIX: &str = "shasta-";
 const OWNER: &str = "owner";
 /// In the directory of a cluster that was left up: where its brokers are, and its Redis, a line each.
 pub(super) const KEPT: &str = "kept";
-pub(super) const CHILDREN: &str = "children";
+const CHILDREN: &str = "children";
 /// Where data is in memory.
 const MEMORY: &str = "/dev/shm";
 /// Where this process has made such directories.
@@ -103,22 +103,31 @@ fn end_all(parent: &Path, is_to_end: impl Fn(&Path) -> bool) {
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     for path in paths.filter(|path| is_to_end(path)) {
         // Only detached children can outlive a process that had not kept them yet.
-        fs::read_to_string(path.join(CHILDREN)).unwrap_or_default().lines().for_each(kill_if_same);
+        signal_children(&path, Signal::KILL);
         // Another run may be sweeping the same one.
         let _ = fs::remove_dir_all(path);
     }
 }
 
-/// Kills the process of a `pid start-time` line, unless the pid has gone to another one.
-fn kill_if_same(line: &str) {
-    if let Some(pid) = same(line) {
+/// Sends a signal to those of the children recorded in a directory that still run.
+pub(super) fn signal_children(dir: &Path, signal: Signal) {
+    for pid in running_children(dir) {
         // It may end by itself at this moment.
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
 }
 
+/// Those of the children recorded in a directory that still run.
+pub(super) fn running_children(dir: &Path) -> Vec<Pid> {
+    children(dir).lines().filter_map(same).collect()
+}
+
+fn children(dir: &Path) -> String {
+    fs::read_to_string(dir.join(CHILDREN)).unwrap_or_default()
+}
+
 /// The process of a `pid start-time` line, if it still has that pid.
-pub(super) fn same(line: &str) -> Option<Pid> {
+fn same(line: &str) -> Option<Pid> {
     let (pid, ticks) = line.split_once(' ')?;
     let (pid, ticks) = (pid.parse::<i32>().ok()?, ticks.parse::<u64>().ok()?);
     let is_same = u32::try_from(pid).ok().and_then(start_time_ticks) == Some(ticks);
@@ -139,8 +148,7 @@ fn is_abandoned(path: &Path) -> bool {
     }
     if path.join(KEPT).exists() {
         // As long as one of its processes lives.
-        let children = fs::read_to_string(path.join(CHILDREN)).unwrap_or_default();
-        return !children.is_empty() && children.lines().all(|line| same(line).is_none());
+        return !children(path).is_empty() && running_children(path).is_empty();
     }
     // Without the owner file, the run is just starting or died while it was; the pid alone must do then.
     let recorded = fs::read_to_string(path.join(OWNER)).ok();

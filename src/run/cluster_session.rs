@@ -1,7 +1,7 @@
 //! What runs are made on: a cluster that is up. One run has one of its own; the runs of a campaign share one as long as
 //! their variants permit, so that each finds it warm.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use super::{Request, RunError, Stop};
 use crate::{
@@ -76,9 +76,17 @@ fn check(request: &Request) -> Result<(), RunError> {
             None => Ok(()),
         };
     }
-    if let Some(data) = cluster::data_dir(&request.variant)? {
-        capacity::check(&request.variant, &request.out, &data, request.overload)?;
+    prepare_machine(&request.variant, &request.out, request.overload)
+}
+
+/// Refuses a cluster that this machine cannot carry, and allows this process the files that it needs. Rows go to `out`.
+///
+/// # Errors
+/// What is too little, in numbers.
+pub(crate) fn prepare_machine(variant: &Variant, out: &Path, overload: bool) -> Result<(), RunError> {
+    if let Some(data) = cluster::data_dir(variant)? {
+        capacity::check(variant, out, &data, overload)?;
     }
-    capacity::raise_nofile(capacity::nofile_needed(&request.variant))?;
+    capacity::raise_nofile(capacity::nofile_needed(variant))?;
     Ok(())
 }

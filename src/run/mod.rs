@@ -25,6 +25,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+pub(crate) use self::cluster_session::prepare_machine;
 pub use self::{cluster_session::ClusterSession, error::RunError, stop::Stop};
 use self::{context::RunContext, files::Files, finish::Measured, monitor::Monitor};
 use crate::{
