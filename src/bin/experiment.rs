@@ -10,6 +10,7 @@ use shasta::{
         exit::Exit,
         log,
     },
+    cluster::ClusterError,
     output::terminal::{say, with_causes},
     run::{RunError, reader_process},
     worker,
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         say(format_args!("error: {}", with_causes(error.chain())));
-        let interrupted = error.downcast_ref().is_some_and(RunError::is_interrupted);
+        let interrupted = error.downcast_ref().is_some_and(RunError::is_interrupted)
+            || matches!(error.downcast_ref(), Some(ClusterError::Interrupted));
         if interrupted { Exit::Interrupted } else { Exit::Failed }
     }))
 }

@@ -15,7 +15,7 @@ use crate::{
         progress::Progress,
         terminal::{print, say},
     },
-    run::{RunError, prepare_machine},
+    run::prepare_machine,
     variant::{ClusterKind, Variant},
 };
 
@@ -30,8 +30,7 @@ pub(super) fn up(arguments: &UpArguments) -> anyhow::Result<Exit> {
     prepare_machine(&variant, Path::new("."), true)?;
     let progress = Progress::default();
     let step = |text: &str| progress.step(text);
-    let started = cluster::start(&variant, None, Lifetime::Detached, &|| stop.requested(), &step);
-    let mut cluster = started.map_err(RunError::from)?;
+    let mut cluster = cluster::start(&variant, None, Lifetime::Detached, &|| stop.requested(), &step)?;
     let (kafka, redis) = (cluster.endpoints().kafka.bootstrap.join(","), cluster.endpoints().redis_shown());
     let down = cluster.keep()?;
     print(format_args!(
